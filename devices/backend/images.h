@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The disk backends there are, and how to open each. Daemon and tests call these; devices do not. */
+#ifndef IOEMUD_DEVICES_BACKEND_IMAGES_H
+#define IOEMUD_DEVICES_BACKEND_IMAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "devices/backend/blk_ops.h"
+
+struct aio; /* devices/backend/aio.h: a worker's libaio context */
+
+/*
+ * raw: a file or a block device as it is, through libaio.
+ *
+ * Opening is split, since opens are privileged and block: raw_probe() looks at a descriptor that the
+ * opener got (control side), raw_open() takes the result over (worker side).
+ */
+struct raw_image {
+    int fd;                  /* owned; closed by raw_discard() or the image's close */
+    uint64_t bytes;          /* size, rounded down to whole sectors */
+    uint32_t physical_block; /* bytes */
+    uint32_t align;          /* O_DIRECT's alignment of offset and length; 512 or less is what we use */
+    bool direct;             /* opened O_DIRECT; false: buffered fallback, `why` says why */
+    bool read_only;
+    bool block_device;
+    bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
+    char why[96];
+};
+
+struct raw_options {
+    bool read_only;
+    bool direct;        /* try O_DIRECT */
+    bool write_through;
+    bool shared;        /* another daemon or guest may have it open for writing too: no exclusive lock */
+};
+
+/* Opens, locks (open file description lock: exclusive for writers, shared for readers, none with
+ * `shared`; O_EXCL for block devices) and looks. -EBUSY: in use; other -errno as open(2) met it, and
+ * a sentence for the administrator in `ret_why`. */
+int raw_probe(const char *path, const struct raw_options *options, struct raw_image *ret_image,
+              char *ret_why, size_t why_size);
+void raw_discard(struct raw_image *image);
+/* On the worker. Takes `image` over on success. */
+int raw_open(const struct raw_image *image, struct aio *aio, const struct loop *loop,
+             struct pool *pool, struct blk_image **ret_image);
+
+/*
+ * mem: a disk in memory for tests, demo and fuzzers. `data` stays the caller's and must outlive it.
+ * Faults can be injected.
+ */
+struct mem_faults {
+    int error;            /* -errno that requests touching [first, last] complete with; 0 none */
+    uint64_t first, last; /* sectors, inclusive */
+    bool hold;            /* nothing completes until mem_release() */
+};
+int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *loop,
+             struct pool *pool, struct blk_image **ret_image);
+void mem_set_faults(struct blk_image *image, const struct mem_faults *faults);
+/* Completes what was held, in order. */
+void mem_release(struct blk_image *image);
+
+#endif

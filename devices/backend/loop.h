@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event loop as backends see it: an ops table that the worker hands in (libev behind it; a test
+ * or a mini-guest brings its own). One thread. None of these blocks.
+ */
+#ifndef IOEMUD_DEVICES_BACKEND_LOOP_H
+#define IOEMUD_DEVICES_BACKEND_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOOP_READ  1u
+#define LOOP_WRITE 2u
+
+struct loop_watch; /* the loop's */
+
+/* Work for the end of the present turn of the loop. Embedded in its owner, zeroed, `run` and `arg`
+ * set; one that is already queued is not queued again. */
+struct loop_task {
+    void (*run)(void *arg);
+    void *arg;
+    struct loop_task *next;
+    bool queued;
+};
+
+struct loop_ops {
+    /* `fd` stays the caller's. `events` may be 0 to begin with. -ENOMEM. */
+    int (*watch)(void *ctx, int fd, unsigned events, void (*cb)(void *arg, unsigned events),
+                 void *arg, struct loop_watch **ret_watch);
+    void (*rewatch)(void *ctx, struct loop_watch *watch, unsigned events);
+    void (*unwatch)(void *ctx, struct loop_watch *watch); /* NULL is fine; from its own cb too */
+    /* After all the work of this turn, before the loop sleeps. A task may defer again: it then runs
+     * in the next turn, which starts without sleeping. */
+    void (*defer)(void *ctx, struct loop_task *task);
+    void (*undefer)(void *ctx, struct loop_task *task);
+    uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC */
+};
+
+struct loop {
+    const struct loop_ops *ops;
+    void *ctx;
+};
+
+#endif

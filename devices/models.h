@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Create functions of the device models; devices/machine.c lists them in its registry. Each makes a
+ * device on the heap, claims what it answers, and returns 0 or -errno with nothing left behind.
+ */
+#ifndef IOEMUD_DEVICES_MODELS_H
+#define IOEMUD_DEVICES_MODELS_H
+
+#include "devices/dev.h"
+#include "devices/machine.h"
+
+/* What a create function gets. All of it outlives the device. */
+struct dev_env {
+    const struct host *host;
+    struct bus *bus;
+    const struct machine_spec *spec; /* valid during create only */
+    struct machine *machine;
+};
+
+/* devices/chipset */
+int i440fx_create(const struct dev_env *env, struct dev **ret_dev);
+int pci_host_create(const struct dev_env *env, struct dev **ret_dev); /* 0xcf8 */
+int piix3_isa_create(const struct dev_env *env, struct dev **ret_dev);
+int piix4_pm_create(const struct dev_env *env, struct dev **ret_dev);
+int xen_platform_create(const struct dev_env *env, struct dev **ret_dev);
+int cmos_create(const struct dev_env *env, struct dev **ret_dev);
+int i8042_create(const struct dev_env *env, struct dev **ret_dev);
+int reset_ports_create(const struct dev_env *env, struct dev **ret_dev); /* 0x92, 0xcf9 */
+int dma8237_create(const struct dev_env *env, struct dev **ret_dev);
+int uart16550_create(const struct dev_env *env, struct dev **ret_dev); /* both serial ports */
+
+/* devices/ide */
+int piix3_ide_create(const struct dev_env *env, struct dev **ret_dev); /* 01.1 */
+int cmd646_create(const struct dev_env *env, struct dev **ret_dev);
+
+/* The platform device's unplug of disks: every IDE disk (not CD-ROM) of the machine goes away.
+ * machine.c walks its IDE controllers. */
+void machine_unplug_disks(struct machine *machine);
+void piix3_ide_unplug_disks(struct dev *dev);
+/* The auxiliary disks: all but the primary master. */
+void machine_unplug_aux_disks(struct machine *machine);
+void piix3_ide_unplug_aux_disks(struct dev *dev);
+
+/* piix4_pm: the ACPI CPU map. */
+void piix4_pm_set_vcpu(struct dev *dev, unsigned vcpu, bool online);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seam to a hypervisor: everything that is asked of one, as one ops table with two
+ * implementations, hv_xen (real Xen, from dom0) and hv_shm (a peer process over a unix socket).
+ * Nothing above this header can tell which it has.
+ *
+ * Three objects:
+ *   hv_host    one per daemon; control side. Watches for domains and peers.
+ *   hv_worker  a worker's share (later: its grant table handle).
+ *   hv_guest   one attached domain. Made and destroyed by the control side, in between used by its
+ *              worker's thread only.
+ *
+ * Life of a guest:
+ *   control   guest_create()   server made, pages mapped, descriptors opened and restricted
+ *   worker    guest_start()    from here on the worker's; then claim(), ..., then
+ *             guest_enable()   the hypervisor sends requests; event channels are bound
+ *             guest_fd() readable -> guest_pending() -> slots -> guest_notify()
+ *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched after
+ *   control   guest_destroy()  server and pages given back
+ * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before.
+ *
+ * A domain that dies never blocks or kills us: operations on it fail quietly with -ESRCH or -EPIPE
+ * and the host tells of it through its events.
+ *
+ * Readiness is always a descriptor. Worker-side operations never block. Errors are -errno.
+ */
+#ifndef IOEMUD_IOREQ_HV_H
+#define IOEMUD_IOREQ_HV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "ioreq/abi.h"
+
+struct hv_host;
+struct hv_worker;
+struct hv_guest;
+
+#define HV_MAX_VCPUS IOREQ_SLOTS
+#define HV_NAME_MAX  63
+
+/* What a guest's hypervisor can do beyond the basics. */
+#define HV_FEATURE_BUFFERED_PIO 0x1u
+#define HV_FEATURE_SWAP         0x2u
+#define HV_FEATURE_DIRTY_LOG    0x4u
+#define HV_FEATURE_MSI          0x8u
+
+enum hv_range {
+    HV_RANGE_PORT,
+    HV_RANGE_MMIO,
+    HV_RANGE_PCI, /* first = last = SBDF */
+};
+
+enum hv_shutdown {
+    HV_SHUTDOWN_POWEROFF,
+    HV_SHUTDOWN_REBOOT,
+    HV_SHUTDOWN_CRASH,
+};
+
+/* What the host tells, from host_dispatch(), on the control side. */
+struct hv_host_events {
+    /* A domain (hv_xen) or peer (hv_shm) that has a guest here is gone or dying; the receiver stops
+     * and destroys the guest. `guest` is as from guest_create(). */
+    void (*guest_gone)(void *ctx, struct hv_guest *guest);
+    /* hv_shm: a peer introduced itself as `name`; guest_create() with this `peer` takes it over,
+     * otherwise it is refused with the reason that is returned (a -errno). */
+    int (*peer)(void *ctx, const char *name, void *peer);
+    /* One line for the log, key=value. */
+    void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
+};
+
+struct hv_host_params {
+    const struct hv_host_events *events;
+    void *ctx;
+    int listen_fd; /* hv_shm: listening SOCK_SEQPACKET socket, owned by the host from success on */
+};
+
+struct hv_guest_params {
+    const char *name;  /* for logs */
+    uint32_t domid;    /* hv_xen */
+    void *peer;        /* hv_shm: from the `peer` event */
+    bool primary;      /* the only device model: claims 0xcf8 and friends */
+    uint32_t map_limit_mib; /* guest memory mapped at a time, at most; 0: the default, 64 */
+};
+
+/* What a record of a guest needs so that a later daemon can remove its server (daemon/record.c). */
+struct hv_record {
+    uint32_t domid;
+    uint32_t server_id;
+    char domain_handle[37]; /* the domain's UUID: a recycled domid is not taken for it */
+};
+
+struct hv_guest_info {
+    uint32_t domid; /* hv_shm: 0 */
+    uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS */
+    uint32_t features;
+};
+
+/* Which event channels fired, in one go. */
+struct hv_pending {
+    uint64_t slots[(HV_MAX_VCPUS + 63) / 64]; /* a bit per vCPU */
+    bool buffered;
+    bool gone; /* the peer hung up or the descriptor failed: stop the guest */
+};
+
+/* Pages pinned for one copy. */
+#define HV_PIN_IOV 34 /* a 128 KiB transfer that starts inside a page, and a hole or two */
+
+struct hv_counters {
+    uint64_t map_calls, map_pages, unmap_pages, invalidates; /* hv_xen: buckets */
+    uint64_t holes; /* accesses to what is not RAM */
+    uint64_t hypercalls;
+};
+
+struct hv_ops {
+    const char *name; /* "xen", "shm" */
+
+    /* Control side, main thread. */
+    int (*host_open)(const struct hv_host_params *params, struct hv_host **ret_host);
+    void (*host_close)(struct hv_host *host);
+    int (*host_fd)(const struct hv_host *host);
+    int (*host_dispatch)(struct hv_host *host);
+    int (*guest_create)(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_guest **ret_guest);
+    void (*guest_destroy)(struct hv_guest *guest);
+    void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
+    /* Destroys the ioreq server of a daemon that was killed. -ESRCH: the domain is gone or is
+     * another one by now; that is success as well. */
+    int (*orphan_remove)(struct hv_host *host, const struct hv_record *record);
+
+    /* Worker side. */
+    int (*worker_open)(struct hv_host *host, struct hv_worker **ret_worker);
+    void (*worker_close)(struct hv_worker *worker);
+
+    int (*guest_start)(struct hv_guest *guest, struct hv_worker *worker);
+    int (*guest_enable)(struct hv_guest *guest);
+    void (*guest_stop)(struct hv_guest *guest);
+    const struct hv_guest_info *(*guest_info)(const struct hv_guest *guest);
+    const struct hv_counters *(*guest_counters)(const struct hv_guest *guest);
+
+    /* last is inclusive. -ENOSPC: the hypervisor's limit of ranges. */
+    int (*claim)(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
+    void (*release)(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
+
+    int (*guest_fd)(const struct hv_guest *guest);
+    /* Takes all that is pending and re-arms: one read, one write. Nothing pending is not an error. */
+    int (*guest_pending)(struct hv_guest *guest, struct hv_pending *ret_pending);
+    /* The shared pages: valid from guest_start() to guest_stop(). buffered may be NULL. */
+    struct ioreq_slot *(*slots)(struct hv_guest *guest);
+    struct buf_ioreq_page *(*buffered)(struct hv_guest *guest);
+    /* The slot of `vcpu` has been answered. */
+    void (*notify)(struct hv_guest *guest, uint32_t vcpu);
+
+    /*
+     * Guest memory. Pins up to `len` bytes from `gpa` on into iov and returns how many entries were
+     * filled, at most HV_PIN_IOV, at least 1; *ret_len is how much they cover (short when the iovec
+     * or the mapping limit is exhausted: unpin and go on). An entry whose base is NULL is a hole: the
+     * caller reads all-ones from it or drops what it writes. What is pinned stays mapped until
+     * unpin, INVALIDATE or not. -ESRCH: guest gone; treated as one large hole.
+     */
+    int (*pin)(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
+               size_t *ret_len);
+    void (*unpin)(struct hv_guest *guest, uint64_t gpa, size_t len);
+    void (*invalidate)(struct hv_guest *guest);
+    /* [gpa, gpa + len) was written by us. Costs nothing unless dirty logging is on. */
+    void (*mark_dirty)(struct hv_guest *guest, uint64_t gpa, size_t len);
+
+    /* Interrupts: levels. */
+    void (*isa_irq)(struct hv_guest *guest, unsigned irq, bool level);
+    void (*pci_intx)(struct hv_guest *guest, unsigned slot, unsigned pin, bool level);
+    void (*pci_link_route)(struct hv_guest *guest, unsigned link, unsigned irq);
+    void (*msi)(struct hv_guest *guest, uint64_t address, uint32_t data);
+    void (*shutdown)(struct hv_guest *guest, enum hv_shutdown reason);
+};
+
+extern const struct hv_ops hv_xen_ops;
+extern const struct hv_ops hv_shm_ops;
+
+#endif
