@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the shared pages to the bus: takes a guest's requests, carries each out on its bus and
+ * answers.
+ *
+ *            event channel          dispatch_turn()
+ *   guest ------------------> worker ------> buffered ring, then READY slots ------> devices/bus
+ *
+ * A request is copied out of its slot once and validated; the slot is not looked at again until the
+ * answer. What no hypervisor would send is answered as harmlessly as the ABI allows (reads give
+ * all-ones, nothing is written) and counted; `illegal` is told, which logs under a rate limit.
+ *
+ * Nothing here blocks, allocates or formats. One thread: the guest's worker.
+ */
+#ifndef IOEMUD_IOREQ_DISPATCH_H
+#define IOEMUD_IOREQ_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/bus.h"
+#include "ioreq/hv.h"
+
+/* Most elements of one string request that are carried out: Xen's own limit (hvm/emulate.c 4.17).
+ */
+#define DISPATCH_MAX_COUNT 4096u
+
+struct dispatch_counters {
+    uint64_t pio_read, pio_write, mmio_read, mmio_write, pci_read, pci_write; /* requests */
+    uint64_t string;            /* of these, those with data_is_ptr */
+    uint64_t string_bytes;      /* moved by them */
+    uint64_t buffered;          /* writes taken from the buffered ring */
+    uint64_t invalidate, other; /* INVALIDATE; TIMEOFFSET */
+    uint64_t illegal;           /* states, fields, ring pointers that no hypervisor would send */
+    uint64_t turns;             /* dispatch_turn() calls that served something */
+    uint64_t spurious;          /* and those that found nothing */
+};
+
+struct dispatch {
+    /* Set by the owner before the first turn. */
+    const struct hv_ops *hv;
+    struct hv_guest *guest;
+    struct bus *bus;
+    uint32_t vcpus;
+    void (*illegal)(void *ctx, uint32_t vcpu,
+                    const char *what); /* vcpu UINT32_MAX: buffered ring */
+    void *ctx;
+    struct dispatch_counters counters;
+};
+
+/*
+ * One turn: what is in the buffered ring now (it is older than any slot's request), then each READY
+ * slot of `slots` once. A bit per vCPU; NULL: look at all. Bounded by 511 ring entries and one
+ * request a vCPU. Returns how many requests were served.
+ */
+unsigned dispatch_turn(struct dispatch *dispatch, const uint64_t *slots);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ioreq/guestmem.h"
+
+#include <string.h>
+
+/* What follows when the hypervisor gives no mapping at all: one hole. */
+static int pin(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, size_t len,
+               bool write, struct iovec *iov, size_t *ret_len)
+{
+    int n = hv->pin(guest, gpa, len, write, iov, ret_len);
+
+    return n > 0 && *ret_len > 0 && *ret_len <= len ? n : 0;
+}
+
+void guestmem_read(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, void *buf,
+                   size_t len)
+{
+    struct iovec iov[HV_PIN_IOV];
+    uint8_t *to = buf;
+
+    while (len) {
+        size_t pinned;
+        int n = pin(hv, guest, gpa, len, false, iov, &pinned);
+
+        if (!n) {
+            memset(to, 0xff, len);
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            if (iov[i].iov_base)
+                memcpy(to, iov[i].iov_base, iov[i].iov_len);
+            else
+                memset(to, 0xff, iov[i].iov_len);
+            to += iov[i].iov_len;
+        }
+        hv->unpin(guest, gpa, pinned);
+        gpa += pinned;
+        len -= pinned;
+    }
+}
+
+void guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, const void *buf,
+                    size_t len)
+{
+    struct iovec iov[HV_PIN_IOV];
+    const uint8_t *from = buf;
+
+    while (len) {
+        size_t pinned;
+        int n = pin(hv, guest, gpa, len, true, iov, &pinned);
+
+        if (!n)
+            return;
+        for (int i = 0; i < n; i++) {
+            if (iov[i].iov_base)
+                memcpy(iov[i].iov_base, from, iov[i].iov_len);
+            from += iov[i].iov_len;
+        }
+        hv->mark_dirty(guest, gpa, pinned);
+        hv->unpin(guest, gpa, pinned);
+        gpa += pinned;
+        len -= pinned;
+    }
+}
