@@ -32,7 +32,7 @@ struct blk_req {
     unsigned n_iov;
     struct iovec iov[BLK_REQ_PAGES]; /* page-aligned, from the pool; n_iov 0 for BLK_FLUSH */
     struct blk_image *image;
-    void *backend[8]; /* the backend's scratch space: an iocb, a list link */
+    void *backend[12]; /* the backend's scratch space: an iocb, a list link */
 
     /* blk.c's. */
     struct blk *blk; /* NULL once cancelled or orphaned */
@@ -58,17 +58,19 @@ struct blk_image {
     struct pool *pool;
     /* blk.c's: */
     uint32_t in_flight; /* submitted and not yet done, orphans included */
-    struct blk *handle; /* NULL: nobody's, or closed */
-    bool closing;
+    struct blk *handle; /* NULL: nobody's; kept until `close` since it holds the slots */
+    bool closing;       /* the device is gone, orphans are still to come back */
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
-/* The backend tells of a completion; `error` 0 or -errno. */
+/* The backend tells of a completion; `error` 0 or -errno. The last thing it does with `req` and, when
+ * none other is in flight, with the image: the device may close it from here. */
 void blk_image_done(struct blk_req *req, int error);
 
 /* The device's handle. `depth` requests at most exist at a time. Takes the image over.
- * -ENOMEM leaves the image with the caller. */
+ * -ENOMEM leaves the image with the caller, who undoes the open with image->ops->close(image). The
+ * image's pool has at least BLK_REQ_PAGES pages. */
 int blk_open(struct blk_image *image, unsigned depth, struct blk **ret_blk);
 /* Orphans what is in flight; `closed(arg)` follows once the image has been closed, at once (inline)
  * when nothing is in flight. `closed` may be NULL. NULL `blk` is fine. */

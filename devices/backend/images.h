@@ -51,14 +51,15 @@ int raw_open(const struct raw_image *image, struct aio *aio, const struct loop *
  * Faults can be injected.
  */
 struct mem_faults {
-    int error;            /* -errno that requests touching [first, last] complete with; 0 none */
+    int error;            /* -errno that requests touching [first, last] complete with (a flush touches
+                             the whole disk); 0 none */
     uint64_t first, last; /* sectors, inclusive */
-    bool hold;            /* nothing completes until mem_release() */
+    bool hold;            /* nothing completes, or moves data, until mem_release() or `hold` is cleared */
 };
 int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *loop,
              struct pool *pool, struct blk_image **ret_image);
 void mem_set_faults(struct blk_image *image, const struct mem_faults *faults);
-/* Completes what was held, in order. */
+/* Completes what was held, in order and inline; `hold` stays as it is. */
 void mem_release(struct blk_image *image);
 
 #endif

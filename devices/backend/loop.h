@@ -30,7 +30,7 @@ struct loop_ops {
     void (*rewatch)(void *ctx, struct loop_watch *watch, unsigned events);
     void (*unwatch)(void *ctx, struct loop_watch *watch); /* NULL is fine; from its own cb too */
     /* After all the work of this turn, before the loop sleeps. A task may defer again: it then runs
-     * in the next turn, which starts without sleeping. */
+     * in the next turn, which starts without sleeping. Its memory may be gone after run(). */
     void (*defer)(void *ctx, struct loop_task *task);
     void (*undefer)(void *ctx, struct loop_task *task);
     uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC */
