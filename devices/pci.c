@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "devices/pci.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "devices/state.h"
+
+#define PCI_CACHE_LINE_SIZE 0x0c
+#define PCI_LATENCY_TIMER   0x0d
+#define PCI_BARS_END        (PCI_BAR0 + 4 * PCI_BARS)
+#define PCI_HEADER_SIZE     0x40
+
+/* PCI 3.0, 6.2.3: medium DEVSEL timing, fast back-to-back capable, as all the parts of this
+ * machine. */
+#define STATUS_PARTS 0x0280
+/* The error bits, each cleared by writing 1. */
+#define STATUS_W1C 0xf900
+
+/* Low bits of a BAR (PCI 3.0, 6.2.5.1). */
+#define BAR_IO_SPACE     0x1
+#define BAR_MEM_PREFETCH 0x8
+
+static bool is_mem(const struct pci_bar *bar)
+{
+    return bar->type == PCI_BAR_MEM || bar->type == PCI_BAR_MEM_PREFETCH;
+}
+
+static void put(uint8_t *bytes, unsigned size, uint32_t value)
+{
+    for (unsigned i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint32_t get(const uint8_t *bytes, unsigned size)
+{
+    uint32_t value = 0;
+
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint32_t)bytes[i] << (8 * i);
+    return value;
+}
+
+uint32_t pci_func_get(const struct pci_func *func, uint32_t reg, unsigned size)
+{
+    assert(size <= 4 && reg <= PCI_CONFIG_SIZE - size);
+    return get(func->config + reg, size);
+}
+
+void pci_func_set(struct pci_func *func, uint32_t reg, unsigned size, uint32_t value)
+{
+    assert(size <= 4 && reg <= PCI_CONFIG_SIZE - size);
+    put(func->config + reg, size, value);
+}
+
+void pci_func_reg(struct pci_func *func, uint32_t reg, unsigned size, uint32_t value,
+                  uint32_t writable, uint32_t w1c)
+{
+    pci_func_set(func, reg, size, value);
+    put(func->writable + reg, size, writable);
+    put(func->w1c + reg, size, w1c);
+}
+
+/* Where the BAR decodes now; false: nowhere. An address of zero is an unassigned BAR, and all-ones
+ * is the sizing probe of a guest that left decoding on (PCI 3.0, 6.2.5.1): neither is worth two
+ * calls to the hypervisor. */
+static bool bar_decodes(const struct pci_func *func, unsigned i, uint32_t *ret_base)
+{
+    const struct pci_bar *bar = &func->bar[i];
+    uint32_t command = pci_func_get(func, PCI_COMMAND, 2);
+    uint32_t base = pci_func_get(func, PCI_BAR0 + 4 * i, 4) & ~(bar->size - 1);
+
+    if (bar->type == PCI_BAR_NONE ||
+        !(command & (is_mem(bar) ? PCI_COMMAND_MEMORY : PCI_COMMAND_IO)))
+        return false;
+    if (!base || base == ~(bar->size - 1))
+        return false;
+    *ret_base = base;
+    return true;
+}
+
+static void bar_release(struct pci_func *func, struct pci_bar *bar)
+{
+    if (bar->claimed)
+        bus_release(func->bus, is_mem(bar) ? BUS_MMIO : BUS_PORT, bar->base);
+    bar->claimed = false;
+}
+
+/* A BAR that the guest put where something else is, or beyond the ports, answers nowhere, as if it
+ * had lost the arbitration on a real bus. */
+static void bars_update(struct pci_func *func)
+{
+    uint32_t base[PCI_BARS] = {0};
+    bool decodes[PCI_BARS];
+
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        struct pci_bar *bar = &func->bar[i];
+        decodes[i] = bar_decodes(func, i, &base[i]);
+        if (bar->claimed && (!decodes[i] || bar->base != base[i]))
+            bar_release(func, bar);
+    }
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        struct pci_bar *bar = &func->bar[i];
+        if (!decodes[i] || bar->claimed)
+            continue;
+        bar->base = base[i];
+        bar->claimed = !bus_claim(func->bus, is_mem(bar) ? BUS_MMIO : BUS_PORT, base[i], bar->size,
+                                  bar->ops, func->dev);
+    }
+}
+
+static void bar_init(struct pci_func *func, unsigned i)
+{
+    const struct pci_bar *bar = &func->bar[i];
+    uint32_t low = 0;
+
+    if (bar->type == PCI_BAR_NONE)
+        return;
+    assert(bar->ops && !(bar->size & (bar->size - 1)) && bar->size >= (is_mem(bar) ? 16 : 4));
+    if (bar->type == PCI_BAR_IO)
+        low = BAR_IO_SPACE;
+    else if (bar->type == PCI_BAR_MEM_PREFETCH)
+        low = BAR_MEM_PREFETCH;
+    pci_func_reg(func, PCI_BAR0 + 4 * i, 4, low, ~(bar->size - 1), 0);
+}
+
+int pci_func_init(struct pci_func *func, struct bus *bus, uint8_t devfn, const struct pci_id *id)
+{
+    uint32_t command = PCI_COMMAND_MASTER;
+
+    func->bus = bus;
+    func->devfn = devfn;
+    func->id = *id;
+    memset(func->config, 0, sizeof(func->config));
+    memset(func->writable, 0, sizeof(func->writable));
+    memset(func->w1c, 0, sizeof(func->w1c));
+
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        func->bar[i].claimed = false;
+        bar_init(func, i);
+        if (is_mem(&func->bar[i]))
+            command |= PCI_COMMAND_MEMORY;
+        else if (func->bar[i].type == PCI_BAR_IO)
+            command |= PCI_COMMAND_IO;
+    }
+    if (id->interrupt_pin)
+        command |= PCI_COMMAND_INTX_DISABLE;
+
+    pci_func_reg(func, PCI_VENDOR_ID, 2, id->vendor, 0, 0);
+    pci_func_reg(func, PCI_DEVICE_ID, 2, id->device, 0, 0);
+    pci_func_reg(func, PCI_COMMAND, 2, 0, command, 0);
+    pci_func_reg(func, PCI_STATUS, 2, STATUS_PARTS, 0, STATUS_W1C);
+    pci_func_reg(func, PCI_REVISION_ID, 4, id->class_code << 8 | id->revision, 0, 0);
+    pci_func_reg(func, PCI_CACHE_LINE_SIZE, 1, 0, 0xff, 0);
+    pci_func_reg(func, PCI_LATENCY_TIMER, 1, 0, 0xf8, 0);
+    pci_func_reg(func, PCI_HEADER_TYPE, 1, id->multifunction ? 0x80 : 0, 0, 0);
+    pci_func_reg(func, PCI_SUBSYSTEM_VENDOR_ID, 2, id->subvendor, 0, 0);
+    pci_func_reg(func, PCI_SUBSYSTEM_ID, 2, id->subdevice, 0, 0);
+    pci_func_reg(func, PCI_INTERRUPT_LINE, 1, 0, id->interrupt_pin ? 0xff : 0, 0);
+    pci_func_reg(func, PCI_INTERRUPT_PIN, 1, id->interrupt_pin, 0, 0);
+    return bus_claim_pci(bus, devfn, func);
+}
+
+void pci_func_finish(struct pci_func *func)
+{
+    for (unsigned i = 0; i < PCI_BARS; i++)
+        bar_release(func, &func->bar[i]);
+    bus_release_pci(func->bus, func->devfn);
+}
+
+void pci_func_reset(struct pci_func *func)
+{
+    for (unsigned i = 0; i < PCI_HEADER_SIZE; i++)
+        func->config[i] &= (uint8_t) ~(func->writable[i] | func->w1c[i]);
+    bars_update(func);
+}
+
+/* Whether a guest's access lies inside configuration space. */
+static bool in_config(uint32_t reg, unsigned size)
+{
+    return (size == 1 || size == 2 || size == 4) && reg <= PCI_CONFIG_SIZE - size;
+}
+
+uint32_t pci_func_read(struct pci_func *func, uint32_t reg, unsigned size)
+{
+    if (!in_config(reg, size))
+        return UINT32_MAX;
+    return get(func->config + reg, size);
+}
+
+void pci_func_write(struct pci_func *func, uint32_t reg, unsigned size, uint32_t value)
+{
+    if (!in_config(reg, size))
+        return;
+
+    uint32_t old = get(func->config + reg, size);
+    uint32_t writable = get(func->writable + reg, size);
+    uint32_t cleared = get(func->w1c + reg, size) & value;
+    put(func->config + reg, size, ((old & ~writable) | (value & writable)) & ~cleared);
+
+    bool decoding = reg < PCI_COMMAND + 2 && reg + size > PCI_COMMAND;
+    bool bars = reg < PCI_BARS_END && reg + size > PCI_BAR0;
+    if (decoding || bars)
+        bars_update(func);
+    if (func->written)
+        func->written(func->dev, reg, size, old);
+}
+
+void pci_func_save(const struct pci_func *func, struct state_writer *writer)
+{
+    state_put_bytes(writer, func->config, sizeof(func->config));
+}
+
+/* What says which device this is must be what it is here; the rest of the header keeps the bits
+ * that a guest could never have changed. Device-specific registers are the device's to judge. */
+int pci_func_load(struct pci_func *func, struct state_reader *reader)
+{
+    uint8_t saved[PCI_CONFIG_SIZE];
+
+    state_get_bytes(reader, saved, sizeof(saved));
+    if (!reader->error && (memcmp(saved + PCI_VENDOR_ID, func->config + PCI_VENDOR_ID, 4) ||
+                           saved[PCI_HEADER_TYPE] != func->config[PCI_HEADER_TYPE]))
+        state_reject(reader);
+    if (reader->error)
+        return reader->error;
+
+    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
+        uint8_t kept = i < PCI_HEADER_SIZE ? (uint8_t)~func->writable[i] : 0;
+        if (i == PCI_STATUS || i == PCI_STATUS + 1)
+            kept = 0;
+        func->config[i] = (uint8_t)((func->config[i] & kept) | (saved[i] & ~kept));
+    }
+    bars_update(func);
+    return 0;
+}
