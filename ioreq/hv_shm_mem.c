@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hv_shm: a guest's memory regions and its dirty bitmap. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ioreq/hv_shm_priv.h"
+
+static bool aligned(uint64_t value)
+{
+    return (value & (IOREQ_PAGE - 1)) == 0;
+}
+
+/* The first region that ends above gpa: the one that holds it or the next one. */
+static unsigned region_at(const struct hv_shm_mem *mem, uint64_t gpa)
+{
+    unsigned low = 0, high = mem->count;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+
+        if (mem->map[middle].gpa + mem->map[middle].size > gpa)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+int hv_shm_mem_add(struct hv_shm_mem *mem, const struct hv_shm_region *region, int fd,
+                   const char **ret_why)
+{
+    bool readonly = region->flags & HV_SHM_REGION_READONLY;
+    unsigned at;
+    void *base;
+    int rc;
+
+    if (region->flags & ~HV_SHM_REGION_READONLY) {
+        *ret_why = "unknown region flags";
+        return -EINVAL;
+    }
+    if (!region->size || !aligned(region->gpa) || !aligned(region->size) ||
+        !aligned(region->offset)) {
+        *ret_why = "region is empty or not aligned to pages";
+        return -EINVAL;
+    }
+    if (region->gpa >= HV_SHM_GPA_LIMIT || region->size > HV_SHM_GPA_LIMIT - region->gpa) {
+        *ret_why = "region ends beyond 52 address bits";
+        return -EINVAL;
+    }
+    if (mem->count + mem->dying_count >= HV_SHM_REGIONS_MAX ||
+        region->size > HV_SHM_MEMORY_MAX - mem->total) {
+        *ret_why = "too many regions or too much memory";
+        return -ENOSPC;
+    }
+    at = region_at(mem, region->gpa);
+    if (at < mem->count && mem->map[at].gpa < region->gpa + region->size) {
+        *ret_why = "regions overlap";
+        return -EEXIST;
+    }
+    rc = hv_shm_map(fd, region->offset, region->size, !readonly, &base, ret_why);
+    if (rc < 0)
+        return rc;
+
+    memmove(&mem->map[at + 1], &mem->map[at], (mem->count - at) * sizeof(mem->map[0]));
+    mem->map[at] = (struct hv_shm_mapping){
+        .gpa = region->gpa, .size = region->size, .base = base, .readonly = readonly};
+    mem->count++;
+    mem->total += region->size;
+    return 0;
+}
+
+int hv_shm_mem_remove(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, uint32_t id)
+{
+    unsigned at = region_at(mem, gpa);
+    struct hv_shm_mapping *gone;
+
+    if (at == mem->count || mem->map[at].gpa != gpa || mem->map[at].size != size)
+        return -ENOENT;
+    gone = &mem->dying[mem->dying_count++];
+    *gone = mem->map[at];
+    gone->remove_id = id;
+    mem->count--;
+    memmove(&mem->map[at], &mem->map[at + 1], (mem->count - at) * sizeof(mem->map[0]));
+    return 0;
+}
+
+bool hv_shm_mem_reap(struct hv_shm_mem *mem, uint32_t *ret_id)
+{
+    struct hv_shm_mapping *gone;
+
+    if (!mem->dying_count || mem->pins)
+        return false;
+    gone = &mem->dying[--mem->dying_count];
+    munmap(gone->base, gone->size);
+    mem->total -= gone->size;
+    *ret_id = gone->remove_id;
+    return true;
+}
+
+void hv_shm_mem_finish(struct hv_shm_mem *mem)
+{
+    for (unsigned i = 0; i < mem->count; i++)
+        munmap(mem->map[i].base, mem->map[i].size);
+    for (unsigned i = 0; i < mem->dying_count; i++)
+        munmap(mem->dying[i].base, mem->dying[i].size);
+    hv_shm_mem_dirty_stop(mem);
+    *mem = (struct hv_shm_mem){0};
+}
+
+int hv_shm_mem_find(const struct hv_shm_mem *mem, uint64_t gpa, size_t len, bool write,
+                    struct iovec *iov, size_t *ret_len, uint64_t *ret_holes)
+{
+    size_t done = 0;
+    int n = 0;
+
+    while (done < len && n < HV_PIN_IOV) {
+        /* Wrapped or above all regions: what is left is one hole. */
+        uint64_t pos = gpa + done, take = len - done;
+        uint8_t *base = NULL;
+        unsigned at = pos >= gpa ? region_at(mem, pos) : mem->count;
+
+        if (at < mem->count) {
+            const struct hv_shm_mapping *map = &mem->map[at];
+            bool inside = map->gpa <= pos;
+            uint64_t room = inside ? map->gpa + map->size - pos : map->gpa - pos;
+
+            if (take > room)
+                take = room;
+            if (inside && !(write && map->readonly))
+                base = map->base + (pos - map->gpa);
+        }
+        iov[n++] = (struct iovec){.iov_base = base, .iov_len = take};
+        *ret_holes += !base;
+        done += take;
+    }
+    *ret_len = done;
+    return n;
+}
+
+int hv_shm_mem_dirty_start(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, int fd)
+{
+    const char *why;
+    uint64_t bytes;
+    void *bits;
+    int rc;
+
+    if (!size || !aligned(gpa) || !aligned(size) || gpa >= HV_SHM_GPA_LIMIT ||
+        size > HV_SHM_MEMORY_MAX || size > HV_SHM_GPA_LIMIT - gpa)
+        return -EINVAL;
+    /* Whole 64-bit words in whole pages. */
+    bytes = (size / IOREQ_PAGE + 7) / 8;
+    bytes = (bytes + IOREQ_PAGE - 1) & ~(uint64_t)(IOREQ_PAGE - 1);
+    rc = hv_shm_map(fd, 0, bytes, true, &bits, &why);
+    if (rc < 0)
+        return rc;
+    hv_shm_mem_dirty_stop(mem);
+    mem->dirty = bits;
+    mem->dirty_gpa = gpa;
+    mem->dirty_size = size;
+    mem->dirty_bytes = bytes;
+    return 0;
+}
+
+void hv_shm_mem_dirty_stop(struct hv_shm_mem *mem)
+{
+    if (mem->dirty)
+        munmap(mem->dirty, mem->dirty_bytes);
+    mem->dirty = NULL;
+}
+
+void hv_shm_mem_dirty(struct hv_shm_mem *mem, uint64_t gpa, size_t len)
+{
+    uint64_t first, last;
+
+    if (!mem->dirty || !len)
+        return;
+    last = gpa + len - 1;
+    if (last < gpa)
+        last = UINT64_MAX;
+    if (last < mem->dirty_gpa || gpa >= mem->dirty_gpa + mem->dirty_size)
+        return;
+    first = gpa < mem->dirty_gpa ? 0 : (gpa - mem->dirty_gpa) / IOREQ_PAGE;
+    last = last - mem->dirty_gpa >= mem->dirty_size ? mem->dirty_size - 1 : last - mem->dirty_gpa;
+    last /= IOREQ_PAGE;
+    for (uint64_t page = first; page <= last; page++)
+        __atomic_fetch_or(&mem->dirty[page / 64], 1ull << page % 64, __ATOMIC_SEQ_CST);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside of hv_shm: what its files share. The protocol is ioreq/hv_shm_proto.h.
+ *
+ *   hv_shm_host.c   control side: listens, takes HELLO, refuses, watches for peers that go
+ *   hv_shm_wire.c   messages in and out; HELLO checked and turned into mappings
+ *   hv_shm_mem.c    the table of memory regions, the dirty bitmap
+ *   hv_shm_guest.c  control side: guest made and destroyed
+ *   hv_shm.c        worker side, and the ops table
+ *
+ * The peer is hostile. Everything of a message is copied by the kernel and checked here once;
+ * shared pages and RAM can change at any moment, but being memfds sealed against shrinking cannot
+ * go away.
+ */
+#ifndef IOEMUD_IOREQ_HV_SHM_PRIV_H
+#define IOEMUD_IOREQ_HV_SHM_PRIV_H
+
+#include "ioreq/hv.h"
+#include "ioreq/hv_shm_proto.h"
+
+/* Connections that have not become a guest yet. Beyond: the oldest one without a HELLO gives way.
+ */
+#define HV_SHM_HALF_OPEN 16
+
+/* The guest's pages as they are mapped. */
+struct hv_shm_pages {
+    struct ioreq_slot slots[IOREQ_SLOTS];
+    struct buf_ioreq_page buffered;
+    uint8_t bufpio[IOREQ_PAGE];
+    struct hv_shm_control control;
+    struct hv_shm_status status;
+};
+_Static_assert(sizeof(struct hv_shm_pages) == HV_SHM_PAGES * IOREQ_PAGE, "five pages");
+_Static_assert(offsetof(struct hv_shm_pages, status) == HV_SHM_PAGE_STATUS * IOREQ_PAGE,
+               "in order");
+
+struct hv_shm_mapping {
+    uint64_t gpa, size;
+    uint8_t *base;
+    bool readonly;
+    uint32_t remove_id; /* in dying[]: the MEMORY_REMOVE to be answered */
+};
+
+struct hv_shm_mem {
+    struct hv_shm_mapping map[HV_SHM_REGIONS_MAX];   /* ascending, disjoint */
+    struct hv_shm_mapping dying[HV_SHM_REGIONS_MAX]; /* removed while something was pinned */
+    unsigned count, dying_count;
+    unsigned pins;
+    uint64_t total;  /* bytes, dying ones included */
+    uint64_t *dirty; /* NULL: not logging */
+    uint64_t dirty_gpa, dirty_size;
+    size_t dirty_bytes;
+};
+
+/* A HELLO that was found good. Owns its mappings. */
+struct hv_shm_hello_info {
+    char name[HV_SHM_NAME_SIZE];
+    uint32_t vcpus;
+    uint32_t features; /* agreed */
+    struct hv_shm_pages *pages;
+    struct hv_shm_mem mem;
+};
+
+/* What an event of the host's epoll descriptor belongs to. */
+enum hv_shm_watch {
+    HV_SHM_WATCH_LISTEN,
+    HV_SHM_WATCH_TIMER,
+    HV_SHM_WATCH_CONN,
+    HV_SHM_WATCH_GUEST,
+};
+
+/* A connection on its way to become a guest. */
+struct hv_shm_conn {
+    enum hv_shm_watch watch; /* first */
+    int fd;
+    bool offered; /* HELLO is good and the `peer` event was told */
+    uint64_t deadline_ns;
+    struct hv_shm_hello_info hello;
+    struct hv_shm_conn *next; /* newest first */
+};
+
+struct hv_host {
+    const struct hv_host_events *events;
+    void *ctx;
+    int epoll_fd, listen_fd, timer_fd;
+    bool listening; /* listen_fd is in epoll_fd; not while descriptors are short */
+    struct hv_shm_conn *conns;
+    unsigned conn_count;
+    uint64_t log_window_ns; /* rate limit: lines since, and suppressed */
+    unsigned log_lines, log_suppressed;
+};
+
+struct hv_worker {
+    struct hv_host *host;
+};
+
+struct hv_guest {
+    enum hv_shm_watch watch; /* first */
+    struct hv_host *host;
+    int sock;
+    int epoll_fd; /* kick and sock; the worker's */
+    int kick_fd;
+    int irq_fd;
+    int answer_fd[HV_SHM_VCPUS_MAX];
+    struct hv_shm_pages *pages;
+    struct hv_shm_mem mem;
+    struct hv_guest_info info;
+    struct hv_counters counters;
+    bool enabled, gone;
+    const char *gone_why; /* set by the worker before it shuts the socket down, read by control */
+    struct hv_shm_status status; /* what was last told; the shared one is only written */
+};
+
+/* hv_shm_wire.c */
+
+/* One message into buf (HV_SHM_MESSAGE_MAX bytes, 8-aligned). Returns its length, 0 at the end of
+ * the connection, -EAGAIN, -EPROTO: truncated, too many descriptors or a header that does not fit.
+ * The descriptors are the caller's to close. */
+int hv_shm_receive(int sock, void *buf, int fds[HV_SHM_HELLO_FDS], unsigned *ret_fd_count);
+/* Never waits: a peer that does not read is -EPIPE. The header is completed but for its id. */
+int hv_shm_send(int sock, enum hv_shm_type type, void *message, size_t length, const int *fds,
+                unsigned fd_count);
+void hv_shm_close_all(const int *fds, unsigned count);
+/* Maps a piece of a sealed memfd. -errno, with *ret_why for people. */
+int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_base,
+               const char **ret_why);
+/* Checks a HELLO and maps what it names. -errno, with *ret_why; nothing is kept then. */
+int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsigned fd_count,
+                       struct hv_shm_hello_info *ret_info, const char **ret_why);
+void hv_shm_hello_finish(struct hv_shm_hello_info *info);
+
+/* hv_shm_mem.c */
+
+int hv_shm_mem_add(struct hv_shm_mem *mem, const struct hv_shm_region *region, int fd,
+                   const char **ret_why);
+/* The mapping itself goes, and is to be answered, with hv_shm_mem_reap(). -ENOENT. */
+int hv_shm_mem_remove(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, uint32_t id);
+/* Unmaps one removed region if nothing is pinned; true: *ret_id is to be answered. */
+bool hv_shm_mem_reap(struct hv_shm_mem *mem, uint32_t *ret_id);
+void hv_shm_mem_finish(struct hv_shm_mem *mem);
+/* As hv_ops.pin, without counting pins; *ret_holes is added to. */
+int hv_shm_mem_find(const struct hv_shm_mem *mem, uint64_t gpa, size_t len, bool write,
+                    struct iovec *iov, size_t *ret_len, uint64_t *ret_holes);
+int hv_shm_mem_dirty_start(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, int fd);
+void hv_shm_mem_dirty_stop(struct hv_shm_mem *mem);
+void hv_shm_mem_dirty(struct hv_shm_mem *mem, uint64_t gpa, size_t len);
+
+/* hv_shm_host.c */
+
+int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_host);
+void hv_shm_host_close(struct hv_host *host);
+int hv_shm_host_fd(const struct hv_host *host);
+int hv_shm_host_dispatch(struct hv_host *host);
+/* Takes an offered connection out: its socket and hello are the caller's. NULL: it is gone. */
+struct hv_shm_conn *hv_shm_host_offered(struct hv_host *host, const void *peer);
+void hv_shm_host_take(struct hv_host *host, struct hv_shm_conn *conn);
+__attribute__((format(printf, 3, 4))) void hv_shm_host_log(struct hv_host *host, int priority,
+                                                           const char *format, ...);
+
+/* hv_shm_guest.c */
+
+int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_guest **ret_guest);
+void hv_shm_guest_destroy(struct hv_guest *guest);
+/* The worker gives up on its peer: `pending.gone`, and guest_gone on the control side. */
+void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
+
+/* What this side can do, of HV_SHM_FEATURE_x. */
+#define HV_SHM_FEATURES (HV_SHM_FEATURE_DIRTY_LOG | HV_SHM_FEATURE_MSI)
+
+#endif
