@@ -14,7 +14,7 @@
  *   control   guest_create()   server made, pages mapped, descriptors opened and restricted
  *   worker    guest_start()    from here on the worker's; then claim(), ..., then
  *             guest_enable()   the hypervisor sends requests; event channels are bound
- *             guest_fd() readable -> guest_pending() -> slots -> guest_notify()
+ *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
  *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched after
  *   control   guest_destroy()  server and pages given back
  * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before.
@@ -126,6 +126,11 @@ struct hv_ops {
                         struct hv_guest **ret_guest);
     void (*guest_destroy)(struct hv_guest *guest);
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
+    /* The domain of this name; -ENOENT. hv_shm: -ENOENT always. */
+    int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
+    /* True when every disk of the domain has a PV backend that serves it without us, so that it may
+     * unplug the emulated ones (xenstore's backend types). */
+    bool (*disks_have_pv)(struct hv_host *host, uint32_t domid);
     /* Destroys the ioreq server of a daemon that was killed. -ESRCH: the domain is gone or is
      * another one by now; that is success as well. */
     int (*orphan_remove)(struct hv_host *host, const struct hv_record *record);
@@ -145,8 +150,13 @@ struct hv_ops {
     void (*release)(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
 
     int (*guest_fd)(const struct hv_guest *guest);
-    /* Takes all that is pending and re-arms: one read, one write. Nothing pending is not an error. */
+    /* Takes all that is pending, in one read; nothing pending is not an error. The channels taken
+     * stay silent (masked) until guest_rearm(), so that a worker that watches the pages for a while
+     * is not woken for what it has seen already. */
     int (*guest_pending)(struct hv_guest *guest, struct hv_pending *ret_pending);
+    /* Re-arms what guest_pending() took, in one write. What came in between makes the descriptor
+     * readable again. */
+    void (*guest_rearm)(struct hv_guest *guest);
     /* The shared pages: valid from guest_start() to guest_stop(). buffered may be NULL. */
     struct ioreq_slot *(*slots)(struct hv_guest *guest);
     struct buf_ioreq_page *(*buffered)(struct hv_guest *guest);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/guest.h"
+#include "daemon/opener.h"
+#include "daemon/record.h"
+
+/* What the hypervisors tell. */
+
+static void on_guest_gone(void *ctx, struct hv_guest *hv_guest)
+{
+    struct guest *guest = guest_by_hv(ctx, hv_guest);
+
+    if (!guest)
+        return;
+    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=domain-gone domid=%u",
+              guest->domid);
+    guest_detach(guest, NULL, NULL);
+}
+
+/* A description in the guests' folder is enough for an hv_shm peer: it need not be attached first.
+ */
+static int on_peer(void *ctx, const char *name, void *peer)
+{
+    struct daemon *daemon = ctx;
+    struct guest_attach attach = {.peer = peer};
+    struct config_error error;
+    char path[PATH_MAX];
+    int err = guest_peer(daemon, name, peer);
+    struct guest *guest;
+
+    if (err != -ENOENT || strchr(name, '/') || name[0] == '.' || !*name)
+        return err;
+    snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);
+    err = guest_config_load(path, &attach.config, &error);
+    if (err) {
+        if (err != -ENOENT)
+            log_write(&daemon->log, LOG_ERR, NULL, "event=peer-refused why=\"%s\"", error.text);
+        return err;
+    }
+    if (attach.config.hypervisor != GUEST_SHM) {
+        guest_config_finish(&attach.config);
+        return -ENOENT;
+    }
+    guest_attach(daemon, &attach);
+    guest = guest_by_name(daemon, name);
+    return guest && guest->hv_guest ? 0 : -ECONNREFUSED;
+}
+
+static void on_hv_log(void *ctx, int priority, const char *line)
+{
+    struct daemon *daemon = ctx;
+
+    log_write(&daemon->log, priority, NULL, "%s", line);
+}
+
+static const struct hv_host_events host_events = {
+    .guest_gone = on_guest_gone,
+    .peer = on_peer,
+    .log = on_hv_log,
+};
+
+static void on_host(struct ev_loop *ev, ev_io *io, int revents)
+{
+    struct daemon *daemon = io->data;
+    unsigned hv = (unsigned)(io - daemon->host_io);
+    int err = daemon->hv[hv]->host_dispatch(daemon->host[hv]);
+
+    if (!err)
+        return;
+    log_write(&daemon->log, LOG_CRIT, NULL, "event=hypervisor-lost hypervisor=%s error=\"%s\"",
+              daemon->hv[hv]->name, strerror(-err));
+    ev_io_stop(ev, io);
+}
+
+static bool remove_orphan(void *ctx, const char *guest, const struct hv_record *record)
+{
+    struct daemon *daemon = ctx;
+    int err = daemon->hv[DAEMON_XEN]->orphan_remove(daemon->host[DAEMON_XEN], record);
+
+    if (err && err != -ESRCH) {
+        log_write(&daemon->log, LOG_WARNING, guest,
+                  "event=orphan-kept domid=%u server=%u error=\"%s\"", record->domid,
+                  record->server_id, strerror(-err));
+        return false;
+    }
+    log_write(&daemon->log, LOG_NOTICE, guest, "event=orphan-%s domid=%u server=%u",
+              err ? "already-gone" : "removed", record->domid, record->server_id);
+    return true;
+}
+
+/* Starting, in this order; daemon_finish() undoes as much as was done. */
+
+static int prepare_run_dir(struct daemon *daemon, char *why)
+{
+    char path[PATH_MAX];
+    int err = opener_directory(daemon->config.run_dir, why);
+
+    if (err)
+        return err;
+    snprintf(path, sizeof(path), "%s/guests", daemon->config.run_dir);
+    err = opener_directory(path, why);
+    if (err)
+        return err;
+    snprintf(path, sizeof(path), "%s/ioemud.lock", daemon->config.run_dir);
+    return opener_lock(path, &daemon->lock_fd, why);
+}
+
+static int open_host(struct daemon *daemon, enum daemon_hv hv, int listen_fd, char *why)
+{
+    struct hv_host_params params = {.events = &host_events, .ctx = daemon, .listen_fd = listen_fd};
+    int err = daemon->hv[hv]->host_open(&params, &daemon->host[hv]);
+
+    if (err) {
+        snprintf(why, OPENER_WHY_SIZE, "%s: %s", daemon->hv[hv]->name, strerror(-err));
+        if (listen_fd >= 0)
+            close(listen_fd);
+        return err;
+    }
+    ev_io_init(&daemon->host_io[hv], on_host, daemon->hv[hv]->host_fd(daemon->host[hv]), EV_READ);
+    daemon->host_io[hv].data = daemon;
+    ev_io_start(daemon->ev, &daemon->host_io[hv]);
+    return 0;
+}
+
+static int open_hosts(struct daemon *daemon, char *why)
+{
+    bool xen = daemon->config.xen_set ? daemon->config.xen : !access("/dev/xen/privcmd", F_OK);
+    int fd, err = 0;
+
+    if (xen) {
+        err = open_host(daemon, DAEMON_XEN, -1, why);
+        if (!err)
+            record_each(daemon->config.run_dir, remove_orphan, daemon);
+    }
+    if (!err && *daemon->config.shm_socket) {
+        err = opener_listen(daemon->config.shm_socket, SOCK_SEQPACKET, 0600, "", &fd, why);
+        if (!err)
+            err = open_host(daemon, DAEMON_SHM, fd, why);
+    }
+    if (!err && !daemon->host[DAEMON_XEN] && !daemon->host[DAEMON_SHM]) {
+        snprintf(why, OPENER_WHY_SIZE,
+                 "nothing to serve: this is not a Xen dom0 (no /dev/xen/privcmd) and "
+                 "\"shm_socket\" is not configured");
+        err = -ENODEV;
+    }
+    return err;
+}
+
+static int start_workers(struct daemon *daemon, char *why)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = daemon->config.workers ? daemon->config.workers
+                     : cpus > 0             ? (unsigned)cpus
+                                            : 1;
+    struct worker_params params = {
+        .pool_pages = daemon->config.pool_pages,
+        .aio_depth = daemon->config.aio_depth,
+        .poll_us = daemon->config.poll_us,
+        .log = &daemon->log,
+        .control = &daemon->mailbox,
+    };
+
+    for (unsigned i = 0; i < WORKER_HVS; i++) {
+        params.host[i] = daemon->host[i];
+        params.hv[i] = daemon->hv[i];
+    }
+    for (params.id = 0; params.id < count && params.id < DAEMON_WORKERS_MAX; params.id++) {
+        const char *what;
+        int err = worker_create(&params, &daemon->worker[params.id], &what);
+
+        if (err) {
+            snprintf(why, OPENER_WHY_SIZE, "worker %u: %s: %s", params.id, what, strerror(-err));
+            return err;
+        }
+        daemon->n_workers++;
+    }
+    if (!pool_stats(daemon->worker[0]->pool)->locked)
+        log_write(
+            &daemon->log, LOG_NOTICE, NULL,
+            "event=pool-unlocked hint=\"raise LimitMEMLOCK (ulimit -l) to lock disk buffers\"");
+    return 0;
+}
+
+static int open_server(struct daemon *daemon, const char *path, mode_t mode, const char *group,
+                       const struct rpc_method *methods, struct rpc_server **ret_server, char *why)
+{
+    int fd, err = opener_listen(path, SOCK_STREAM, mode, group, &fd, why);
+
+    if (err)
+        return err;
+    err = rpc_server_create(fd, &daemon->evloop.loop, methods, daemon, ret_server);
+    if (err) {
+        snprintf(why, OPENER_WHY_SIZE, "%s: %s", path, strerror(-err));
+        close(fd);
+    }
+    return err;
+}
+
+static void on_signal(struct ev_loop *ev, ev_signal *signal, int revents)
+{
+    struct daemon *daemon = signal->data;
+
+    log_write(&daemon->log, LOG_NOTICE, NULL, "event=signal signal=%d", signal->signum);
+    daemon_stop(daemon);
+}
+
+static void watch_signal(struct daemon *daemon, ev_signal *watcher, int signum)
+{
+    ev_signal_init(watcher, on_signal, signum);
+    watcher->data = daemon;
+    ev_signal_start(daemon->ev, watcher);
+}
+
+int daemon_start(struct daemon *daemon, struct daemon_config *config)
+{
+    const char *stats_group = config->stats_group;
+    char why[OPENER_WHY_SIZE] = "";
+    int err;
+
+    *daemon = (struct daemon){
+        .config = *config,
+        .hv = {[DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops},
+        .lock_fd = -1,
+    };
+    log_init(&daemon->log, config->log_level);
+    signal(SIGPIPE, SIG_IGN);
+    daemon->ev = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
+    if (!daemon->ev) {
+        daemon_config_finish(&daemon->config);
+        return -ENOMEM;
+    }
+    evloop_init(&daemon->evloop, daemon->ev);
+    mailbox_init(&daemon->mailbox, daemon->ev);
+    daemon->started_ns = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
+    watch_signal(daemon, &daemon->sigterm, SIGTERM);
+    watch_signal(daemon, &daemon->sigint, SIGINT);
+
+    err = prepare_run_dir(daemon, why);
+    if (!err)
+        err = open_hosts(daemon, why);
+    if (!err)
+        err = start_workers(daemon, why);
+    if (!err)
+        err = open_server(daemon, daemon->config.control_socket, 0600, "", daemon_control_methods,
+                          &daemon->control, why);
+    if (!err)
+        err = open_server(daemon, daemon->config.stats_socket, *stats_group ? 0660 : 0600,
+                          stats_group, daemon_stats_methods, &daemon->stats, why);
+    if (err) {
+        log_write(&daemon->log, LOG_ERR, NULL, "event=start-failed why=\"%s\"", why);
+        daemon_finish(daemon);
+        return err;
+    }
+    log_write(&daemon->log, LOG_INFO, NULL, "event=started version=%s workers=%u xen=%s shm=%s",
+              IOEMUD_VERSION, daemon->n_workers, daemon->host[DAEMON_XEN] ? "yes" : "no",
+              daemon->host[DAEMON_SHM] ? daemon->config.shm_socket : "no");
+    sd_notify(0, "READY=1");
+    return 0;
+}
+
+void daemon_run(struct daemon *daemon)
+{
+    ev_run(daemon->ev, 0);
+}
+
+void daemon_guest_gone(struct daemon *daemon)
+{
+    if (daemon->stopping && !daemon->guests)
+        ev_break(daemon->ev, EVBREAK_ALL);
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+    struct guest *next;
+
+    if (daemon->stopping)
+        return;
+    daemon->stopping = true;
+    sd_notify(0, "STOPPING=1");
+    for (struct guest *guest = daemon->guests; guest; guest = next) {
+        next = guest->next;
+        guest_detach(guest, NULL, NULL);
+    }
+    daemon_guest_gone(daemon);
+}
+
+static void close_server(struct rpc_server *server, const char *path)
+{
+    if (!server)
+        return;
+    rpc_server_destroy(server);
+    unlink(path);
+}
+
+void daemon_finish(struct daemon *daemon)
+{
+    close_server(daemon->control, daemon->config.control_socket);
+    close_server(daemon->stats, daemon->config.stats_socket);
+    for (unsigned i = 0; i < daemon->n_workers; i++)
+        worker_destroy(daemon->worker[i]);
+    for (unsigned i = 0; i < WORKER_HVS; i++) {
+        if (!daemon->host[i])
+            continue;
+        ev_io_stop(daemon->ev, &daemon->host_io[i]);
+        daemon->hv[i]->host_close(daemon->host[i]);
+        if (i == DAEMON_SHM)
+            unlink(daemon->config.shm_socket);
+    }
+    if (daemon->lock_fd >= 0)
+        close(daemon->lock_fd);
+    ev_signal_stop(daemon->ev, &daemon->sigterm);
+    ev_signal_stop(daemon->ev, &daemon->sigint);
+    mailbox_finish(&daemon->mailbox);
+    evloop_finish(&daemon->evloop);
+    ev_loop_destroy(daemon->ev);
+    log_write(&daemon->log, LOG_INFO, NULL, "event=stopped");
+    daemon_config_finish(&daemon->config);
+}

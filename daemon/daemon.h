@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control side: what the main thread owns. Guests (daemon/guest.h) run on workers
+ * (daemon/worker.h); everything here is touched by the main thread only.
+ */
+#ifndef IOEMUD_DAEMON_DAEMON_H
+#define IOEMUD_DAEMON_DAEMON_H
+
+#include <ev.h>
+
+#include "config/config.h"
+#include "daemon/evloop.h"
+#include "daemon/log.h"
+#include "daemon/mailbox.h"
+#include "daemon/rpc.h"
+#include "daemon/worker.h"
+#include "ioreq/hv.h"
+
+#define DAEMON_WORKERS_MAX 64
+
+/* Indices of worker.h's WORKER_HVS. */
+enum daemon_hv {
+    DAEMON_XEN,
+    DAEMON_SHM,
+};
+
+struct guest;
+
+struct daemon {
+    struct daemon_config config;
+    struct log log;
+    struct ev_loop *ev;
+    struct evloop evloop;
+    struct mailbox mailbox;
+    const struct hv_ops *hv[WORKER_HVS];
+    struct hv_host *host[WORKER_HVS]; /* NULL: not in use */
+    ev_io host_io[WORKER_HVS];
+    struct worker *worker[DAEMON_WORKERS_MAX];
+    unsigned n_workers;
+    struct guest *guests;
+    struct rpc_server *control, *stats;
+    ev_signal sigterm, sigint;
+    int lock_fd;
+    uint64_t started_ns;
+    bool stopping; /* detach everybody, then end */
+};
+
+/* Takes `config` over in any case. Logs why on failure. */
+int daemon_start(struct daemon *daemon, struct daemon_config *config);
+/* Serves until asked to stop and all guests have been detached. */
+void daemon_run(struct daemon *daemon);
+void daemon_finish(struct daemon *daemon);
+
+/* Detaches all guests and ends daemon_run() when their last disk request is back. */
+void daemon_stop(struct daemon *daemon);
+/* For guest.c: a guest is gone altogether. */
+void daemon_guest_gone(struct daemon *daemon);
+
+/* daemon/methods.c: what the sockets answer. */
+extern const struct rpc_method daemon_control_methods[];
+extern const struct rpc_method daemon_stats_methods[];
+
+/* daemon/stats.c: everything countable as JSON; `guest` NULL: all. NULL when memory is short. */
+json_t *daemon_stats(struct daemon *daemon, const char *guest);
+
+#endif

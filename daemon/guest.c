@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/record.h"
+
+#define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
+
+static void guest_start(struct guest *guest);
+
+const char *guest_state_name(enum guest_state state)
+{
+    static const char *const name[] = {
+        [GUEST_WAITING] = "waiting", [GUEST_PARKED] = "parked",     [GUEST_STARTING] = "starting",
+        [GUEST_RUNNING] = "running", [GUEST_STOPPING] = "stopping",
+    };
+
+    return name[state];
+}
+
+struct guest *guest_by_name(struct daemon *daemon, const char *name)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->state != GUEST_STOPPING && !strcmp(guest->config.name, name))
+            return guest;
+    return NULL;
+}
+
+struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->state != GUEST_STOPPING && guest->hv_guest == hv_guest)
+            return guest;
+    return NULL;
+}
+
+static void tell_done(struct guest *guest, int err, const char *why)
+{
+    void (*done)(void *ctx, struct guest *guest, int err, const char *why) = guest->done;
+
+    guest->done = NULL;
+    if (done)
+        done(guest->done_ctx, guest, err, why);
+}
+
+static void guest_free(struct guest *guest)
+{
+    struct daemon *daemon = guest->daemon;
+    void (*gone)(void *ctx) = guest->gone;
+    void *gone_ctx = guest->gone_ctx;
+
+    for (struct guest **at = &daemon->guests; *at; at = &(*at)->next) {
+        if (*at != guest)
+            continue;
+        *at = guest->next;
+        break;
+    }
+    if (guest->lease)
+        rpc_conn_on_close(guest->lease, NULL, NULL);
+    guest_qmp_remove(guest);
+    guest_config_finish(&guest->config);
+    free(guest);
+    if (gone)
+        gone(gone_ctx);
+
+    /* What it held may be what a parked one waits for. Starting one may free it and change the
+     * list, so the search begins anew; each time one guest fewer is parked. */
+    for (struct guest *other = daemon->guests; other;) {
+        if (other->state == GUEST_PARKED && !other->detach_wanted) {
+            other->state = GUEST_STARTING;
+            guest_start(other);
+            if (daemon->guests == NULL)
+                break;
+            other = other->state == GUEST_PARKED ? other->next : daemon->guests;
+        } else {
+            other = other->next;
+        }
+    }
+    daemon_guest_gone(daemon);
+}
+
+static void close_descriptors(struct guest *guest)
+{
+    for (unsigned i = 0; i < guest->params.n_disks; i++) {
+        if (guest->params.disk[i].raw.fd >= 0)
+            raw_discard(&guest->params.disk[i].raw);
+        free(guest->params.disk[i].mem);
+    }
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        if (guest->params.serial[i].fd >= 0)
+            close(guest->params.serial[i].fd);
+    guest->params.n_disks = 0;
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        guest->params.serial[i].fd = -1;
+}
+
+/* The hypervisor's half, after the worker has let go. */
+static void release_hv(struct guest *guest)
+{
+    if (guest->hv_guest)
+        guest->hv->guest_destroy(guest->hv_guest);
+    guest->hv_guest = NULL;
+    if (guest->recorded)
+        record_remove(guest->daemon->config.run_dir, guest->config.name);
+    guest->recorded = false;
+}
+
+/* Opening what the description names. */
+
+static int open_disk(struct guest *guest, const struct disk_config *disk, char *why)
+{
+    struct vm_disk *vm_disk = &guest->params.disk[guest->params.n_disks];
+    unsigned drive = (unsigned)(disk->vdev[2] - 'a');
+    struct machine_drive *spec = &guest->params.spec.drive[drive];
+    char reason[OPENER_WHY_SIZE] = "";
+
+    *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
+    if (disk->backend == DISK_MEM) {
+        vm_disk->sectors = disk->size / BLK_SECTOR;
+        vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
+        if (!vm_disk->mem) {
+            snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
+            return -ENOMEM;
+        }
+    } else {
+        int err = opener_disk(disk, &vm_disk->raw, reason);
+
+        if (err) {
+            snprintf(why, GUEST_WHY_SIZE, "disk %s: %s", disk->vdev, reason);
+            return err;
+        }
+        if (disk->direct && !vm_disk->raw.direct)
+            log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name,
+                      "event=disk-buffered vdev=%s path=%s reason=\"%s\"", disk->vdev, disk->path,
+                      vm_disk->raw.why);
+    }
+    guest->params.n_disks++;
+    memcpy(spec->serial, disk->serial, sizeof(spec->serial));
+    memcpy(spec->model, disk->model, sizeof(spec->model));
+    return 0;
+}
+
+static int open_serial(struct guest *guest, unsigned index, char *why)
+{
+    const struct serial_config *serial = &guest->config.serial[index];
+    struct vm_serial *vm_serial = &guest->params.serial[index];
+    char *path = guest->serial_path[index];
+    char reason[OPENER_WHY_SIZE] = "";
+    int err = 0;
+
+    switch (serial->kind) {
+    case SERIAL_NONE:
+        return 0;
+    case SERIAL_PTY:
+        err = opener_pty(&vm_serial->fd, path, reason);
+        vm_serial->input = true;
+        break;
+    case SERIAL_FILE:
+        err = opener_log_file(serial->path, &vm_serial->fd, reason);
+        break;
+    case SERIAL_UNIX:
+        err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
+        vm_serial->listener = vm_serial->input = true;
+        break;
+    }
+    if (err)
+        snprintf(why, GUEST_WHY_SIZE, "serial port %u: %s", index, reason);
+    else if (serial->kind != SERIAL_PTY)
+        snprintf(path, OPENER_PATH_SIZE, "%s", serial->path);
+    return err;
+}
+
+static int open_all(struct guest *guest, char *why)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < guest->config.n_disks && !err; i++)
+        err = open_disk(guest, &guest->config.disk[i], why);
+    for (unsigned i = 0; i < guest->config.n_serials && !err; i++)
+        err = open_serial(guest, i, why);
+    return err;
+}
+
+static void fill_spec(struct guest *guest)
+{
+    struct machine_spec *spec = &guest->params.spec;
+    const struct guest_config *config = &guest->config;
+    struct hv_host *host = guest->hv == guest->daemon->hv[DAEMON_XEN]
+                               ? guest->daemon->host[DAEMON_XEN]
+                               : guest->daemon->host[DAEMON_SHM];
+
+    *spec = (struct machine_spec){
+        .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
+        .slot = config->slot,
+        .platform = config->platform,
+        .unplug = MACHINE_UNPLUG_NEVER,
+    };
+    if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
+        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid))
+        spec->unplug = MACHINE_UNPLUG_DISKS;
+    memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
+}
+
+/* Messages between the main thread and the guest's worker. */
+
+static void on_gone(void *ctx) /* worker */
+{
+    struct guest *guest = ctx;
+
+    mailbox_post(&guest->daemon->mailbox, &guest->lost);
+}
+
+static void on_drained(void *arg) /* worker */
+{
+    struct guest *guest = arg;
+
+    mailbox_post(&guest->daemon->mailbox, &guest->drained);
+}
+
+static void run_start(struct mail *mail) /* worker */
+{
+    struct guest *guest = OWNER(mail, start);
+
+    guest->start_err = vm_start(guest->worker, &guest->params, &guest->vm, guest->start_why);
+    mailbox_post(&guest->daemon->mailbox, &guest->started);
+}
+
+static void run_stop(struct mail *mail) /* worker */
+{
+    struct guest *guest = OWNER(mail, stop);
+
+    /* `stopped` is posted first, so that it runs before `drained` frees the guest. The hypervisor's
+     * half is destroyed only in there, after the pages are out of use here. */
+    vm_end(guest->vm);
+    mailbox_post(&guest->daemon->mailbox, &guest->stopped);
+    vm_drain(guest->vm, on_drained, guest);
+}
+
+static void run_started(struct mail *mail)
+{
+    struct guest *guest = OWNER(mail, started);
+
+    /* The vm has them, or closed them. */
+    guest->params.n_disks = 0;
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        guest->params.serial[i].fd = -1;
+    if (guest->start_err) {
+        log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
+                  "event=attach-failed why=\"%s\"", guest->start_why);
+        guest->worker->guests--;
+        release_hv(guest);
+        tell_done(guest, guest->start_err, guest->start_why);
+        guest_free(guest);
+        return;
+    }
+    guest->state = GUEST_RUNNING;
+    log_write(&guest->daemon->log, LOG_INFO, guest->config.name,
+              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
+              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
+              guest->worker->params.id);
+    tell_done(guest, 0, "");
+    if (guest->detach_wanted)
+        guest_detach(guest, NULL, NULL);
+}
+
+static void run_stopped(struct mail *mail)
+{
+    struct guest *guest = OWNER(mail, stopped);
+
+    release_hv(guest);
+}
+
+static void run_drained(struct mail *mail)
+{
+    struct guest *guest = OWNER(mail, drained);
+
+    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=detached");
+    guest->worker->guests--;
+    guest_free(guest);
+}
+
+static void run_lost(struct mail *mail)
+{
+    struct guest *guest = OWNER(mail, lost);
+
+    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=guest-gone");
+    guest_detach(guest, NULL, NULL);
+}
+
+/* Attaching. */
+
+static struct worker *least_loaded(struct daemon *daemon)
+{
+    struct worker *best = daemon->worker[0];
+
+    for (unsigned i = 1; i < daemon->n_workers; i++)
+        if (daemon->worker[i]->guests < best->guests)
+            best = daemon->worker[i];
+    return best;
+}
+
+/* Somebody drains who may hold what this one could not get. */
+static bool may_come_free(const struct guest *guest)
+{
+    for (const struct guest *other = guest->daemon->guests; other; other = other->next)
+        if (other != guest && other->state == GUEST_STOPPING)
+            return true;
+    return false;
+}
+
+static int create_hv(struct guest *guest, char *why)
+{
+    struct daemon *daemon = guest->daemon;
+    unsigned hv = guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM;
+    struct hv_guest_params params = {
+        .name = guest->config.name,
+        .domid = guest->domid,
+        .peer = guest->peer,
+        .primary = guest->config.role == GUEST_PRIMARY,
+        .map_limit_mib = guest->config.map_limit_mib,
+    };
+    struct hv_record record;
+    int err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
+
+    if (err) {
+        snprintf(why, GUEST_WHY_SIZE, "%s: domain %u: no ioreq server: %s", guest->hv->name,
+                 guest->domid, strerror(-err));
+        return err;
+    }
+    if (hv != DAEMON_XEN)
+        return 0;
+    guest->hv->guest_record(guest->hv_guest, &record);
+    err = record_write(daemon->config.run_dir, guest->config.name, &record);
+    if (err)
+        snprintf(why, GUEST_WHY_SIZE, "record in %s/guests: %s", daemon->config.run_dir,
+                 strerror(-err));
+    guest->recorded = !err;
+    return err;
+}
+
+/* From STARTING: to the worker, back to PARKED, or failed and freed. */
+static void guest_start(struct guest *guest)
+{
+    struct daemon *daemon = guest->daemon;
+    char why[GUEST_WHY_SIZE] = "";
+    int err = 0;
+
+    for (struct guest *other = daemon->guests; other && !err; other = other->next)
+        if (other != guest && !strcmp(other->config.name, guest->config.name))
+            err = -EBUSY;
+    if (!err)
+        err = open_all(guest, why);
+    if (err == -EBUSY && may_come_free(guest)) {
+        close_descriptors(guest);
+        guest->state = GUEST_PARKED;
+        return;
+    }
+    if (!err)
+        err = create_hv(guest, why);
+    if (err) {
+        log_write(&daemon->log, LOG_ERR, guest->config.name, "event=attach-failed why=\"%s\"", why);
+        close_descriptors(guest);
+        release_hv(guest);
+        tell_done(guest, err, why);
+        guest_free(guest);
+        return;
+    }
+    fill_spec(guest);
+    guest->worker = least_loaded(daemon);
+    guest->worker->guests++;
+    guest->params.name = guest->config.name;
+    guest->params.hv = guest->hv;
+    guest->params.guest = guest->hv_guest;
+    guest->params.hv_worker =
+        guest->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
+    guest->params.spec.vcpus = guest->hv->guest_info(guest->hv_guest)->vcpus;
+    guest->params.gone = on_gone;
+    guest->params.ctx = guest;
+    mailbox_post(&guest->worker->mailbox, &guest->start);
+}
+
+static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attach)
+{
+    struct guest *guest = calloc(1, sizeof(*guest));
+
+    if (!guest)
+        return NULL;
+    *guest = (struct guest){
+        .daemon = daemon,
+        .next = daemon->guests,
+        .state = GUEST_STARTING,
+        .config = attach->config,
+        .domid = attach->domid,
+        .peer = attach->peer,
+        .done = attach->done,
+        .done_ctx = attach->ctx,
+        .hv = daemon->hv[attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM],
+        .start.run = run_start,
+        .started.run = run_started,
+        .stop.run = run_stop,
+        .stopped.run = run_stopped,
+        .drained.run = run_drained,
+        .lost.run = run_lost,
+    };
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        guest->params.serial[i].fd = -1;
+    daemon->guests = guest;
+    return guest;
+}
+
+void guest_attach(struct daemon *daemon, struct guest_attach *attach)
+{
+    unsigned hv = attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM;
+    char why[GUEST_WHY_SIZE] = "";
+    struct guest *guest;
+    int err = 0;
+
+    if (daemon->stopping) {
+        err = -ESHUTDOWN;
+        snprintf(why, sizeof(why), "the daemon is shutting down");
+    } else if (guest_by_name(daemon, attach->config.name)) {
+        err = -EEXIST;
+        snprintf(why, sizeof(why), "guest %s is attached already", attach->config.name);
+    } else if (!daemon->host[hv]) {
+        err = -ENODEV;
+        snprintf(why, sizeof(why),
+                 hv == DAEMON_XEN ? "this daemon does not serve Xen domains (no "
+                                    "/dev/xen/privcmd, or \"xen\": false)"
+                                  : "this daemon takes no hv_shm peers (\"shm_socket\" is not "
+                                    "configured)");
+    }
+    guest = err ? NULL : guest_new(daemon, attach);
+    if (!guest) {
+        if (attach->done)
+            attach->done(attach->ctx, NULL, err ? err : -ENOMEM, err ? why : "out of memory");
+        guest_config_finish(&attach->config);
+        return;
+    }
+    if (hv == DAEMON_SHM && !guest->peer) {
+        guest->state = GUEST_WAITING;
+        tell_done(guest, 0, "");
+        return;
+    }
+    guest_start(guest);
+}
+
+int guest_peer(struct daemon *daemon, const char *name, void *peer)
+{
+    struct guest *guest = guest_by_name(daemon, name);
+
+    if (!guest || guest->config.hypervisor != GUEST_SHM)
+        return -ENOENT;
+    if (guest->state != GUEST_WAITING)
+        return -EBUSY;
+    guest->peer = peer;
+    guest->state = GUEST_STARTING;
+    guest_start(guest);
+    /* It may have failed and be gone; the peer is then refused. */
+    guest = guest_by_name(daemon, name);
+    return guest && guest->hv_guest ? 0 : -ECONNREFUSED;
+}
+
+void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)
+{
+    if (gone) {
+        guest->gone = gone;
+        guest->gone_ctx = ctx;
+    }
+    switch (guest->state) {
+    case GUEST_WAITING:
+        guest_free(guest);
+        break;
+    case GUEST_PARKED:
+        tell_done(guest, -ECANCELED, "detached while it waited for a former guest to drain");
+        guest_free(guest);
+        break;
+    case GUEST_STARTING:
+        guest->detach_wanted = true;
+        break;
+    case GUEST_RUNNING:
+        guest->state = GUEST_STOPPING;
+        mailbox_post(&guest->worker->mailbox, &guest->stop);
+        break;
+    case GUEST_STOPPING:
+        break;
+    }
+}

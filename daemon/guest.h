@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest as the control side sees it: its description, where it runs, who holds it.
+ *
+ *    WAITING ----peer----+                               drained
+ *                        v          started              +------> (freed)
+ *    PARKED --------> STARTING ----------> RUNNING -> STOPPING
+ *      ^ an image or the name is held by a guest that still drains
+ *
+ * A guest belongs to the daemon's list from guest_attach() until it has drained: its name and
+ * images are free again only then.
+ */
+#ifndef IOEMUD_DAEMON_GUEST_H
+#define IOEMUD_DAEMON_GUEST_H
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/mailbox.h"
+#include "daemon/opener.h"
+#include "daemon/vm.h"
+
+struct qmp;
+
+#define GUEST_WHY_SIZE 512
+#define GUEST_QMPS     2
+
+enum guest_state {
+    GUEST_WAITING,  /* hv_shm: for its peer to connect */
+    GUEST_PARKED,   /* for a former guest to drain */
+    GUEST_STARTING, /* its worker makes the devices */
+    GUEST_RUNNING,
+    GUEST_STOPPING, /* its worker ends them; then waits for disk requests in flight */
+};
+
+struct guest_attach {
+    struct guest_config config; /* taken over */
+    uint32_t domid;             /* hv_xen */
+    void *peer;                 /* hv_shm; NULL: wait for one */
+    /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
+     * peer), else -errno and why. NULL: nobody asks. */
+    void (*done)(void *ctx, struct guest *guest, int err, const char *why);
+    void *ctx;
+};
+
+struct guest {
+    struct daemon *daemon;
+    struct guest *next;
+    enum guest_state state;
+    struct guest_config config;
+    uint32_t domid;
+    void *peer;
+    void (*done)(void *ctx, struct guest *guest, int err, const char *why);
+    void *done_ctx;
+    void (*gone)(void *ctx); /* told when it has been freed; for `detach` */
+    void *gone_ctx;
+    bool detach_wanted; /* while it starts */
+
+    const struct hv_ops *hv;
+    struct hv_guest *hv_guest;
+    bool recorded;
+    struct worker *worker;
+    struct vm *vm; /* the worker's; its counters are read from here while RUNNING */
+    struct vm_params params;
+    char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
+
+    /* Messages to its worker and back. */
+    struct mail start, started, stop, stopped, drained, lost;
+    int start_err;
+    char start_why[VM_WHY_SIZE];
+
+    /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
+    struct rpc_conn *lease;
+    struct qmp *qmp[GUEST_QMPS];
+    bool vm_stopped; /* QMP `stop`: reported, nothing else; Xen pauses the vCPUs */
+};
+
+/* What comes of it is told through done(). */
+void guest_attach(struct daemon *daemon, struct guest_attach *attach);
+/* Ends the guest from whatever state; `gone(ctx)` (may be NULL: then whoever asked before is told)
+ * follows when it has drained. One can ask at a time: see guest->gone. */
+void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx);
+
+/* Those that are not STOPPING; NULL if there is none. */
+struct guest *guest_by_name(struct daemon *daemon, const char *name);
+struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
+/* A peer calls itself `name`: the waiting guest of that name gets it. -ENOENT, or what failed. */
+int guest_peer(struct daemon *daemon, const char *name, void *peer);
+
+const char *guest_state_name(enum guest_state state);
+
+/* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over. */
+int guest_qmp_add(struct guest *guest, int listen_fd);
+void guest_qmp_remove(struct guest *guest);
+
+#endif

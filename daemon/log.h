@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The log: one line an event on stderr, key=value, with the syslog priority in front when systemd
+ * reads it (sd-daemon(3): "<3>..."). May be called from any thread: a line is one write(2).
+ */
+#ifndef IOEMUD_DAEMON_LOG_H
+#define IOEMUD_DAEMON_LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+
+#define LOG_LINE_MAX 1024
+
+struct log {
+    int level;    /* least important priority that is written */
+    bool journal; /* stderr goes to the journal */
+};
+
+void log_init(struct log *log, int level);
+/* `guest` may be NULL. */
+__attribute__((format(printf, 4, 5))) void log_write(const struct log *log, int priority,
+                                                     const char *guest, const char *format, ...);
+void log_vwrite(const struct log *log, int priority, const char *guest, const char *device,
+                const char *format, va_list args);
+
+/* At most LOG_BURST lines a guest in LOG_WINDOW_NS; the first line after a silence tells how many
+ * were not written (XSA-180: a guest must not fill the disk). */
+#define LOG_BURST     20u
+#define LOG_WINDOW_NS UINT64_C(60000000000)
+
+struct log_limit {
+    uint64_t window_start_ns;
+    uint32_t lines;
+    uint64_t suppressed;       /* of this window */
+    uint64_t suppressed_total; /* for the statistics */
+};
+
+/* True when a line may be written; *ret_suppressed is how many were not before it. */
+bool log_allow(struct log_limit *limit, uint64_t now_ns, uint64_t *ret_suppressed);
+
+#endif

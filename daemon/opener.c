@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/opener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+static int failed(char *why, const char *what, const char *path)
+{
+    int err = errno;
+
+    snprintf(why, OPENER_WHY_SIZE, "%s %s: %s", what, path, strerror(err));
+    return -err;
+}
+
+/* A socket file that nobody listens on is left over from a daemon that died. */
+static bool is_stale(const struct sockaddr_un *addr, int type)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    bool stale;
+
+    if (fd < 0)
+        return false;
+    stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;
+    close(fd);
+    return stale;
+}
+
+static int set_group(const char *path, const char *group, char *why)
+{
+    struct group *entry = getgrnam(group);
+
+    if (!entry) {
+        snprintf(why, OPENER_WHY_SIZE, "socket %s: there is no group %s", path, group);
+        return -EINVAL;
+    }
+    return chown(path, (uid_t)-1, entry->gr_gid) ? failed(why, "group of socket", path) : 0;
+}
+
+int opener_listen(const char *path, int type, mode_t mode, const char *group, int *ret_fd,
+                  char *ret_why)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    mode_t old_umask;
+    int fd, err;
+
+    if (strlen(path) >= sizeof(addr.sun_path)) {
+        snprintf(ret_why, OPENER_WHY_SIZE, "socket %s: the path is longer than %zu bytes", path,
+                 sizeof(addr.sun_path) - 1);
+        return -ENAMETOOLONG;
+    }
+    memcpy(addr.sun_path, path, strlen(path) + 1);
+    if (is_stale(&addr, type))
+        unlink(path);
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return failed(ret_why, "socket", path);
+    old_umask = umask(0777 & ~mode);
+    err = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+    umask(old_umask);
+    if (err) {
+        err = failed(ret_why, "socket", path);
+        goto close_fd;
+    }
+    err = *group ? set_group(path, group, ret_why) : 0;
+    if (!err && listen(fd, 64))
+        err = failed(ret_why, "socket", path);
+    if (err)
+        goto unlink_path;
+    *ret_fd = fd;
+    return 0;
+
+unlink_path:
+    unlink(path);
+close_fd:
+    close(fd);
+    return err;
+}
+
+int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, char *ret_why)
+{
+    struct raw_options options = {
+        .read_only = disk->read_only,
+        .direct = disk->direct,
+        .write_through = disk->cache == DISK_WRITETHROUGH,
+        .shared = disk->shared,
+    };
+
+    return raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
+}
+
+int opener_pty(int *ret_fd, char ret_path[OPENER_PATH_SIZE], char *ret_why)
+{
+    struct termios termios;
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK), err;
+
+    if (fd < 0)
+        return failed(ret_why, "pseudo-terminal", "/dev/ptmx");
+    if (grantpt(fd) || unlockpt(fd) || ptsname_r(fd, ret_path, OPENER_PATH_SIZE) ||
+        tcgetattr(fd, &termios)) {
+        err = failed(ret_why, "pseudo-terminal", "/dev/ptmx");
+        goto close_fd;
+    }
+    cfmakeraw(&termios);
+    if (tcsetattr(fd, TCSANOW, &termios)) {
+        err = failed(ret_why, "pseudo-terminal", ret_path);
+        goto close_fd;
+    }
+    *ret_fd = fd;
+    return 0;
+
+close_fd:
+    close(fd);
+    return err;
+}
+
+int opener_log_file(const char *path, int *ret_fd, char *ret_why)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+    if (fd < 0)
+        return failed(ret_why, "file", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+int opener_directory(const char *path, char *ret_why)
+{
+    if (mkdir(path, 0755) && errno != EEXIST)
+        return failed(ret_why, "directory", path);
+    return 0;
+}
+
+int opener_lock(const char *path, int *ret_fd, char *ret_why)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), err;
+
+    if (fd < 0)
+        return failed(ret_why, "lock", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        err = -errno;
+        if (err == -EWOULDBLOCK)
+            snprintf(ret_why, OPENER_WHY_SIZE, "another ioemud is running: it holds %s", path);
+        else
+            snprintf(ret_why, OPENER_WHY_SIZE, "lock %s: %s", path, strerror(-err));
+        close(fd);
+        return err;
+    }
+    *ret_fd = fd;
+    return 0;
+}

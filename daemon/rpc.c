@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/rpc.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_CHUNK 4096
+
+struct rpc_conn {
+    struct rpc_server *server;
+    struct rpc_conn *next, **link;
+    struct loop_watch *watch;
+    int fd;
+    char *in; /* a line as far as it has come */
+    size_t in_len, in_size;
+    char *out;
+    size_t out_len, out_sent, out_size;
+    int fds[RPC_FDS];
+    unsigned n_fds;
+    struct rpc_call *calls; /* not answered yet */
+    bool dead;              /* to be closed when the stack is unwound */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+struct rpc_call {
+    struct rpc_conn *conn; /* NULL: the client has gone */
+    struct rpc_call *next, **link;
+    json_t *id; /* NULL: a notification, not answered */
+    int fds[RPC_FDS];
+    unsigned n_fds, taken;
+};
+
+struct rpc_server {
+    const struct loop *loop;
+    const struct rpc_method *methods;
+    void *ctx;
+    int fd;
+    struct loop_watch *watch;
+    struct rpc_conn *conns;
+    unsigned n_conns;
+};
+
+static void conn_watch(struct rpc_conn *conn)
+{
+    const struct loop *loop = conn->server->loop;
+
+    loop->ops->rewatch(loop->ctx, conn->watch,
+                       LOOP_READ | (conn->out_sent < conn->out_len ? LOOP_WRITE : 0));
+}
+
+static void conn_close(struct rpc_conn *conn, bool tell)
+{
+    const struct loop *loop = conn->server->loop;
+
+    for (struct rpc_call *call = conn->calls; call; call = call->next)
+        call->conn = NULL;
+    *conn->link = conn->next;
+    if (conn->next)
+        conn->next->link = conn->link;
+    conn->server->n_conns--;
+    loop->ops->unwatch(loop->ctx, conn->watch);
+    close(conn->fd);
+    for (unsigned i = 0; i < conn->n_fds; i++)
+        close(conn->fds[i]);
+    if (tell && conn->closed)
+        conn->closed(conn->closed_arg);
+    free(conn->in);
+    free(conn->out);
+    free(conn);
+}
+
+static void conn_flush(struct rpc_conn *conn)
+{
+    while (conn->out_sent < conn->out_len) {
+        ssize_t n = send(conn->fd, conn->out + conn->out_sent, conn->out_len - conn->out_sent,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            conn->dead = true;
+        if (n < 0)
+            break;
+        conn->out_sent += (size_t)n;
+    }
+    if (conn->out_sent == conn->out_len)
+        conn->out_sent = conn->out_len = 0;
+    if (!conn->dead)
+        conn_watch(conn);
+}
+
+/* Appends a line; a client that does not read its answers loses its connection. */
+static void conn_send(struct rpc_conn *conn, json_t *message)
+{
+    char *text = json_dumps(message, JSON_COMPACT);
+    size_t len = text ? strlen(text) : 0;
+
+    if (!text || conn->out_len + len + 1 > RPC_OUTPUT_MAX) {
+        conn->dead = true;
+        free(text);
+        return;
+    }
+    if (conn->out_len + len + 1 > conn->out_size) {
+        size_t size = conn->out_len + len + 1;
+        char *out = realloc(conn->out, size);
+
+        if (!out) {
+            conn->dead = true;
+            free(text);
+            return;
+        }
+        conn->out = out;
+        conn->out_size = size;
+    }
+    memcpy(conn->out + conn->out_len, text, len);
+    conn->out_len += len;
+    conn->out[conn->out_len++] = '\n';
+    free(text);
+    conn_flush(conn);
+}
+
+static void call_end(struct rpc_call *call, const char *key, json_t *value)
+{
+    if (call->conn && call->id) {
+        json_t *message =
+            json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", call->id);
+
+        if (message)
+            conn_send(call->conn, message);
+        json_decref(message);
+    }
+    if (call->conn) {
+        *call->link = call->next;
+        if (call->next)
+            call->next->link = call->link;
+    }
+    for (unsigned i = call->taken; i < call->n_fds; i++)
+        close(call->fds[i]);
+    json_decref(call->id);
+    json_decref(value);
+    free(call);
+}
+
+void rpc_reply(struct rpc_call *call, json_t *result)
+{
+    call_end(call, "result", result ? result : json_null());
+}
+
+void rpc_fail(struct rpc_call *call, int code, const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    /* "?" in place of what is not UTF-8, as a name that came from elsewhere may not be. */
+    json_t *text = json_string(message);
+    if (!text) {
+        for (char *c = message; *c; c++)
+            if ((unsigned char)*c >= 0x80)
+                *c = '?';
+        text = json_string(message);
+    }
+    call_end(call, "error", json_pack("{s:i, s:o}", "code", code, "message", text));
+}
+
+int rpc_call_take_fd(struct rpc_call *call)
+{
+    return call->taken < call->n_fds ? call->fds[call->taken++] : -1;
+}
+
+struct rpc_conn *rpc_call_conn(struct rpc_call *call)
+{
+    return call->conn;
+}
+
+void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *arg)
+{
+    conn->closed = closed;
+    conn->closed_arg = arg;
+}
+
+static struct rpc_call *call_create(struct rpc_conn *conn, json_t *id)
+{
+    struct rpc_call *call = calloc(1, sizeof(*call));
+
+    if (!call)
+        return NULL;
+    call->conn = conn;
+    call->id = json_incref(id);
+    call->next = conn->calls;
+    call->link = &conn->calls;
+    if (call->next)
+        call->next->link = &call->next;
+    conn->calls = call;
+    memcpy(call->fds, conn->fds, sizeof(call->fds));
+    call->n_fds = conn->n_fds;
+    conn->n_fds = 0;
+    return call;
+}
+
+static void serve_line(struct rpc_conn *conn, const char *line, size_t len)
+{
+    json_error_t error;
+    json_t *message = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *id = json_object_get(message, "id");
+    const char *method = json_string_value(json_object_get(message, "method"));
+    json_t *params = json_object_get(message, "params");
+    bool valid = method && (!params || json_is_object(params)) &&
+                 (!id || json_is_string(id) || json_is_integer(id) || json_is_null(id));
+    json_t *none = json_object();
+    struct rpc_call *call = call_create(conn, valid ? id : json_null());
+    const struct rpc_method *found = conn->server->methods;
+
+    if (!call || !none) {
+        conn->dead = true;
+        goto free_message;
+    }
+    if (!valid) {
+        if (message)
+            rpc_fail(call, RPC_INVALID_REQUEST, "not a JSON-RPC 2.0 request with named parameters");
+        else
+            rpc_fail(call, RPC_PARSE_ERROR, "%s at column %d", error.text, error.column);
+        goto free_message;
+    }
+    while (found->name && strcmp(found->name, method))
+        found++;
+    if (found->name)
+        found->call(conn->server->ctx, call, params ? params : none);
+    else
+        rpc_fail(call, RPC_NO_METHOD, "there is no method %.64s here", method);
+
+free_message:
+    json_decref(none);
+    json_decref(message);
+}
+
+static void take_fds(struct rpc_conn *conn, struct msghdr *msg)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+            if (conn->n_fds < RPC_FDS)
+                conn->fds[conn->n_fds++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* One read; whole lines are served, the rest is kept. */
+static void conn_read(struct rpc_conn *conn)
+{
+    char control[CMSG_SPACE(RPC_FDS * sizeof(int))];
+    struct iovec iov;
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof(control),
+    };
+    size_t line = 0;
+    ssize_t n;
+    char *end;
+
+    if (conn->in_size - conn->in_len < READ_CHUNK) {
+        size_t size = conn->in_size * 2 + READ_CHUNK;
+        char *in = size <= 2 * RPC_LINE_MAX ? realloc(conn->in, size) : NULL;
+
+        if (!in) {
+            conn->dead = true;
+            return;
+        }
+        conn->in = in;
+        conn->in_size = size;
+    }
+    iov = (struct iovec){conn->in + conn->in_len, conn->in_size - conn->in_len};
+    n = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        conn->dead = true;
+        return;
+    }
+    take_fds(conn, &msg);
+    conn->in_len += (size_t)n;
+    while (!conn->dead && (end = memchr(conn->in + line, '\n', conn->in_len - line))) {
+        size_t len = (size_t)(end - conn->in) - line;
+
+        serve_line(conn, conn->in + line, len);
+        line += len + 1;
+    }
+    memmove(conn->in, conn->in + line, conn->in_len - line);
+    conn->in_len -= line;
+    if (conn->in_len > RPC_LINE_MAX)
+        conn->dead = true;
+}
+
+static void on_conn(void *arg, unsigned events)
+{
+    struct rpc_conn *conn = arg;
+
+    if (events & LOOP_WRITE)
+        conn_flush(conn);
+    if (events & LOOP_READ && !conn->dead)
+        conn_read(conn);
+    if (conn->dead)
+        conn_close(conn, true);
+}
+
+static void on_listen(void *arg, unsigned events)
+{
+    struct rpc_server *server = arg;
+    const struct loop *loop = server->loop;
+    int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct rpc_conn *conn;
+
+    if (fd < 0)
+        return;
+    conn = server->n_conns < RPC_CONNECTIONS ? calloc(1, sizeof(*conn)) : NULL;
+    if (!conn)
+        goto close_fd;
+    conn->server = server;
+    conn->fd = fd;
+    if (loop->ops->watch(loop->ctx, fd, LOOP_READ, on_conn, conn, &conn->watch))
+        goto free_conn;
+    conn->next = server->conns;
+    conn->link = &server->conns;
+    if (conn->next)
+        conn->next->link = &conn->next;
+    server->conns = conn;
+    server->n_conns++;
+    return;
+
+free_conn:
+    free(conn);
+close_fd:
+    close(fd);
+}
+
+int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
+                      void *ctx, struct rpc_server **ret_server)
+{
+    struct rpc_server *server = calloc(1, sizeof(*server));
+    int err;
+
+    if (!server)
+        return -ENOMEM;
+    *server = (struct rpc_server){.loop = loop, .methods = methods, .ctx = ctx, .fd = listen_fd};
+    err = loop->ops->watch(loop->ctx, listen_fd, LOOP_READ, on_listen, server, &server->watch);
+    if (err) {
+        free(server);
+        return err;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+void rpc_server_destroy(struct rpc_server *server)
+{
+    if (!server)
+        return;
+    while (server->conns)
+        conn_close(server->conns, false);
+    server->loop->ops->unwatch(server->loop->ctx, server->watch);
+    close(server->fd);
+    free(server);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * JSON-RPC 2.0 over a unix stream socket, one object a line (LF), on the main thread.
+ *
+ * A client may send descriptors (SCM_RIGHTS) with a line. Answers may come later: a method keeps
+ * its `struct rpc_call` and answers it exactly once, also when the client has gone by then. Lines,
+ * connections, unread answers and descriptors are bounded; a client beyond a bound is disconnected.
+ */
+#ifndef IOEMUD_DAEMON_RPC_H
+#define IOEMUD_DAEMON_RPC_H
+
+#include <jansson.h>
+
+#include "devices/backend/loop.h"
+
+#define RPC_LINE_MAX    (256u * 1024)
+#define RPC_OUTPUT_MAX  (4u * 1024 * 1024)
+#define RPC_CONNECTIONS 1024u
+#define RPC_FDS         8u
+
+/* JSON-RPC 2.0, section 5.1, and ours below -32000. */
+enum rpc_error {
+    RPC_PARSE_ERROR = -32700,
+    RPC_INVALID_REQUEST = -32600,
+    RPC_NO_METHOD = -32601,
+    RPC_INVALID_PARAMS = -32602,
+    RPC_FAILED = -32000, /* the message says what and why */
+};
+
+struct rpc_call; /* one request */
+struct rpc_conn; /* one client */
+struct rpc_server;
+
+struct rpc_method {
+    const char *name;
+    /* `params` is borrowed, an object (empty if none were given). */
+    void (*call)(void *ctx, struct rpc_call *call, const json_t *params);
+};
+
+/* `methods` ends with a NULL name. `listen_fd` is taken over on success. */
+int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
+                      void *ctx, struct rpc_server **ret_server);
+/* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */
+void rpc_server_destroy(struct rpc_server *server);
+
+/* Both end the call. `result` is stolen. */
+void rpc_reply(struct rpc_call *call, json_t *result);
+__attribute__((format(printf, 3, 4))) void rpc_fail(struct rpc_call *call, int code,
+                                                    const char *format, ...);
+
+/* Takes the next descriptor that came with the request; -1: no more. Those not taken are closed. */
+int rpc_call_take_fd(struct rpc_call *call);
+/* The client, to tie something to its connection; NULL when it has gone. */
+struct rpc_conn *rpc_call_conn(struct rpc_call *call);
+/* One callback a connection, when the client has gone (not for rpc_server_destroy()). NULL: none.
+ */
+void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Statistics as JSON. Counters are written by their worker alone and read here while it runs: each
+ * is an aligned word, read once; a figure may be a request older than its neighbour, never torn.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+
+struct named {
+    const char *name;
+    const uint64_t *value;
+};
+
+static json_t *counters(const struct named *named, size_t count)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(
+            object, named[i].name,
+            json_integer((json_int_t)__atomic_load_n(named[i].value, __ATOMIC_RELAXED)));
+    return object;
+}
+
+#define COUNT(of, member)                                                                          \
+    {                                                                                              \
+#member, &(of)->member                                                                     \
+    }
+
+static json_t *ioreqs(const struct dispatch_counters *of)
+{
+    const struct named named[] = {
+        COUNT(of, pio_read), COUNT(of, pio_write),  COUNT(of, mmio_read), COUNT(of, mmio_write),
+        COUNT(of, pci_read), COUNT(of, pci_write),  COUNT(of, string),    COUNT(of, string_bytes),
+        COUNT(of, buffered), COUNT(of, invalidate), COUNT(of, other),     COUNT(of, illegal),
+        COUNT(of, turns),    COUNT(of, spurious),
+    };
+
+    return counters(named, sizeof(named) / sizeof(named[0]));
+}
+
+static json_t *memory(const struct hv_counters *of)
+{
+    const struct named named[] = {
+        COUNT(of, map_calls),   COUNT(of, map_pages), COUNT(of, unmap_pages),
+        COUNT(of, invalidates), COUNT(of, holes),     COUNT(of, hypercalls),
+    };
+
+    return counters(named, sizeof(named) / sizeof(named[0]));
+}
+
+static json_t *disk(const struct guest *guest, const struct disk_config *config)
+{
+    const struct blk_counters *of = blk_counters(guest->vm->blk[config->vdev[2] - 'a']);
+    const struct named named[] = {
+        COUNT(of, reads),         COUNT(of, writes), COUNT(of, flushes),   COUNT(of, read_bytes),
+        COUNT(of, written_bytes), COUNT(of, errors), COUNT(of, cancelled), COUNT(of, io_ns),
+    };
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
+
+    json_object_set_new(object, "vdev", json_string(config->vdev));
+    json_object_set_new(object, "in_flight",
+                        json_integer(__atomic_load_n(&of->in_flight, __ATOMIC_RELAXED)));
+    return object;
+}
+
+static json_t *devices(const struct guest *guest)
+{
+    json_t *array = json_array();
+    const struct dev *dev;
+
+    for (unsigned i = 0; (dev = machine_dev(guest->vm->machine, i)); i++) {
+        json_t *object = json_object();
+
+        for (unsigned j = 0; j < dev->n_counters; j++) {
+            uint64_t value = __atomic_load_n(dev->counters[j].value, __ATOMIC_RELAXED);
+
+            json_object_set_new(object, dev->counters[j].name, json_integer((json_int_t)value));
+        }
+        if (dev->n_counters)
+            json_array_append_new(array, json_pack("{s:s, s:s, s:o}", "name", dev->name, "model",
+                                                   dev->ops->model, "counters", object));
+        else
+            json_decref(object);
+    }
+    return array;
+}
+
+/* The vm and all in it stay as long as the guest is RUNNING: only this thread ends that. */
+static json_t *one_guest(const struct guest *guest)
+{
+    json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",
+                               guest_state_name(guest->state), "domid", (int)guest->domid);
+    json_t *disks;
+
+    if (guest->state != GUEST_RUNNING)
+        return object;
+    disks = json_array();
+    for (unsigned i = 0; i < guest->config.n_disks; i++)
+        json_array_append_new(disks, disk(guest, &guest->config.disk[i]));
+    json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
+    json_object_set_new(
+        object, "buffered_pio",
+        json_boolean(guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO));
+    json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
+    json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
+    json_object_set_new(object, "log_suppressed",
+                        json_integer((json_int_t)guest->vm->log_limit.suppressed_total));
+    json_object_set_new(object, "disks", disks);
+    json_object_set_new(object, "devices", devices(guest));
+    return object;
+}
+
+static json_t *one_worker(const struct worker *worker)
+{
+    const struct pool_stats *pool = pool_stats(worker->pool);
+    const struct aio_stats *aio = aio_stats(worker->aio);
+    const struct named named[] = {COUNT(worker, wakeups), COUNT(worker, polls_hit)};
+    const struct named aio_named[] = {COUNT(aio, submits), COUNT(aio, requests),
+                                      COUNT(aio, retries)};
+    json_t *object = counters(named, 2);
+
+    json_object_set_new(object, "id", json_integer(worker->params.id));
+    json_object_set_new(object, "guests", json_integer(worker->guests));
+    json_object_set_new(object, "pool",
+                        json_pack("{s:i, s:i, s:i, s:I, s:b}", "pages", (int)pool->pages, "free",
+                                  (int)pool->free, "low_water", (int)pool->low_water, "exhausted",
+                                  (json_int_t)pool->exhausted, "locked", pool->locked));
+    json_object_set_new(object, "aio", counters(aio_named, 3));
+    return object;
+}
+
+json_t *daemon_stats(struct daemon *daemon, const char *guest_name)
+{
+    json_t *workers = json_array(), *guests = json_array();
+    uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
+
+    for (unsigned i = 0; i < daemon->n_workers; i++)
+        json_array_append_new(workers, one_worker(daemon->worker[i]));
+    for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (!guest_name || !strcmp(guest->config.name, guest_name))
+            json_array_insert_new(guests, 0, one_guest(guest));
+    return json_pack("{s:{s:i, s:I, s:s, s:o}, s:o}", "daemon", "pid", (int)getpid(), "uptime_s",
+                     (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
+                     IOEMUD_VERSION, "workers", workers, "guests", guests);
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ioreq/guestmem.h"
+
+/* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
+#define VM_BLK_DEPTH 4
+
+static uint64_t loop_now(const struct vm *vm)
+{
+    const struct loop *loop = &vm->worker->evloop.loop;
+
+    return loop->ops->now_ns(loop->ctx);
+}
+
+/* What the devices may ask of us: devices/host.h. */
+
+static void host_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+    struct vm *vm = ctx;
+
+    guestmem_read(vm->params.hv, vm->params.guest, gpa, buf, len);
+}
+
+static void host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+    struct vm *vm = ctx;
+
+    guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len);
+}
+
+static void host_isa(void *ctx, unsigned irq, bool level)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->isa_irq(vm->params.guest, irq, level);
+}
+
+static void host_intx(void *ctx, unsigned slot, unsigned pin, bool level)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->pci_intx(vm->params.guest, slot, pin, level);
+}
+
+static void host_link(void *ctx, unsigned link, unsigned irq)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->pci_link_route(vm->params.guest, link, irq);
+}
+
+static void host_send_msi(void *ctx, uint64_t address, uint32_t data)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->msi(vm->params.guest, address, data);
+}
+
+static uint64_t host_now(void *ctx)
+{
+    return loop_now(ctx);
+}
+
+static void rearm_timer(struct vm *vm)
+{
+    uint64_t first = UINT64_MAX, now = loop_now(vm);
+
+    for (struct host_timer *timer = vm->timers; timer; timer = timer->impl)
+        if (timer->deadline_ns < first)
+            first = timer->deadline_ns;
+    ev_timer_stop(vm->worker->ev, &vm->timer);
+    if (first == UINT64_MAX)
+        return;
+    ev_now_update(vm->worker->ev);
+    ev_timer_set(&vm->timer, first > now ? (double)(first - now) / 1e9 : 0., 0.);
+    ev_timer_start(vm->worker->ev, &vm->timer);
+}
+
+static bool unlink_timer(struct vm *vm, struct host_timer *timer)
+{
+    for (struct host_timer **at = &vm->timers; *at; at = (struct host_timer **)&(*at)->impl) {
+        if (*at != timer)
+            continue;
+        *at = timer->impl;
+        timer->impl = NULL;
+        timer->deadline_ns = 0;
+        return true;
+    }
+    return false;
+}
+
+static void host_arm(void *ctx, struct host_timer *timer, uint64_t deadline_ns)
+{
+    struct vm *vm = ctx;
+
+    unlink_timer(vm, timer);
+    timer->deadline_ns = deadline_ns ? deadline_ns : 1;
+    timer->impl = vm->timers;
+    vm->timers = timer;
+    rearm_timer(vm);
+}
+
+static void host_disarm(void *ctx, struct host_timer *timer)
+{
+    struct vm *vm = ctx;
+
+    if (unlink_timer(vm, timer))
+        rearm_timer(vm);
+}
+
+static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
+{
+    struct vm *vm = ev_timer->data;
+    uint64_t now = loop_now(vm);
+    struct host_timer *timer;
+
+    do {
+        for (timer = vm->timers; timer && timer->deadline_ns > now; timer = timer->impl)
+            ;
+        if (timer) {
+            unlink_timer(vm, timer);
+            timer->expire(timer->arg);
+        }
+    } while (timer);
+    rearm_timer(vm);
+}
+
+/* True when the guest may have a line now; tells of those that it did not get. */
+static bool may_log(struct vm *vm)
+{
+    uint64_t suppressed;
+
+    if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
+        return false;
+    if (suppressed)
+        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
+    return true;
+}
+
+static void host_log_line(void *ctx, enum host_log_level level, const char *device,
+                          const char *format, va_list args)
+{
+    static const int priority[] = {
+        [HOST_LOG_ERR] = LOG_ERR,
+        [HOST_LOG_WARN] = LOG_WARNING,
+        [HOST_LOG_INFO] = LOG_INFO,
+        [HOST_LOG_DEBUG] = LOG_DEBUG,
+    };
+    struct vm *vm = ctx;
+
+    if (priority[level] <= vm->worker->params.log->level && may_log(vm))
+        log_vwrite(vm->worker->params.log, priority[level], vm->params.name, device, format, args);
+}
+
+static void host_power_event(void *ctx, enum host_power event)
+{
+    struct vm *vm = ctx;
+    bool off = event == HOST_POWER_OFF;
+
+    log_write(vm->worker->params.log, LOG_INFO, vm->params.name, "event=%s",
+              off ? "poweroff" : "reset");
+    vm->params.hv->shutdown(vm->params.guest, off ? HV_SHUTDOWN_POWEROFF : HV_SHUTDOWN_REBOOT);
+}
+
+static const struct host_ops vm_host_ops = {
+    .dma_read = host_read,
+    .dma_write = host_write,
+    .isa_irq = host_isa,
+    .pci_intx = host_intx,
+    .pci_link_route = host_link,
+    .msi = host_send_msi,
+    .now_ns = host_now,
+    .timer_arm = host_arm,
+    .timer_disarm = host_disarm,
+    .power = host_power_event,
+    .log = host_log_line,
+};
+
+/* The bus tells the hypervisor what it answers. */
+
+static int listener_claim(void *ctx, enum bus_space space, uint64_t first, uint64_t last)
+{
+    struct vm *vm = ctx;
+
+    return vm->params.hv->claim(vm->params.guest, space == BUS_PORT ? HV_RANGE_PORT : HV_RANGE_MMIO,
+                                first, last);
+}
+
+static void listener_release(void *ctx, enum bus_space space, uint64_t first, uint64_t last)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->release(vm->params.guest, space == BUS_PORT ? HV_RANGE_PORT : HV_RANGE_MMIO,
+                           first, last);
+}
+
+static int listener_claim_pci(void *ctx, uint8_t devfn)
+{
+    struct vm *vm = ctx;
+
+    return vm->params.hv->claim(vm->params.guest, HV_RANGE_PCI, devfn, devfn);
+}
+
+static void listener_release_pci(void *ctx, uint8_t devfn)
+{
+    struct vm *vm = ctx;
+
+    vm->params.hv->release(vm->params.guest, HV_RANGE_PCI, devfn, devfn);
+}
+
+static const struct bus_listener vm_listener = {
+    .claim = listener_claim,
+    .release = listener_release,
+    .claim_pci = listener_claim_pci,
+    .release_pci = listener_release_pci,
+};
+
+/* Requests. */
+
+static void on_illegal(void *ctx, uint32_t vcpu, const char *what)
+{
+    struct vm *vm = ctx;
+
+    if (!may_log(vm))
+        return;
+    if (vcpu == UINT32_MAX)
+        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+                  "event=illegal-request ring=buffered field=\"%s\"", what);
+    else
+        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+                  "event=illegal-request vcpu=%u field=%s", vcpu, what);
+}
+
+static void vm_is_gone(struct vm *vm)
+{
+    if (vm->gone)
+        return;
+    vm->gone = true;
+    worker_unwatch_pages(vm->worker, vm);
+    ev_io_stop(vm->worker->ev, &vm->io);
+    vm->params.gone(vm->params.ctx);
+}
+
+/* Watching pays while requests keep coming within it; otherwise its time is halved, down to none,
+ * and probed again once in a while. */
+#define POLL_MIN_NS  5000u
+#define POLL_RETRIES 64u /* events without watching before it is tried again */
+
+static void watch_after_service(struct vm *vm, uint64_t now)
+{
+    uint64_t limit = (uint64_t)vm->worker->params.poll_us * 1000;
+
+    if (!limit)
+        return;
+    if (vm->poll_ns < POLL_MIN_NS) {
+        if (++vm->poll_misses < POLL_RETRIES)
+            return;
+        vm->poll_misses = 0;
+        vm->poll_ns = limit;
+    }
+    vm->poll_until_ns = now + vm->poll_ns;
+    worker_watch_pages(vm->worker, vm);
+}
+
+static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
+{
+    struct vm *vm = io->data;
+    struct hv_pending pending;
+    int err = vm->params.hv->guest_pending(vm->params.guest, &pending);
+
+    if (err || pending.gone) {
+        vm_is_gone(vm);
+        return;
+    }
+    if (dispatch_turn(&vm->dispatch, pending.slots))
+        watch_after_service(vm, loop_now(vm));
+    if (!vm->hot)
+        vm->params.hv->guest_rearm(vm->params.guest);
+}
+
+bool vm_poll(struct vm *vm, uint64_t now_ns)
+{
+    uint64_t limit = (uint64_t)vm->worker->params.poll_us * 1000;
+
+    if (!dispatch_turn(&vm->dispatch, NULL))
+        return false;
+    if (vm->poll_ns < limit / 2)
+        vm->poll_ns *= 2;
+    vm->poll_until_ns = now_ns + vm->poll_ns;
+    return true;
+}
+
+void vm_poll_end(struct vm *vm)
+{
+    vm->poll_ns /= 2;
+    vm->params.hv->guest_rearm(vm->params.guest);
+    /* What came between the last look and the re-arming has an event of its own. */
+}
+
+/* Coming and going. */
+
+static int open_disks(struct vm *vm, char *why)
+{
+    const struct loop *loop = &vm->worker->evloop.loop;
+
+    for (unsigned i = 0; i < vm->params.n_disks; i++) {
+        struct vm_disk *disk = &vm->params.disk[i];
+        struct blk_image *image;
+        int err;
+
+        if (disk->mem)
+            err = mem_open(disk->mem, disk->sectors, false, loop, vm->worker->pool, &image);
+        else
+            err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
+        if (!err) {
+            err = blk_open(image, VM_BLK_DEPTH, &vm->blk[disk->drive]);
+            if (err)
+                image->ops->close(image);
+        }
+        if (err) {
+            snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
+            return err;
+        }
+        disk->raw.fd = -1; /* the image's by now */
+        vm->open_images++;
+        vm->params.spec.drive[disk->drive].blk = vm->blk[disk->drive];
+    }
+    return 0;
+}
+
+static int open_serials(struct vm *vm, char *why)
+{
+    const struct loop *loop = &vm->worker->evloop.loop;
+
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
+        struct vm_serial *serial = &vm->params.serial[i];
+        int err;
+
+        if (serial->fd < 0)
+            continue;
+        err = serial->listener ? chr_open_listener(serial->fd, loop, &vm->chr[i])
+                               : chr_open_fd(serial->fd, serial->input, loop, &vm->chr[i]);
+        if (err) {
+            snprintf(why, VM_WHY_SIZE, "serial port %u: %s", i, strerror(-err));
+            return err;
+        }
+        serial->fd = -1;
+        vm->params.spec.serial[i] = vm->chr[i];
+    }
+    return 0;
+}
+
+static void image_closed(void *arg)
+{
+    struct vm *vm = arg;
+
+    void (*drained)(void *arg) = vm->drained;
+    void *drained_arg = vm->drained_arg;
+
+    if (--vm->open_images)
+        return;
+    for (unsigned i = 0; i < vm->params.n_disks; i++)
+        free(vm->params.disk[i].mem);
+    free(vm);
+    drained(drained_arg);
+}
+
+void vm_end(struct vm *vm)
+{
+    worker_unwatch_pages(vm->worker, vm);
+    ev_io_stop(vm->worker->ev, &vm->io);
+    /* First the guest's pages and memory, so that no device can reach them any more; hv operations
+     * on a stopped guest do nothing. */
+    if (vm->started)
+        vm->params.hv->guest_stop(vm->params.guest);
+    machine_destroy(vm->machine);
+    ev_timer_stop(vm->worker->ev, &vm->timer);
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
+        chr_close(vm->chr[i]);
+        if (vm->params.serial[i].fd >= 0)
+            close(vm->params.serial[i].fd); /* never got as far as a chr */
+    }
+    for (unsigned i = 0; i < vm->params.n_disks; i++)
+        if (vm->params.disk[i].raw.fd >= 0)
+            raw_discard(&vm->params.disk[i].raw);
+}
+
+void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
+{
+    vm->open_images++; /* ours, so that the last image does not free the vm under our hands */
+    vm->drained = drained;
+    vm->drained_arg = arg;
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        if (vm->blk[i])
+            blk_close(vm->blk[i], image_closed, vm);
+    image_closed(vm);
+}
+
+static void ignore(void *arg)
+{
+}
+
+int vm_start(struct worker *worker, const struct vm_params *params, struct vm **ret_vm,
+             char ret_why[VM_WHY_SIZE])
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+    int err;
+
+    snprintf(ret_why, VM_WHY_SIZE, "out of memory");
+    if (!vm)
+        return -ENOMEM;
+    vm->params = *params;
+    vm->worker = worker;
+    vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
+    vm->poll_ns = (uint64_t)worker->params.poll_us * 1000;
+    ev_timer_init(&vm->timer, on_timer, 0., 0.);
+    vm->timer.data = vm;
+    ev_io_init(&vm->io, on_readable, -1, EV_READ);
+    vm->io.data = vm;
+
+    err = open_disks(vm, ret_why);
+    if (err)
+        goto close;
+    err = open_serials(vm, ret_why);
+    if (err)
+        goto close;
+    snprintf(ret_why, VM_WHY_SIZE, "%s: attaching to the guest's pages failed", params->hv->name);
+    vm->started = true; /* guest_stop() is right after a guest_start() that failed, too */
+    err = params->hv->guest_start(params->guest, params->hv_worker);
+    if (err)
+        goto close;
+    vm->dispatch = (struct dispatch){
+        .hv = params->hv,
+        .guest = params->guest,
+        .vcpus = params->hv->guest_info(params->guest)->vcpus,
+        .illegal = on_illegal,
+        .ctx = vm,
+    };
+    err = machine_create(&vm->host, &vm_listener, vm, &vm->params.spec, &vm->machine, ret_why,
+                         VM_WHY_SIZE);
+    if (err)
+        goto close;
+    vm->dispatch.bus = machine_bus(vm->machine);
+    ev_io_set(&vm->io, params->hv->guest_fd(params->guest), EV_READ);
+    ev_io_start(worker->ev, &vm->io);
+    snprintf(ret_why, VM_WHY_SIZE, "%s: enabling failed", params->hv->name);
+    err = params->hv->guest_enable(params->guest);
+    if (err)
+        goto close;
+    *ret_vm = vm;
+    return 0;
+
+close:
+    vm_end(vm);
+    vm_drain(vm, ignore, NULL);
+    return err;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest as its worker sees it: the machine, the dispatch of its requests, its disks and its
+ * timers. Made and ended on the worker's thread at the control side's word (daemon/guest.h).
+ */
+#ifndef IOEMUD_DAEMON_VM_H
+#define IOEMUD_DAEMON_VM_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/log.h"
+#include "daemon/worker.h"
+#include "devices/backend/blk_ops.h"
+#include "devices/backend/chr.h"
+#include "devices/backend/images.h"
+#include "devices/machine.h"
+#include "ioreq/dispatch.h"
+#include "ioreq/hv.h"
+
+#define VM_WHY_SIZE 160
+
+/* One disk as the control side opened it. */
+struct vm_disk {
+    unsigned drive;       /* 0-3: position on the controller */
+    struct raw_image raw; /* fd taken over; -1: a mem disk */
+    void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
+    uint64_t sectors;
+};
+
+struct vm_serial {
+    int fd;        /* -1: not connected. Taken over */
+    bool listener; /* a listening unix socket */
+    bool input;    /* read from it, too */
+};
+
+struct vm_params {
+    const char *name;
+    const struct hv_ops *hv;
+    struct hv_guest *guest;
+    struct hv_worker *hv_worker;
+    struct machine_spec spec; /* drives' blk and serials are filled in here */
+    struct vm_disk disk[MACHINE_IDE_DRIVES];
+    unsigned n_disks;
+    struct vm_serial serial[MACHINE_SERIALS];
+    /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
+    void (*gone)(void *ctx);
+    void *ctx;
+};
+
+struct vm {
+    struct vm_params params;
+    struct worker *worker;
+    struct machine *machine;
+    struct dispatch dispatch;
+    struct host host;
+    struct blk *blk[MACHINE_IDE_DRIVES];
+    struct chr *chr[MACHINE_SERIALS];
+    ev_io io;
+    bool started;
+    bool gone;
+
+    /* One libev timer for the earliest of the devices' timers (linked through host_timer.impl). */
+    ev_timer timer;
+    struct host_timer *timers;
+
+    struct log_limit log_limit;
+
+    /* Watching the pages (worker.h). */
+    struct vm *next_hot;
+    bool hot;
+    uint64_t poll_until_ns;
+    uint64_t poll_ns; /* how long to watch: adapts between 0 and the worker's limit */
+    unsigned poll_misses;
+
+    /* vm_drain(). */
+    unsigned open_images;
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+/* Takes the descriptors and mem disks of `params` over, whatever comes of it. On failure everything
+ * is released again and `ret_why` says what failed. Runs on the worker's thread. */
+int vm_start(struct worker *worker, const struct vm_params *params, struct vm **ret_vm,
+             char ret_why[VM_WHY_SIZE]);
+/* Ends the devices; nothing of the guest is touched afterwards. */
+void vm_end(struct vm *vm);
+/* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight
+ * has come back and the images are closed; the vm is freed by then. */
+void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg);
+
+/* For worker.c: serve what is on the pages without waiting for an event; true if there was any. */
+bool vm_poll(struct vm *vm, uint64_t now_ns);
+/* Watching is over: events wake us again. */
+void vm_poll_end(struct vm *vm);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker: a thread with an event loop, a libaio context and a page pool of its own, that runs the
+ * devices of the guests pinned to it. Workers share nothing but their mailboxes.
+ *
+ * After it served a guest it watches that guest's pages for a while instead of sleeping at once:
+ * the next request then costs no wake-up. How long adapts to whether that paid off; an idle guest
+ * costs nothing.
+ */
+#ifndef IOEMUD_DAEMON_WORKER_H
+#define IOEMUD_DAEMON_WORKER_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdint.h>
+
+#include "daemon/evloop.h"
+#include "daemon/log.h"
+#include "daemon/mailbox.h"
+#include "devices/backend/aio.h"
+#include "devices/backend/pool.h"
+#include "ioreq/hv.h"
+
+struct vm;
+
+#define WORKER_HVS 2 /* hv_xen, hv_shm: as in daemon.h */
+
+struct worker_params {
+    unsigned id;
+    unsigned pool_pages, aio_depth, poll_us;
+    struct hv_host *host[WORKER_HVS]; /* NULL where not in use */
+    const struct hv_ops *hv[WORKER_HVS];
+    const struct log *log;
+    struct mailbox *control; /* the main thread's */
+};
+
+struct worker {
+    struct worker_params params;
+    pthread_t thread;
+    struct ev_loop *ev;
+    struct evloop evloop;
+    struct mailbox mailbox;
+    struct aio *aio;
+    struct pool *pool;
+    struct hv_worker *hv[WORKER_HVS];
+
+    /* Guests whose pages are watched at the moment. */
+    struct vm *hot;
+    ev_idle poll;
+
+    struct mail end; /* worker_destroy() */
+
+    unsigned guests; /* the control side's count, for pinning */
+
+    /* For the statistics; read by the main thread while this one runs. */
+    uint64_t wakeups;   /* turns of the loop */
+    uint64_t polls_hit; /* requests found by watching, without an event */
+    ev_check check;
+};
+
+/* Starts the thread. On failure nothing is left; `ret_why` says which part failed. */
+int worker_create(const struct worker_params *params, struct worker **ret_worker,
+                  const char **ret_why);
+/* Ends the thread; it must have no guests. NULL is fine. */
+void worker_destroy(struct worker *worker);
+
+/* For vm.c, on the worker's thread: watch the pages of `vm` from now on. */
+void worker_watch_pages(struct worker *worker, struct vm *vm);
+void worker_unwatch_pages(struct worker *worker, struct vm *vm);
+
+#endif
