@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Dispatch against a hypervisor that is an ops table over plain memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ioreq/dispatch.h"
+
+#define RAM_SIZE 0x10000u
+
+struct hv_guest {
+    _Alignas(IOREQ_PAGE) struct ioreq_slot slots[IOREQ_SLOTS];
+    _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
+    uint8_t ram[RAM_SIZE];
+    unsigned notified[IOREQ_SLOTS], invalidated, dirty_calls, pins;
+};
+
+/* A device that remembers what it was asked. */
+struct probe {
+    uint64_t last_offset, last_value, sum;
+    unsigned reads, writes, last_size;
+    unsigned block_reads, block_writes;
+    uint8_t next;
+    bool no_block;
+};
+
+struct fixture {
+    struct hv_guest guest;
+    struct dispatch dispatch;
+    struct bus *bus;
+    struct probe port, mmio;
+    unsigned illegal;
+    char what[32];
+};
+
+static struct ioreq_slot *fake_slots(struct hv_guest *guest)
+{
+    return guest->slots;
+}
+
+static struct buf_ioreq_page *fake_buffered(struct hv_guest *guest)
+{
+    return &guest->buffered;
+}
+
+static void fake_notify(struct hv_guest *guest, uint32_t vcpu)
+{
+    guest->notified[vcpu]++;
+}
+
+/* RAM below RAM_SIZE; a hole above. */
+static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
+                    size_t *ret_len)
+{
+    size_t ram = gpa < RAM_SIZE ? RAM_SIZE - gpa : 0;
+
+    guest->pins++;
+    if (ram >= len || !ram) {
+        iov[0] = (struct iovec){ram ? guest->ram + gpa : NULL, len};
+        *ret_len = len;
+        return 1;
+    }
+    iov[0] = (struct iovec){guest->ram + gpa, ram};
+    iov[1] = (struct iovec){NULL, len - ram};
+    *ret_len = len;
+    return 2;
+}
+
+static void fake_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
+{
+    guest->pins--;
+}
+
+static void fake_dirty(struct hv_guest *guest, uint64_t gpa, size_t len)
+{
+    guest->dirty_calls++;
+}
+
+static void fake_invalidate(struct hv_guest *guest)
+{
+    guest->invalidated++;
+}
+
+static const struct hv_ops fake_hv = {
+    .name = "fake",
+    .slots = fake_slots,
+    .buffered = fake_buffered,
+    .notify = fake_notify,
+    .pin = fake_pin,
+    .unpin = fake_unpin,
+    .mark_dirty = fake_dirty,
+    .invalidate = fake_invalidate,
+};
+
+static uint64_t probe_read(void *dev, uint64_t offset, unsigned size)
+{
+    struct probe *probe = dev;
+    uint64_t value = 0;
+
+    probe->reads++;
+    probe->last_offset = offset;
+    probe->last_size = size;
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)probe->next++ << 8 * i;
+    return value;
+}
+
+static void probe_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct probe *probe = dev;
+
+    probe->writes++;
+    probe->last_offset = offset;
+    probe->last_size = size;
+    probe->last_value = value;
+    probe->sum = probe->sum * 31 + value;
+}
+
+static uint32_t probe_read_block(void *dev, uint64_t offset, unsigned size, void *buf,
+                                 uint32_t count)
+{
+    struct probe *probe = dev;
+
+    probe->block_reads++;
+    for (uint32_t i = 0; i < count * size; i++)
+        ((uint8_t *)buf)[i] = probe->next++;
+    return count;
+}
+
+static const struct bus_io_ops probe_ops = {
+    .read = probe_read,
+    .write = probe_write,
+    .read_block = probe_read_block,
+    .max_size = 4,
+};
+static const struct bus_io_ops mmio_ops = {
+    .read = probe_read,
+    .write = probe_write,
+    .max_size = 8,
+};
+
+static void on_illegal(void *ctx, uint32_t vcpu, const char *what)
+{
+    struct fixture *f = ctx;
+
+    f->illegal++;
+    strncpy(f->what, what, sizeof(f->what) - 1);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture; /* page-aligned members */
+    struct fixture *f = &fixture;
+
+    memset(f, 0, sizeof(*f));
+    assert_int_equal(bus_create(NULL, NULL, &f->bus), 0);
+    assert_int_equal(bus_claim(f->bus, BUS_PORT, 0x1f0, 8, &probe_ops, &f->port), 0);
+    assert_int_equal(bus_claim(f->bus, BUS_MMIO, 0xa0000, 0x1000, &mmio_ops, &f->mmio), 0);
+    f->dispatch = (struct dispatch){
+        .hv = &fake_hv,
+        .guest = &f->guest,
+        .bus = f->bus,
+        .vcpus = 70, /* more than one word of bits */
+        .illegal = on_illegal,
+        .ctx = f,
+    };
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(f->guest.pins, 0);
+    bus_release(f->bus, BUS_PORT, 0x1f0);
+    bus_release(f->bus, BUS_MMIO, 0xa0000);
+    bus_destroy(f->bus);
+    return 0;
+}
+
+static struct ioreq_slot *put(struct fixture *f, unsigned vcpu, struct ioreq_slot slot)
+{
+    slot.flags |= IOREQ_STATE_READY;
+    slot.vp_eport = 77;
+    f->guest.slots[vcpu] = slot;
+    return &f->guest.slots[vcpu];
+}
+
+static void assert_answered(const struct ioreq_slot *slot)
+{
+    assert_int_equal(slot->flags & IOREQ_STATE_MASK, IOREQ_STATE_RESP_READY);
+    assert_int_equal(slot->vp_eport, 77);
+}
+
+static void a_port_read_is_answered_zero_extended_and_notified(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot = put(f, 69,
+                                  (struct ioreq_slot){.type = IOREQ_PIO,
+                                                      .addr = 0x1f7,
+                                                      .size = 1,
+                                                      .count = 1,
+                                                      .data = UINT64_MAX,
+                                                      .flags = IOREQ_READ});
+    f->port.next = 0x50;
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 1);
+    assert_answered(slot);
+    assert_int_equal(slot->data, 0x50);
+    assert_int_equal(f->guest.notified[69], 1);
+    assert_int_equal(f->dispatch.counters.pio_read, 1);
+}
+
+static void a_port_write_reaches_the_device_with_its_size_only(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot =
+        put(f, 0,
+            (struct ioreq_slot){
+                .type = IOREQ_PIO, .addr = 0x1f0, .size = 2, .count = 1, .data = 0x12345678});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_answered(slot);
+    assert_int_equal(f->port.last_value, 0x5678);
+    assert_int_equal(f->port.last_size, 2);
+}
+
+static void only_the_slots_named_are_looked_at(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t slots[2] = {0, 1 << 1};
+    struct ioreq_slot request = {
+        .type = IOREQ_PIO, .addr = 0x1f0, .size = 1, .count = 1, .flags = IOREQ_READ};
+    put(f, 3, request);
+    put(f, 65, request);
+    assert_int_equal(dispatch_turn(&f->dispatch, slots), 1);
+    assert_int_equal(f->guest.slots[3].flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+    assert_answered(&f->guest.slots[65]);
+}
+
+static void rep_insw_is_one_block_access_into_guest_memory(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_PIO,
+                            .addr = 0x1f0,
+                            .size = 2,
+                            .count = 256,
+                            .data = 0x2ff0,
+                            .flags = IOREQ_READ | IOREQ_DATA_IS_PTR});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(f->port.block_reads, 1);
+    assert_int_equal(f->port.reads, 0);
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(f->guest.ram[0x2ff0 + i], (uint8_t)i);
+    assert_int_equal(f->guest.dirty_calls, 1);
+    assert_int_equal(f->dispatch.counters.string_bytes, 512);
+}
+
+static void rep_insw_with_df_goes_downwards(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_PIO,
+                            .addr = 0x1f0,
+                            .size = 2,
+                            .count = 4,
+                            .data = 0x1006,
+                            .flags = IOREQ_READ | IOREQ_DATA_IS_PTR | IOREQ_DF});
+    dispatch_turn(&f->dispatch, NULL);
+    static const uint8_t expected[8] = {6, 7, 4, 5, 2, 3, 0, 1};
+    assert_memory_equal(f->guest.ram + 0x1000, expected, 8);
+}
+
+static void rep_outsl_reads_what_is_not_ram_as_ones(void **state)
+{
+    struct fixture *f = *state;
+
+    memset(f->guest.ram + RAM_SIZE - 4, 0x11, 4);
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_PIO,
+                            .addr = 0x1f0,
+                            .size = 4,
+                            .count = 2,
+                            .data = RAM_SIZE - 4,
+                            .flags = IOREQ_DATA_IS_PTR});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(f->port.writes, 2);
+    assert_int_equal(f->port.sum, UINT64_C(0x11111111) * 31 + 0xffffffff);
+}
+
+static void mmio_strings_step_both_addresses(void **state)
+{
+    struct fixture *f = *state;
+
+    f->guest.ram[0x100] = 1;
+    f->guest.ram[0x104] = 2;
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_COPY,
+                            .addr = 0xa0010,
+                            .size = 4,
+                            .count = 2,
+                            .data = 0x100,
+                            .flags = IOREQ_DATA_IS_PTR});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(f->mmio.writes, 2);
+    assert_int_equal(f->mmio.last_offset, 0x14);
+    assert_int_equal(f->mmio.sum, 1 * 31 + 2);
+}
+
+static void absent_pci_functions_read_as_ones(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot = put(f, 0,
+                                  (struct ioreq_slot){.type = IOREQ_PCI_CONFIG,
+                                                      .addr = UINT64_C(0x18) << 32,
+                                                      .size = 2,
+                                                      .count = 1,
+                                                      .flags = IOREQ_READ});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_answered(slot);
+    assert_int_equal(slot->data, 0xffff);
+}
+
+static void invalidate_is_answered_and_drops_mappings(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot = put(f, 2, (struct ioreq_slot){.type = IOREQ_INVALIDATE});
+
+    dispatch_turn(&f->dispatch, NULL);
+    assert_answered(slot);
+    assert_int_equal(f->guest.invalidated, 1);
+    assert_int_equal(f->illegal, 0);
+}
+
+/* XSA-197, XSA-199 (CVE-2016-9637): a port above 16 bits, and other fields out of range. */
+static void xsa_199_fields_out_of_range_touch_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const struct ioreq_slot bad[] = {
+        {.type = IOREQ_PIO, .addr = 0x101f0, .size = 1, .count = 1, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 3, .count = 1, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 0, .count = 1, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 8, .count = 1, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 0x80000001, .count = 1, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 1, .count = 0, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO,
+         .addr = 0x1f0,
+         .size = 4,
+         .count = UINT32_MAX,
+         .flags = IOREQ_READ | IOREQ_DATA_IS_PTR},
+        {.type = 9, .addr = 0x1f0, .size = 1, .count = 1, .flags = IOREQ_READ},
+        {.type = 0xff, .addr = 0x1f0, .size = 1, .count = 1, .flags = IOREQ_READ},
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct ioreq_slot *slot = put(f, 0, bad[i]);
+
+        dispatch_turn(&f->dispatch, NULL);
+        assert_answered(slot);
+        assert_int_equal(f->illegal, i + 1);
+        assert_int_equal(f->dispatch.counters.illegal, i + 1);
+        if (!(bad[i].flags & IOREQ_DATA_IS_PTR))
+            assert_true(slot->data == UINT64_MAX);
+    }
+    assert_int_equal(f->port.reads + f->port.block_reads, 0);
+}
+
+/* XSA-262 (CVE-2018-10981): an illegal state is never "answered". */
+static void xsa_262_illegal_states_are_left_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned s = 0; s < 16; s++) {
+        struct ioreq_slot *slot = &f->guest.slots[0];
+
+        if (s == IOREQ_STATE_READY)
+            continue;
+        *slot = (struct ioreq_slot){.flags = (uint8_t)(s | IOREQ_READ), .size = 1, .count = 1};
+        dispatch_turn(&f->dispatch, NULL);
+        assert_int_equal(slot->flags, s | IOREQ_READ);
+    }
+    assert_int_equal(f->guest.notified[0], 0);
+    assert_int_equal(f->dispatch.counters.illegal, 13); /* all but NONE, READY and RESP_READY */
+}
+
+static void ring_put(struct fixture *f, uint32_t index, uint8_t type, unsigned log2, uint32_t addr,
+                     uint32_t data)
+{
+    f->guest.buffered.slot[index % BUF_IOREQ_SLOTS] =
+        type | (uint64_t)log2 << 10 | (uint64_t)addr << 12 | (uint64_t)data << 32;
+}
+
+static void buffered_writes_come_before_requests(void **state)
+{
+    struct fixture *f = *state;
+
+    ring_put(f, 510, IOREQ_COPY, 2, 0xa0004, 1);
+    ring_put(f, 511, IOREQ_COPY, 2, 0xa0008, 2);
+    f->guest.buffered.read_pointer = 510;
+    f->guest.buffered.write_pointer = 512;
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_COPY, .addr = 0xa000c, .size = 4, .count = 1, .data = 3});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 3);
+    assert_int_equal(f->mmio.sum, (1 * 31 + 2) * 31 + 3);
+    assert_int_equal(f->guest.buffered.read_pointer, 512);
+}
+
+static void an_eight_byte_buffered_write_takes_two_slots(void **state)
+{
+    struct fixture *f = *state;
+
+    ring_put(f, 0, IOREQ_COPY, 3, 0xa0000, 0x89abcdef);
+    ring_put(f, 1, IOREQ_COPY, 3, 0xa0000, 0x01234567);
+    f->guest.buffered.write_pointer = 2;
+    dispatch_turn(&f->dispatch, NULL);
+    assert_true(f->mmio.last_value == UINT64_C(0x0123456789abcdef));
+    assert_int_equal(f->mmio.last_size, 8);
+
+    /* Its second half missing: consumed, nothing written. */
+    ring_put(f, 2, IOREQ_COPY, 3, 0xa0000, 5);
+    f->guest.buffered.write_pointer = 3;
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(f->mmio.writes, 1);
+    assert_int_equal(f->illegal, 1);
+    assert_int_equal(f->guest.buffered.read_pointer, 3);
+}
+
+/* A guest that keeps the ring full (2024): one turn takes what was there, and serves the slots. */
+static void starvation_2024_a_full_ring_is_one_bounded_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot;
+
+    for (uint32_t i = 0; i < BUF_IOREQ_SLOTS; i++)
+        ring_put(f, i, IOREQ_COPY, 0, 0xa0000, i);
+    f->guest.buffered.write_pointer = BUF_IOREQ_SLOTS;
+    slot = put(f, 1,
+               (struct ioreq_slot){
+                   .type = IOREQ_PIO, .addr = 0x1f7, .size = 1, .count = 1, .flags = IOREQ_READ});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), BUF_IOREQ_SLOTS + 1);
+    assert_answered(slot);
+
+    f->guest.buffered.write_pointer += 0x80000000; /* a lie */
+    put(f, 1,
+        (struct ioreq_slot){
+            .type = IOREQ_PIO, .addr = 0x1f7, .size = 1, .count = 1, .flags = IOREQ_READ});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 1);
+    assert_int_equal(f->dispatch.counters.illegal, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_port_read_is_answered_zero_extended_and_notified),
+        TEST(a_port_write_reaches_the_device_with_its_size_only),
+        TEST(only_the_slots_named_are_looked_at),
+        TEST(rep_insw_is_one_block_access_into_guest_memory),
+        TEST(rep_insw_with_df_goes_downwards),
+        TEST(rep_outsl_reads_what_is_not_ram_as_ones),
+        TEST(mmio_strings_step_both_addresses),
+        TEST(absent_pci_functions_read_as_ones),
+        TEST(invalidate_is_answered_and_drops_mappings),
+        TEST(xsa_199_fields_out_of_range_touch_nothing),
+        TEST(xsa_262_illegal_states_are_left_alone),
+        TEST(buffered_writes_come_before_requests),
+        TEST(an_eight_byte_buffered_write_takes_two_slots),
+        TEST(starvation_2024_a_full_ring_is_one_bounded_turn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
