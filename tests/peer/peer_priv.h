@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside of the peer library. */
+#ifndef IOEMUD_TESTS_PEER_PEER_PRIV_H
+#define IOEMUD_TESTS_PEER_PEER_PRIV_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "tests/peer/peer.h"
+
+#define PEER_REGIONS 8
+#define PEER_RANGES  1024
+
+struct peer_pages {
+    struct ioreq_slot slots[IOREQ_SLOTS];
+    struct buf_ioreq_page buffered;
+    uint8_t bufpio[IOREQ_PAGE];
+    struct hv_shm_control control;
+    struct hv_shm_status status;
+};
+
+struct peer_region {
+    uint64_t gpa;
+    size_t size;
+    uint8_t *base;
+};
+
+struct peer_range {
+    uint32_t kind;
+    uint64_t first, last;
+};
+
+struct peer {
+    int sock, kick_fd, irq_fd;
+    int answer_fd[HV_SHM_VCPUS_MAX];
+    unsigned vcpus, spin_ns;
+    int timeout_ms;
+    struct peer_pages *pages;
+    struct peer_region region[PEER_REGIONS];
+    int error;
+
+    pthread_mutex_t lock; /* of what follows */
+    struct peer_range range[PEER_RANGES];
+    unsigned range_count;
+    uint32_t ranges_seen; /* messages, to be compared with status.ranges */
+    bool enabled, gone;
+    uint32_t next_id;
+    uint32_t answer_id;
+    int answer_error;
+    uint64_t *dirty;
+    size_t dirty_bytes;
+
+    pthread_mutex_t pci_lock; /* one configuration access at a time */
+    uint32_t cf8;
+
+    pthread_mutex_t irq_lock; /* one thread waits on irq_fd for all */
+    pthread_cond_t irq_cond;
+    bool irq_leader;
+};
+
+/* Reads what the daemon has told so far. */
+void peer_sync(struct peer *peer);
+void peer_fail(struct peer *peer, int error);
+uint64_t peer_deadline(const struct peer *peer);
+uint64_t peer_now_ns(void);
+/* ms to the deadline, at least 0 */
+int peer_remaining(uint64_t deadline);
+
+#endif
