@@ -37,6 +37,17 @@ static void shm_guest_record(const struct hv_guest *guest, struct hv_record *ret
     *ret_record = (struct hv_record){0};
 }
 
+/* Peers introduce themselves; there is nobody to look for. */
+static int shm_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid)
+{
+    return -ENOENT;
+}
+
+static bool shm_disks_have_pv(struct hv_host *host, uint32_t domid)
+{
+    return false;
+}
+
 static int shm_orphan_remove(struct hv_host *host, const struct hv_record *record)
 {
     return -ESRCH; /* A peer notices that its daemon is gone; nothing stays. */
@@ -236,6 +247,11 @@ static int shm_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pend
     return 0;
 }
 
+/* Kicks are an edge of an eventfd: there is nothing to re-arm. */
+static void shm_guest_rearm(struct hv_guest *guest)
+{
+}
+
 static struct ioreq_slot *shm_slots(struct hv_guest *guest)
 {
     return guest->pages->slots;
@@ -358,6 +374,8 @@ const struct hv_ops hv_shm_ops = {
     .guest_create = hv_shm_guest_create,
     .guest_destroy = hv_shm_guest_destroy,
     .guest_record = shm_guest_record,
+    .find_domain = shm_find_domain,
+    .disks_have_pv = shm_disks_have_pv,
     .orphan_remove = shm_orphan_remove,
     .worker_open = shm_worker_open,
     .worker_close = shm_worker_close,
@@ -370,6 +388,7 @@ const struct hv_ops hv_shm_ops = {
     .release = shm_release,
     .guest_fd = shm_guest_fd,
     .guest_pending = shm_guest_pending,
+    .guest_rearm = shm_guest_rearm,
     .slots = shm_slots,
     .buffered = shm_buffered,
     .notify = shm_notify,
