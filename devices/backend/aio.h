@@ -2,6 +2,9 @@
 /*
  * A worker's libaio context: requests of all its disks are gathered during a turn of the loop and
  * submitted by one io_submit(2) at its end; completions arrive through one eventfd in the loop.
+ *
+ * io_submit(2) does not wait for O_DIRECT transfers; for buffered files the kernel does the transfer
+ * itself inside it, so these hold up the worker for as long as the disk takes (raw_image.direct).
  */
 #ifndef IOEMUD_DEVICES_BACKEND_AIO_H
 #define IOEMUD_DEVICES_BACKEND_AIO_H
@@ -19,7 +22,7 @@ struct aio_stats {
     uint64_t retries; /* times the kernel's queue was full */
 };
 
-/* One request; embedded where the owner likes. */
+/* One request; embedded where the owner likes, at one address until `done`, which may free it. */
 struct aio_op {
     struct iocb iocb; /* prepared by the owner with io_prep_*; aio.c sets the eventfd and data */
     void (*done)(struct aio_op *op, int64_t result); /* bytes, or -errno */

@@ -26,7 +26,7 @@ struct raw_image {
     bool read_only;
     bool block_device;
     bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
-    char why[96];
+    char why[96];       /* "" when `direct` */
 };
 
 struct raw_options {
@@ -36,13 +36,26 @@ struct raw_options {
     bool shared;        /* another daemon or guest may have it open for writing too: no exclusive lock */
 };
 
-/* Opens, locks (open file description lock: exclusive for writers, shared for readers, none with
- * `shared`; O_EXCL for block devices) and looks. -EBUSY: in use; other -errno as open(2) met it, and
- * a sentence for the administrator in `ret_why`. */
+/*
+ * Opens, locks and looks. Blocks; for the control side.
+ *
+ * Locks are open file description locks of the whole file, so two opens in one process exclude each
+ * other too, and other programs' byte locks count: exclusive for writers, shared for readers, none
+ * with `shared`. Writers of block devices (not `shared`) also open O_EXCL, which mounts, RAID and LVM
+ * heed. The lock is the descriptor's and ends when it is closed.
+ *
+ * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger than
+ * guests' sectors; `direct` and `why` say so and are for the caller to announce.
+ *
+ * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno as
+ * open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
+ */
 int raw_probe(const char *path, const struct raw_options *options, struct raw_image *ret_image,
               char *ret_why, size_t why_size);
+/* For what raw_open() has not taken over. */
 void raw_discard(struct raw_image *image);
-/* On the worker. Takes `image` over on success. */
+/* On the worker. Takes `image` over on success: the caller forgets it, without raw_discard(). A file
+ * that shrinks later gives -EIO beyond its end. Its close may wait for the device. -ENOMEM. */
 int raw_open(const struct raw_image *image, struct aio *aio, const struct loop *loop,
              struct pool *pool, struct blk_image **ret_image);
 

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "devices/backend/aio.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+/* iocbs per io_submit(2) and events per io_getevents(2). */
+#define BATCH 64u
+/* When the kernel is out of memory for the very first request, no completion will say when it is
+ * not. */
+#define RETRY_NS (10 * 1000 * 1000)
+
+struct aio {
+    const struct loop *loop;
+    io_context_t ctx;
+    int event_fd, retry_fd;
+    struct loop_watch *event_watch, *retry_watch;
+    struct loop_task submit_task, reap_task;
+    unsigned events, in_kernel, queued;
+    struct aio_op *first, **last;
+    struct aio_stats stats;
+};
+
+static void defer(struct aio *aio, struct loop_task *task)
+{
+    aio->loop->ops->defer(aio->loop->ctx, task);
+}
+
+static struct aio_op *pop(struct aio *aio)
+{
+    struct aio_op *op = aio->first;
+    aio->first = op->next;
+    if (!aio->first)
+        aio->last = &aio->first;
+    aio->queued--;
+    op->next = NULL;
+    return op;
+}
+
+static void retry_later(struct aio *aio)
+{
+    aio->stats.retries++;
+    if (aio->in_kernel)
+        return; /* a completion makes room */
+    const struct itimerspec soon = {.it_value = {.tv_nsec = RETRY_NS}};
+    timerfd_settime(aio->retry_fd, 0, &soon, NULL);
+}
+
+/* One io_submit(2) of up to `max` of the queue; the number that left the queue, 0: no room now. */
+static unsigned submit_batch(struct aio *aio, unsigned max)
+{
+    struct iocb *batch[BATCH];
+    unsigned room = aio->events - aio->in_kernel;
+    unsigned n = 0;
+    max = max < BATCH ? max : BATCH;
+    max = max < room ? max : room;
+    for (struct aio_op *op = aio->first; n < max; op = op->next)
+        batch[n++] = &op->iocb;
+    if (!n)
+        return 0;
+
+    int done = io_submit(aio->ctx, n, batch);
+    aio->stats.submits++;
+    if (done > 0) {
+        for (int i = 0; i < done; i++)
+            pop(aio);
+        aio->in_kernel += (unsigned)done;
+        aio->stats.requests += (unsigned)done;
+        return (unsigned)done;
+    }
+    if (done == -EAGAIN || done == 0) {
+        retry_later(aio);
+        return 0;
+    }
+    /* Any other error is the first iocb's. */
+    struct aio_op *op = pop(aio);
+    op->done(op, done);
+    return 1;
+}
+
+/* What is queued meanwhile by done() waits for the next turn, so a request that fails and is
+ * issued again does not keep us here. */
+static void run_submit(void *arg)
+{
+    struct aio *aio = arg;
+    unsigned left = aio->queued;
+    while (left) {
+        unsigned n = submit_batch(aio, left);
+        if (!n)
+            break;
+        left -= n;
+    }
+}
+
+static void reap(struct aio *aio)
+{
+    struct io_event events[BATCH];
+    struct timespec now = {0, 0};
+    int n = io_getevents(aio->ctx, 0, BATCH, events, &now);
+    if (n == -EINTR)
+        defer(aio, &aio->reap_task);
+    if (n <= 0)
+        return;
+    assert((unsigned)n <= aio->in_kernel);
+    aio->in_kernel -= (unsigned)n;
+    for (int i = 0; i < n; i++) {
+        struct aio_op *op = events[i].data;
+        op->done(op, (int64_t)events[i].res);
+    }
+    if ((unsigned)n == BATCH)
+        defer(aio, &aio->reap_task);
+    if (aio->first)
+        defer(aio, &aio->submit_task);
+}
+
+static void run_reap(void *arg)
+{
+    reap(arg);
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof(count));
+    (void)n; /* -EAGAIN: somebody was faster; the count does not matter */
+}
+
+static void on_event(void *arg, unsigned events)
+{
+    struct aio *aio = arg;
+    drain(aio->event_fd); /* before the ring is looked at, so that later completions count anew */
+    reap(aio);
+}
+
+static void on_retry(void *arg, unsigned events)
+{
+    struct aio *aio = arg;
+    drain(aio->retry_fd);
+    if (aio->first)
+        defer(aio, &aio->submit_task);
+}
+
+void aio_submit(struct aio *aio, struct aio_op *op)
+{
+    op->iocb.data = op;
+    io_set_eventfd(&op->iocb, aio->event_fd);
+    op->next = NULL;
+    *aio->last = op;
+    aio->last = &op->next;
+    aio->queued++;
+    defer(aio, &aio->submit_task);
+}
+
+const struct aio_stats *aio_stats(const struct aio *aio)
+{
+    return &aio->stats;
+}
+
+int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
+{
+    assert(events > 0);
+    struct aio *aio = calloc(1, sizeof(*aio));
+    if (!aio)
+        return -ENOMEM;
+    aio->loop = loop;
+    aio->events = events;
+    aio->last = &aio->first;
+    aio->submit_task = (struct loop_task){.run = run_submit, .arg = aio};
+    aio->reap_task = (struct loop_task){.run = run_reap, .arg = aio};
+
+    int error;
+    aio->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (aio->event_fd < 0) {
+        error = -errno;
+        goto free_aio;
+    }
+    aio->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (aio->retry_fd < 0) {
+        error = -errno;
+        goto close_event;
+    }
+    error = io_setup((int)events, &aio->ctx);
+    if (error)
+        goto close_retry;
+    error = loop->ops->watch(loop->ctx, aio->event_fd, LOOP_READ, on_event, aio, &aio->event_watch);
+    if (error)
+        goto destroy_ctx;
+    error = loop->ops->watch(loop->ctx, aio->retry_fd, LOOP_READ, on_retry, aio, &aio->retry_watch);
+    if (error)
+        goto unwatch_event;
+    *ret_aio = aio;
+    return 0;
+
+unwatch_event:
+    loop->ops->unwatch(loop->ctx, aio->event_watch);
+destroy_ctx:
+    io_destroy(aio->ctx);
+close_retry:
+    close(aio->retry_fd);
+close_event:
+    close(aio->event_fd);
+free_aio:
+    free(aio);
+    return error;
+}
+
+void aio_destroy(struct aio *aio)
+{
+    if (!aio)
+        return;
+    assert(!aio->first && !aio->in_kernel);
+    const struct loop *loop = aio->loop;
+    loop->ops->undefer(loop->ctx, &aio->submit_task);
+    loop->ops->undefer(loop->ctx, &aio->reap_task);
+    loop->ops->unwatch(loop->ctx, aio->retry_watch);
+    loop->ops->unwatch(loop->ctx, aio->event_watch);
+    io_destroy(aio->ctx);
+    close(aio->retry_fd);
+    close(aio->event_fd);
+    free(aio);
+}

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* raw on the build's filesystem, on tmpfs and, as root, on a loop device and a full filesystem. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/backend/aio.h"
+#include "devices/backend/images.h"
+#include "devices/backend/pool.h"
+#include "tests/unit/fake_loop.h"
+
+#define SECTORS 2048u
+#define PAGES   128u
+
+struct disk {
+    struct fake_loop *fake;
+    struct pool *pool;
+    struct aio *aio;
+    struct raw_image file;
+    struct blk *blk;
+    char dir[64], path[96], why[256];
+    bool done, closed;
+    int error;
+    unsigned dones, expected;
+    struct blk_req *req;
+};
+
+static uint8_t pattern(uint64_t i)
+{
+    return (uint8_t)(i * 31 + i / 512 * 7 + i / 65536);
+}
+
+static void on_done(void *owner, struct blk_req *req, int error)
+{
+    struct disk *disk = owner;
+    disk->error = error;
+    disk->req = req;
+    disk->done = ++disk->dones >= disk->expected;
+    if (disk->expected > 1)
+        blk_put(req);
+}
+
+static const struct blk_client_ops client_ops = {.done = on_done};
+
+static void make_file(struct disk *disk, size_t bytes)
+{
+    uint8_t *data = malloc(bytes);
+    for (size_t i = 0; i < bytes; i++)
+        data[i] = pattern(i);
+    int fd = open(disk->path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, bytes), bytes);
+    close(fd);
+    free(data);
+}
+
+static int setup_in(void **state, const char *dir)
+{
+    struct disk *disk = calloc(1, sizeof(*disk));
+    snprintf(disk->dir, sizeof(disk->dir), "%s/test_raw.XXXXXX", dir);
+    if (!mkdtemp(disk->dir))
+        return -1;
+    snprintf(disk->path, sizeof(disk->path), "%s/image", disk->dir);
+    make_file(disk, SECTORS * BLK_SECTOR);
+    disk->fake = fake_loop_create();
+    assert_int_equal(pool_create(PAGES, &disk->pool), 0);
+    assert_int_equal(aio_create(fake_loop(disk->fake), 16, &disk->aio), 0);
+    *state = disk;
+    return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_in(state, ".");
+}
+
+static int setup_tmpfs(void **state)
+{
+    return setup_in(state, access("/dev/shm", W_OK) ? "." : "/dev/shm");
+}
+
+static void on_closed(void *arg)
+{
+    struct disk *disk = arg;
+    disk->closed = true;
+    disk->blk = NULL;
+}
+
+static void detach(struct disk *disk)
+{
+    disk->closed = false;
+    blk_close(disk->blk, on_closed, disk);
+    assert_true(fake_loop_until(disk->fake, &disk->closed, 1000));
+}
+
+static int teardown(void **state)
+{
+    struct disk *disk = *state;
+    if (disk->blk)
+        detach(disk);
+    aio_destroy(disk->aio);
+    assert_int_equal(pool_stats(disk->pool)->free, PAGES);
+    pool_destroy(disk->pool);
+    fake_loop_destroy(disk->fake);
+    unlink(disk->path);
+    rmdir(disk->dir);
+    free(disk);
+    return 0;
+}
+
+static int probe(struct disk *disk, const struct raw_options *options, struct raw_image *ret_image)
+{
+    return raw_probe(disk->path, options, ret_image, disk->why, sizeof(disk->why));
+}
+
+static void attach(struct disk *disk, const struct raw_options *options)
+{
+    assert_int_equal(probe(disk, options, &disk->file), 0);
+    struct blk_image *image;
+    assert_int_equal(raw_open(&disk->file, disk->aio, fake_loop(disk->fake), disk->pool, &image),
+                     0);
+    assert_int_equal(blk_open(image, 32, &disk->blk), 0);
+    blk_bind(disk->blk, &client_ops, disk);
+}
+
+/* Submits, waits; disk->req is to be put. */
+static int transfer(struct disk *disk, enum blk_op op, uint64_t sector, uint32_t bytes,
+                    const void *data)
+{
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk->blk, op, sector, bytes, 0, &req), 0);
+    if (data)
+        blk_copy_in(req, 0, data, bytes);
+    disk->done = false;
+    disk->dones = 0;
+    disk->expected = 1;
+    blk_submit(req);
+    assert_false(disk->done);
+    assert_true(fake_loop_until(disk->fake, &disk->done, 5000));
+    return disk->error;
+}
+
+static void expect_pattern(struct disk *disk, uint64_t sector, uint32_t bytes)
+{
+    static uint8_t got[BLK_MAX_BYTES], expected[BLK_MAX_BYTES];
+    assert_int_equal(transfer(disk, BLK_READ, sector, bytes, NULL), 0);
+    blk_copy_out(disk->req, 0, got, bytes);
+    blk_put(disk->req);
+    for (uint32_t i = 0; i < bytes; i++)
+        expected[i] = pattern(sector * BLK_SECTOR + i);
+    assert_memory_equal(got, expected, bytes);
+}
+
+static void reads_and_writes(struct disk *disk)
+{
+    expect_pattern(disk, 0, 512);
+    expect_pattern(disk, 1, BLK_MAX_BYTES);
+    expect_pattern(disk, 7, 4096 + 512);
+    expect_pattern(disk, SECTORS - 1, 512);
+
+    static uint8_t data[BLK_MAX_BYTES];
+    memset(data, 0xd7, sizeof(data));
+    assert_int_equal(transfer(disk, BLK_WRITE, 33, 9 * 512, data), 0);
+    blk_put(disk->req);
+    assert_int_equal(transfer(disk, BLK_WRITE, 600, sizeof(data), data), 0);
+    blk_put(disk->req);
+    assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+    blk_put(disk->req);
+
+    expect_pattern(disk, 0, 33 * 512);
+    expect_pattern(disk, 42, 512);
+    uint8_t got[9 * 512];
+    assert_int_equal(transfer(disk, BLK_READ, 33, sizeof(got), NULL), 0);
+    blk_copy_out(disk->req, 0, got, sizeof(got));
+    assert_memory_equal(got, data, sizeof(got));
+    blk_put(disk->req);
+
+    /* And by the file itself. */
+    int fd = open(disk->path, O_RDONLY);
+    assert_int_equal(pread(fd, got, 512, 33 * 512), 512);
+    assert_memory_equal(got, data, 512);
+    assert_int_equal(pread(fd, got, 512, 32 * 512), 512);
+    assert_int_equal(got[511], pattern(33 * 512 - 1));
+    close(fd);
+}
+
+static void files_are_read_and_written_direct_where_possible(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = true});
+    assert_int_equal(disk->file.bytes, SECTORS * BLK_SECTOR);
+    assert_int_equal(blk_info(disk->blk)->sectors, SECTORS);
+    assert_true(blk_info(disk->blk)->write_cache);
+    print_message("direct=%d align=%u why=%s\n", disk->file.direct, disk->file.align,
+                  disk->file.why);
+    assert_int_equal(disk->file.direct, disk->file.why[0] == '\0'); /* a fallback is announced */
+    int flags = fcntl(disk->file.fd, F_GETFL);
+    assert_int_equal(!!(flags & O_DIRECT), disk->file.direct);
+    assert_false(flags & O_NONBLOCK);
+    reads_and_writes(disk);
+}
+
+static void files_are_read_and_written_buffered_when_asked(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = false});
+    assert_false(disk->file.direct);
+    assert_string_not_equal(disk->file.why, "");
+    reads_and_writes(disk);
+}
+
+static void write_through_has_no_cache_to_flush(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = true, .write_through = true});
+    assert_false(blk_info(disk->blk)->write_cache);
+    reads_and_writes(disk);
+    detach(disk);
+    make_file(disk, SECTORS * BLK_SECTOR);
+    attach(disk, &(struct raw_options){.write_through = true});
+    reads_and_writes(disk);
+}
+
+static void many_at_once_complete_each(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = true});
+    disk->expected = 32;
+    for (unsigned i = 0; i < 32; i++) {
+        struct blk_req *req;
+        assert_int_equal(blk_get(disk->blk, i % 8 ? BLK_READ : BLK_FLUSH, i % 8 ? i * 8 : 0,
+                                 i % 8 ? 4096 : 0, i, &req),
+                         0);
+        blk_submit(req);
+    }
+    assert_true(fake_loop_until(disk->fake, &disk->done, 5000));
+    assert_int_equal(blk_counters(disk->blk)->errors, 0);
+    assert_int_equal(blk_counters(disk->blk)->reads, 28);
+    assert_int_equal(blk_counters(disk->blk)->flushes, 4);
+    assert_true(aio_stats(disk->aio)->submits < 32);
+}
+
+static void read_only_images_are_not_written(void **state)
+{
+    struct disk *disk = *state;
+    chmod(disk->path, 0400);
+    attach(disk, &(struct raw_options){.direct = true, .read_only = true});
+    assert_true(blk_info(disk->blk)->read_only);
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk->blk, BLK_WRITE, 0, 512, 0, &req), -EROFS);
+    expect_pattern(disk, 9, 4096);
+    assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+    blk_put(disk->req);
+}
+
+static void the_same_image_twice_is_refused_unless_shared(void **state)
+{
+    struct disk *disk = *state;
+    const struct raw_options writer = {.direct = true}, reader = {.read_only = true};
+    const struct raw_options shared = {.shared = true};
+    struct raw_image a, b;
+    assert_int_equal(probe(disk, &writer, &a), 0);
+    assert_int_equal(probe(disk, &writer, &b), -EBUSY);
+    assert_non_null(strstr(disk->why, disk->path));
+    assert_non_null(strstr(disk->why, "in use"));
+    assert_int_equal(probe(disk, &reader, &b), -EBUSY);
+    assert_int_equal(probe(disk, &shared, &b), 0);
+    raw_discard(&b);
+    raw_discard(&b);                                    /* twice is fine */
+    assert_int_equal(probe(disk, &writer, &b), -EBUSY); /* a's lock survived b's close */
+    raw_discard(&a);
+
+    assert_int_equal(probe(disk, &reader, &a), 0);
+    assert_int_equal(probe(disk, &reader, &b), 0);
+    raw_discard(&b);
+    assert_int_equal(probe(disk, &writer, &b), -EBUSY);
+    raw_discard(&a);
+    assert_int_equal(probe(disk, &writer, &b), 0);
+    raw_discard(&b);
+}
+
+static void the_lock_is_kept_until_orphans_have_come_back(void **state)
+{
+    struct disk *disk = *state;
+    const struct raw_options writer = {.direct = true};
+    attach(disk, &writer);
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk->blk, BLK_READ, 0, BLK_MAX_BYTES, 0, &req), 0);
+    blk_submit(req);
+    disk->closed = false;
+    blk_close(disk->blk, on_closed, disk);
+    assert_false(disk->closed);
+    struct raw_image again;
+    assert_int_equal(probe(disk, &writer, &again), -EBUSY);
+    assert_true(fake_loop_until(disk->fake, &disk->closed, 5000));
+    assert_int_equal(disk->dones, 0);
+    assert_int_equal(probe(disk, &writer, &again), 0);
+    raw_discard(&again);
+}
+
+static void a_file_that_shrank_gives_an_error_beyond_its_end(void **state)
+{
+    struct disk *disk = *state;
+    for (int direct = 0; direct < 2; direct++) {
+        make_file(disk, SECTORS * BLK_SECTOR);
+        attach(disk, &(struct raw_options){.direct = direct});
+        assert_int_equal(truncate(disk->path, 100 * BLK_SECTOR + 17), 0);
+        assert_int_equal(transfer(disk, BLK_READ, 200, 4096, NULL), -EIO);
+        blk_put(disk->req);
+        assert_int_equal(transfer(disk, BLK_READ, 91, 8 * 4096, NULL), -EIO); /* straddles */
+        unsigned n;
+        const struct iovec *iov = blk_iov(disk->req, &n);
+        for (unsigned i = 0; i < n; i++) { /* whole pages again */
+            assert_int_equal((uintptr_t)iov[i].iov_base % POOL_PAGE, 0);
+            assert_int_equal(iov[i].iov_len, POOL_PAGE);
+        }
+        blk_put(disk->req);
+        assert_int_equal(blk_counters(disk->blk)->errors, 2);
+        expect_pattern(disk, 90, 10 * BLK_SECTOR);
+        detach(disk);
+    }
+}
+
+static void odd_sizes_are_rounded_down(void **state)
+{
+    struct disk *disk = *state;
+    make_file(disk, 3 * BLK_SECTOR + 200);
+    attach(disk, &(struct raw_options){.direct = true});
+    assert_int_equal(blk_info(disk->blk)->sectors, 3);
+    expect_pattern(disk, 0, 3 * BLK_SECTOR);
+}
+
+static void what_is_no_disk_is_refused_with_a_reason(void **state)
+{
+    struct disk *disk = *state;
+    const struct raw_options options = {.direct = true};
+    struct raw_image image;
+    make_file(disk, 100);
+    assert_int_equal(probe(disk, &options, &image), -EINVAL);
+    assert_non_null(strstr(disk->why, "empty"));
+    unlink(disk->path);
+    assert_int_equal(probe(disk, &options, &image), -ENOENT);
+    assert_non_null(strstr(disk->why, "No such file"));
+    mkfifo(disk->path, 0600);
+    assert_int_equal(probe(disk, &options, &image), -EINVAL); /* and does not hang */
+    assert_int_equal(raw_probe(".", &options, &image, disk->why, sizeof(disk->why)), -EINVAL);
+    assert_int_equal(raw_probe("/dev/null", &options, &image, NULL, 0), -EINVAL);
+}
+
+/* A loop device for disk->path, or -1. */
+static int make_loop(struct disk *disk, unsigned block, unsigned flags, char *ret_path, size_t size)
+{
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    int file = open(disk->path, O_RDWR | O_CLOEXEC);
+    int loop = -1;
+    int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+    if (number >= 0) {
+        snprintf(ret_path, size, "/dev/loop%d", number);
+        loop = open(ret_path, O_RDWR | O_CLOEXEC);
+        struct loop_config config = {
+            .fd = (uint32_t)file,
+            .block_size = block,
+            .info.lo_flags = LO_FLAGS_AUTOCLEAR | flags,
+        };
+        if (loop >= 0 && ioctl(loop, LOOP_CONFIGURE, &config)) {
+            close(loop);
+            loop = -1;
+        }
+    }
+    if (control >= 0)
+        close(control);
+    close(file);
+    return loop;
+}
+
+static void block_devices_are_served_and_claimed(void **state)
+{
+    struct disk *disk = *state;
+    char path[32], file[96];
+    int loop = make_loop(disk, 512, 0, path, sizeof(path));
+    if (loop < 0)
+        skip();
+    const struct raw_options writer = {.direct = true}, shared = {.shared = true};
+    strcpy(file, disk->path);
+    strcpy(disk->path, path);
+    attach(disk, &writer);
+    close(loop);
+    assert_true(disk->file.block_device);
+    assert_true(disk->file.direct);
+    assert_int_equal(blk_info(disk->blk)->sectors, SECTORS);
+    reads_and_writes(disk);
+
+    struct raw_image again;
+    assert_int_equal(probe(disk, &writer, &again), -EBUSY);
+    assert_non_null(strstr(disk->why, "in use"));
+    assert_int_equal(probe(disk, &(struct raw_options){.read_only = true}, &again), -EBUSY);
+    assert_int_equal(probe(disk, &shared, &again), 0);
+    raw_discard(&again);
+    detach(disk);
+    strcpy(disk->path, file);
+}
+
+static void blocks_larger_than_a_sector_fall_back_to_buffered(void **state)
+{
+    struct disk *disk = *state;
+    char path[32], file[96];
+    int loop = make_loop(disk, 4096, 0, path, sizeof(path));
+    if (loop < 0)
+        skip();
+    strcpy(file, disk->path);
+    strcpy(disk->path, path);
+    attach(disk, &(struct raw_options){.direct = true});
+    close(loop);
+    assert_false(disk->file.direct);
+    assert_non_null(strstr(disk->file.why, "4096"));
+    assert_true(blk_info(disk->blk)->physical_block >= 4096);
+    expect_pattern(disk, 1, 512 * 3);
+    uint8_t data[512];
+    memset(data, 0x11, sizeof(data));
+    assert_int_equal(transfer(disk, BLK_WRITE, 5, 512, data), 0);
+    blk_put(disk->req);
+    assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+    blk_put(disk->req);
+    expect_pattern(disk, 6, 512);
+    expect_pattern(disk, 4, 512);
+    detach(disk);
+    strcpy(disk->path, file);
+}
+
+static void read_only_devices_are_not_opened_for_writing(void **state)
+{
+    struct disk *disk = *state;
+    char path[32], file[96];
+    int loop = make_loop(disk, 512, LO_FLAGS_READ_ONLY, path, sizeof(path));
+    if (loop < 0)
+        skip();
+    strcpy(file, disk->path);
+    strcpy(disk->path, path);
+    struct raw_image image;
+    int error = probe(disk, &(struct raw_options){.direct = true}, &image);
+    assert_true(error == -EROFS || error == -EACCES || error == -EPERM);
+    assert_non_null(strstr(disk->why, "read-only"));
+    attach(disk, &(struct raw_options){.direct = true, .read_only = true});
+    expect_pattern(disk, 1, 4096);
+    detach(disk);
+    close(loop);
+    strcpy(disk->path, file);
+}
+
+/* In a child with its own mounts: a sparse image on a filesystem that has room for half of it. */
+static int fill_a_small_filesystem(void)
+{
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("none", "/mnt", "tmpfs", 0, "size=64k"))
+        return 77;
+    struct disk disk = {.path = "/mnt/image"};
+    int fd = open(disk.path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || ftruncate(fd, SECTORS * BLK_SECTOR))
+        return 2;
+    close(fd);
+    disk.fake = fake_loop_create();
+    assert_int_equal(pool_create(PAGES, &disk.pool), 0);
+    assert_int_equal(aio_create(fake_loop(disk.fake), 16, &disk.aio), 0);
+    attach(&disk, &(struct raw_options){.direct = false});
+    static uint8_t data[BLK_MAX_BYTES];
+    memset(data, 0x77, sizeof(data));
+    if (transfer(&disk, BLK_WRITE, 1, sizeof(data), data) != -ENOSPC)
+        return 3;
+    /* The continuation did not lose the request's pages. */
+    uint8_t back[BLK_MAX_BYTES];
+    blk_copy_out(disk.req, 0, back, sizeof(back));
+    if (memcmp(back, data, sizeof(data)))
+        return 4;
+    blk_put(disk.req);
+    detach(&disk);
+    aio_destroy(disk.aio);
+    pool_destroy(disk.pool);
+    fake_loop_destroy(disk.fake);
+    return 0;
+}
+
+static void a_full_filesystem_says_enospc(void **state)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(fill_a_small_filesystem());
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TT(name)                                                                                   \
+    T(name),                                                                                       \
+    {                                                                                              \
+        "tmpfs: " #name, name, setup_tmpfs, teardown, NULL                                         \
+    }
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TT(files_are_read_and_written_direct_where_possible),
+        TT(files_are_read_and_written_buffered_when_asked),
+        TT(write_through_has_no_cache_to_flush),
+        TT(many_at_once_complete_each),
+        TT(read_only_images_are_not_written),
+        TT(the_same_image_twice_is_refused_unless_shared),
+        TT(the_lock_is_kept_until_orphans_have_come_back),
+        TT(a_file_that_shrank_gives_an_error_beyond_its_end),
+        T(odd_sizes_are_rounded_down),
+        T(what_is_no_disk_is_refused_with_a_reason),
+        T(block_devices_are_served_and_claimed),
+        T(blocks_larger_than_a_sector_fall_back_to_buffered),
+        T(read_only_devices_are_not_opened_for_writing),
+        cmocka_unit_test(a_full_filesystem_says_enospc),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
