@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The pages that a hypervisor and a device model share, as Xen lays them out
- * (xen/include/public/hvm/ioreq.h of Xen 4.17; ioreq/hv_xen.c asserts that they agree).
+ * (xen/include/public/hvm/ioreq.h of Xen 4.17; tests/unit/test_hv_xen_abi.c asserts that they
+ * agree).
  *
  * Everything here can change at any moment under our eyes: each field is read once, into a copy,
  * with the accessors of dispatch.c.

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the halves of hv_xen share; nobody else includes this.
+ *
+ *   hv_xen_control.c  main thread: libxenctrl, libxendevicemodel, libxenstore. Makes the ioreq
+ *                     server and opens, restricts and closes the guest's descriptors.
+ *   hv_xen_data.c     the worker's thread: libxenevtchn and privcmd on those descriptors.
+ *   hv_xen.c          lines, dirty pages, shutdown, and the ops table.
+ */
+#ifndef IOEMUD_IOREQ_HV_XEN_H
+#define IOEMUD_IOREQ_HV_XEN_H
+
+#include <stdatomic.h>
+
+#include <xenctrl.h> /* before any header of Xen itself: it says that we are tools */
+
+#include "ioreq/hv.h"
+#include "ioreq/mapcache.h"
+#include "ioreq/portmap.h"
+
+struct xenevtchn_handle;
+struct xen_dm_op;
+
+#define HV_XEN_NO_PORT   0u
+#define HV_XEN_PCI_SLOTS 32u
+#define HV_XEN_LINKS     4u
+
+struct hv_guest {
+    /* Control's; constant between guest_create() and guest_destroy(). */
+    struct hv_host *host;
+    struct hv_guest *next;
+    struct hv_guest_info info;
+    char name[HV_NAME_MAX + 1];
+    xen_domain_handle_t handle; /* the domain's UUID */
+    uint16_t domid;
+    uint16_t server_id;
+    uint32_t map_limit_mib;
+    bool gone_told; /* to the host's events */
+    int privcmd_fd; /* restricted to domid, both */
+    int evtchn_fd;
+    struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it does not own */
+
+    /* The worker's, from guest_start() to guest_stop(). */
+    void *pages; /* the two server pages; NULL: not started */
+    bool gone;   /* the hypervisor says that there is no such domain */
+    bool enabled;
+    uint32_t buffered_remote; /* Xen's end of the buffered ring's channel */
+    uint32_t *local_ports;    /* a port per vCPU, then the buffered ring's; HV_XEN_NO_PORT */
+    struct portmap ports;
+    struct mapcache *cache;
+    struct hv_counters counters;
+
+    /* Lines as Xen was last told; a bit of `known` says that it was told at all: a restored
+     * domain begins with levels that we have not seen. */
+    uint16_t isa_level, isa_known;
+    uint8_t intx_level[HV_XEN_PCI_SLOTS], intx_known[HV_XEN_PCI_SLOTS]; /* a bit per pin */
+    uint8_t link_irq[HV_XEN_LINKS], link_known;
+
+    /* Set by the control side when the toolstack asks for a log of what we write. */
+    atomic_bool log_dirty;
+};
+
+/* hv_xen_control.c */
+int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_host);
+void hv_xen_host_close(struct hv_host *host);
+int hv_xen_host_fd(const struct hv_host *host);
+int hv_xen_host_dispatch(struct hv_host *host);
+int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_guest **ret_guest);
+void hv_xen_guest_destroy(struct hv_guest *guest);
+void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
+int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
+
+/* hv_xen_data.c */
+int hv_xen_dm_op(struct hv_guest *guest, struct xen_dm_op *op);
+/* Notes that a call was made and, from its result, that the domain is gone. Returns the result. */
+int hv_xen_called(struct hv_guest *guest, int err);
+int hv_xen_guest_start(struct hv_guest *guest, struct hv_worker *worker);
+int hv_xen_guest_enable(struct hv_guest *guest);
+void hv_xen_guest_stop(struct hv_guest *guest);
+int hv_xen_claim(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
+void hv_xen_release(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
+int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending);
+struct ioreq_slot *hv_xen_slots(struct hv_guest *guest);
+struct buf_ioreq_page *hv_xen_buffered(struct hv_guest *guest);
+void hv_xen_notify(struct hv_guest *guest, uint32_t vcpu);
+
+#endif

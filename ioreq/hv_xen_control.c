@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ioreq/hv_xen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <xendevicemodel.h>
+#include <xenevtchn.h>
+#include <xenstore.h>
+
+#include <xen/hvm/hvm_op.h>
+
+#include "ioreq/privcmd.h"
+
+#define PRIVCMD_PATH "/dev/xen/privcmd"
+#define EVTCHN_PATH  "/dev/xen/evtchn"
+
+/* Watches taken in one host_dispatch(); the descriptor stays readable while there are more. */
+#define WATCH_BUDGET 64
+
+struct hv_host {
+    const struct hv_host_events *events;
+    void *ctx;
+    xc_interface *xc;
+    xendevicemodel_handle *dm;
+    struct xs_handle *xs;
+    struct hv_guest *guests;
+};
+
+__attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
+                                                           const char *format, ...)
+{
+    char line[256];
+    va_list args;
+
+    if (!host->events || !host->events->log)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    host->events->log(host->ctx, priority, line);
+}
+
+/* The library's errno, which some of its paths forget to set. */
+static int last_error(void)
+{
+    return errno ? -errno : -EIO;
+}
+
+/* Host. */
+
+int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_host)
+{
+    struct hv_host *host = calloc(1, sizeof(*host));
+    const char *what;
+    int err;
+
+    if (!host)
+        return -ENOMEM;
+    host->events = params->events;
+    host->ctx = params->ctx;
+    what = "hypervisor";
+    host->xc = xc_interface_open(NULL, NULL, 0);
+    if (!host->xc)
+        goto fail;
+    what = "device-model interface";
+    host->dm = xendevicemodel_open(NULL, 0);
+    if (!host->dm)
+        goto fail;
+    what = "xenstore";
+    host->xs = xs_open(0);
+    if (!host->xs)
+        goto fail;
+    /* Domains that die; XenStore fires it once at registration, too. */
+    if (!xs_watch(host->xs, "@releaseDomain", "release"))
+        goto fail;
+    *ret_host = host;
+    return 0;
+
+fail:
+    err = last_error();
+    host_log(host, LOG_ERR, "event=xen-unavailable what=\"%s\" error=\"%s\"", what, strerror(-err));
+    hv_xen_host_close(host);
+    return err;
+}
+
+void hv_xen_host_close(struct hv_host *host)
+{
+    if (!host)
+        return;
+    if (host->xs)
+        xs_close(host->xs);
+    if (host->dm)
+        xendevicemodel_close(host->dm);
+    if (host->xc)
+        xc_interface_close(host->xc);
+    free(host);
+}
+
+int hv_xen_host_fd(const struct hv_host *host)
+{
+    return xs_fileno(host->xs);
+}
+
+/* -ESRCH: no such domain, or one that is being torn down. */
+static int domain_info(struct hv_host *host, uint32_t domid, xc_dominfo_t *ret_info)
+{
+    xc_dominfo_t info;
+    int got;
+
+    if (domid >= DOMID_FIRST_RESERVED)
+        return -ESRCH;
+    errno = 0;
+    /* Gives the first domain from domid on, which may be another one. */
+    got = xc_domain_getinfo(host->xc, domid, 1, &info);
+    if (got < 0 && errno != ESRCH)
+        return last_error();
+    if (got != 1 || info.domid != domid || info.dying)
+        return -ESRCH;
+    *ret_info = info;
+    return 0;
+}
+
+static bool guest_is_gone(struct hv_guest *guest)
+{
+    xc_dominfo_t info;
+    int err = domain_info(guest->host, guest->domid, &info);
+
+    return err == -ESRCH || (!err && memcmp(info.handle, guest->handle, sizeof(info.handle)));
+}
+
+int hv_xen_host_dispatch(struct hv_host *host)
+{
+    bool released = false;
+    struct hv_guest *guest;
+
+    for (int i = 0; i < WATCH_BUDGET; i++) {
+        char **watch;
+
+        errno = 0;
+        watch = xs_check_watch(host->xs);
+        if (!watch) {
+            if (errno && errno != EAGAIN)
+                return -errno;
+            break;
+        }
+        released |= !strcmp(watch[XS_WATCH_PATH], "@releaseDomain");
+        free(watch);
+    }
+    if (!released)
+        return 0;
+    /* The receiver may destroy the guest it is told of, or others: start over after each. */
+restart:
+    for (guest = host->guests; guest; guest = guest->next) {
+        if (guest->gone_told || !guest_is_gone(guest))
+            continue;
+        guest->gone_told = true;
+        host->events->guest_gone(host->ctx, guest);
+        goto restart;
+    }
+    return 0;
+}
+
+/* Guests. */
+
+/* A descriptor that can do nothing but what concerns this domain. */
+static int open_privcmd(uint16_t domid)
+{
+    int fd = open(PRIVCMD_PATH, O_RDWR | O_CLOEXEC);
+    int err;
+
+    if (fd < 0)
+        return -errno;
+    err = privcmd_restrict(fd, domid);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+/* Event channels: ret_handle owns the descriptor. */
+static int open_evtchn(uint16_t domid, xenevtchn_handle **ret_handle)
+{
+    int fd = open(EVTCHN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    xenevtchn_handle *handle;
+    int err;
+
+    if (fd < 0)
+        return -errno;
+    errno = 0;
+    handle = xenevtchn_fdopen(NULL, fd, 0);
+    if (!handle) {
+        err = last_error();
+        close(fd);
+        return err;
+    }
+    if (xenevtchn_restrict(handle, domid) < 0) {
+        err = last_error();
+        xenevtchn_close(handle);
+        return err;
+    }
+    *ret_handle = handle;
+    return fd;
+}
+
+/* A guest without a server and not in the host's list yet. */
+static int guest_open(struct hv_host *host, const char *name, const xc_dominfo_t *info,
+                      struct hv_guest **ret_guest)
+{
+    struct hv_guest *guest = calloc(1, sizeof(*guest));
+    int err;
+
+    if (!guest)
+        return -ENOMEM;
+    guest->host = host;
+    guest->domid = (uint16_t)info->domid;
+    guest->info.domid = info->domid;
+    guest->info.vcpus = info->max_vcpu_id + 1;
+    guest->info.features = HV_FEATURE_DIRTY_LOG | HV_FEATURE_MSI;
+    memcpy(guest->handle, info->handle, sizeof(guest->handle));
+    snprintf(guest->name, sizeof(guest->name), "%s", name);
+    guest->privcmd_fd = open_privcmd(guest->domid);
+    if (guest->privcmd_fd < 0) {
+        err = guest->privcmd_fd;
+        goto free_guest;
+    }
+    guest->evtchn_fd = open_evtchn(guest->domid, &guest->evtchn);
+    if (guest->evtchn_fd < 0) {
+        err = guest->evtchn_fd;
+        goto close_privcmd;
+    }
+    *ret_guest = guest;
+    return 0;
+
+close_privcmd:
+    close(guest->privcmd_fd);
+free_guest:
+    free(guest);
+    return err;
+}
+
+static void guest_close(struct hv_guest *guest)
+{
+    hv_xen_guest_stop(guest);
+    xenevtchn_close(guest->evtchn);
+    close(guest->privcmd_fd);
+    free(guest);
+}
+
+static int check_domain(struct hv_host *host, const struct hv_guest_params *params,
+                        xc_dominfo_t *ret_info)
+{
+    int err = domain_info(host, params->domid, ret_info);
+    const char *why = err == -ESRCH ? "there is no such domain" : strerror(-err);
+
+    if (!err && !ret_info->hvm) {
+        err = -ENOTSUP;
+        why = "a PV domain has no use for a device model";
+    } else if (!err && ret_info->max_vcpu_id >= HV_MAX_VCPUS) {
+        err = -ENOTSUP;
+        why = "more vCPUs than one ioreq page holds";
+    }
+    if (err)
+        host_log(host, LOG_ERR, "event=attach-failed guest=%s domid=%u reason=\"%s\"", params->name,
+                 params->domid, why);
+    return err;
+}
+
+int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_guest **ret_guest)
+{
+    struct hv_guest *guest;
+    xc_dominfo_t info;
+    ioservid_t id;
+    int err = check_domain(host, params, &info);
+
+    if (err)
+        return err;
+    err = guest_open(host, params->name, &info, &guest);
+    if (err) {
+        host_log(host, LOG_ERR,
+                 "event=attach-failed guest=%s domid=%u reason=\"Xen's devices: %s\"", params->name,
+                 params->domid, strerror(-err));
+        return err;
+    }
+    guest->map_limit_mib = params->map_limit_mib;
+    /* The last step that can fail, so that no server is ever made in vain. */
+    errno = 0;
+    if (xendevicemodel_create_ioreq_server(host->dm, guest->domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC,
+                                           &id) < 0) {
+        err = last_error();
+        host_log(
+            host, LOG_ERR,
+            "event=attach-failed guest=%s domid=%u reason=\"cannot make an ioreq server%s: %s\"",
+            params->name, params->domid, err == -ENOSPC ? " (it has all eight)" : "",
+            strerror(-err));
+        guest_close(guest);
+        return err;
+    }
+    guest->server_id = id;
+    guest->next = host->guests;
+    host->guests = guest;
+    *ret_guest = guest;
+    return 0;
+}
+
+/* Gone already, with its domain or without, is as good. */
+static int server_destroy(struct hv_host *host, uint16_t domid, uint16_t server_id)
+{
+    errno = 0;
+    if (!xendevicemodel_destroy_ioreq_server(host->dm, domid, server_id) || errno == ENOENT)
+        return 0;
+    return last_error();
+}
+
+void hv_xen_guest_destroy(struct hv_guest *guest)
+{
+    struct hv_host *host;
+    struct hv_guest **link;
+    int err;
+
+    if (!guest)
+        return;
+    host = guest->host;
+    hv_xen_guest_stop(guest);
+    err = server_destroy(host, guest->domid, guest->server_id);
+    if (err && err != -ESRCH && !guest_is_gone(guest))
+        host_log(host, LOG_ERR, "event=server-left guest=%s domid=%u server=%u error=\"%s\"",
+                 guest->name, guest->domid, guest->server_id, strerror(-err));
+    for (link = &host->guests; *link != guest; link = &(*link)->next)
+        ;
+    *link = guest->next;
+    guest_close(guest);
+}
+
+/* As libxl prints it. */
+static void handle_to_text(const xen_domain_handle_t handle, char *text, size_t size)
+{
+    char *at = text;
+
+    for (int i = 0; i < 16; i++) {
+        const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
+
+        at += snprintf(at, size - (size_t)(at - text), "%s%02x", dash, handle[i]);
+    }
+}
+
+void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record)
+{
+    ret_record->domid = guest->domid;
+    ret_record->server_id = guest->server_id;
+    handle_to_text(guest->handle, ret_record->domain_handle, sizeof(ret_record->domain_handle));
+}
+
+/* Lets go of vCPUs that wait for the dead daemon: they would wait for ever once the server is
+ * gone. Done as its successor; failing in it costs no more than that. */
+static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info, uint16_t server_id)
+{
+    struct hv_guest *guest;
+
+    if (info->max_vcpu_id >= HV_MAX_VCPUS || guest_open(host, "orphan", info, &guest))
+        return;
+    guest->server_id = server_id;
+    if (!hv_xen_guest_start(guest, NULL))
+        hv_xen_guest_enable(guest);
+    guest_close(guest);
+}
+
+int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record)
+{
+    char handle[sizeof(record->domain_handle)];
+    xc_dominfo_t info;
+    int err = domain_info(host, record->domid, &info);
+
+    if (err)
+        return err;
+    handle_to_text(info.handle, handle, sizeof(handle));
+    if (strcmp(handle, record->domain_handle))
+        return -ESRCH;
+    if (record->server_id > UINT16_MAX)
+        return -EINVAL;
+    orphan_release_vcpus(host, &info, (uint16_t)record->server_id);
+    return server_destroy(host, (uint16_t)record->domid, (uint16_t)record->server_id);
+}

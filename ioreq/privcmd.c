@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ioreq/privcmd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <xenctrl.h>
+
+#include <xen/hvm/dm_op.h>
+#include <xen/sys/privcmd.h>
+
+#define PAGE 4096u
+
+int privcmd_restrict(int fd, uint16_t domid)
+{
+    domid_t id = domid;
+
+    return ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &id) < 0 ? -errno : 0;
+}
+
+static int dm_op(int fd, uint16_t domid, const privcmd_dm_op_buf_t *bufs, uint16_t num)
+{
+    privcmd_dm_op_t call = {.dom = domid, .num = num, .ubufs = bufs};
+
+    return ioctl(fd, IOCTL_PRIVCMD_DM_OP, &call) < 0 ? -errno : 0;
+}
+
+int privcmd_dm_op(int fd, uint16_t domid, struct xen_dm_op *op)
+{
+    privcmd_dm_op_buf_t buf = {.uptr = op, .size = sizeof(*op)};
+
+    return dm_op(fd, domid, &buf, 1);
+}
+
+int privcmd_dm_op_with(int fd, uint16_t domid, struct xen_dm_op *op, void *buf, size_t size)
+{
+    privcmd_dm_op_buf_t bufs[] = {
+        {.uptr = op, .size = sizeof(*op)},
+        {.uptr = buf, .size = size},
+    };
+
+    return dm_op(fd, domid, bufs, 2);
+}
+
+/* The driver fills a mapping in by a later ioctl; until then touching it raises SIGBUS. */
+static int reserve(int fd, size_t pages, void **ret_base)
+{
+    void *base = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    *ret_base = base;
+    return 0;
+}
+
+int privcmd_map_resource(int fd, uint16_t domid, uint32_t type, uint32_t id, uint64_t first,
+                         size_t pages, void **ret_base)
+{
+    void *base;
+    int err = reserve(fd, pages, &base);
+
+    if (err)
+        return err;
+
+    privcmd_mmap_resource_t call = {
+        .dom = domid,
+        .type = type,
+        .id = id,
+        .idx = (uint32_t)first,
+        .num = pages,
+        .addr = (uintptr_t)base,
+    };
+
+    if (ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &call) < 0) {
+        err = -errno;
+        privcmd_unmap(base, pages);
+        return err;
+    }
+    *ret_base = base;
+    return 0;
+}
+
+int privcmd_map_foreign(int fd, uint16_t domid, uint64_t first_gfn, size_t pages, void **ret_base,
+                        uint64_t *ret_holes)
+{
+    xen_pfn_t gfns[PRIVCMD_MAP_MAX];
+    int errs[PRIVCMD_MAP_MAX] = {0};
+    uint64_t holes = 0;
+    bool gone = false;
+    void *base;
+    int err;
+
+    assert(pages && pages <= PRIVCMD_MAP_MAX);
+    err = reserve(fd, pages, &base);
+    if (err)
+        return err;
+    for (size_t i = 0; i < pages; i++)
+        gfns[i] = first_gfn + i;
+
+    privcmd_mmapbatch_v2_t call = {
+        .num = (unsigned)pages,
+        .dom = domid,
+        .addr = (uintptr_t)base,
+        .arr = gfns,
+        .err = errs,
+    };
+
+    /* ENOENT: some frame is paged out; the array tells which, as it does of any other hole. */
+    if (ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &call) < 0 && errno != ENOENT) {
+        err = -errno;
+        privcmd_unmap(base, pages);
+        return err;
+    }
+    for (size_t i = 0; i < pages; i++) {
+        if (errs[i])
+            holes |= UINT64_C(1) << i;
+        gone |= errs[i] == -ESRCH;
+    }
+    if (gone) {
+        privcmd_unmap(base, pages);
+        return -ESRCH;
+    }
+    *ret_base = base;
+    *ret_holes = holes;
+    return 0;
+}
+
+void privcmd_unmap(void *base, size_t pages)
+{
+    munmap(base, pages * PAGE);
+}
