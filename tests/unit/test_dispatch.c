@@ -9,15 +9,7 @@
 #include <cmocka.h>
 
 #include "ioreq/dispatch.h"
-
-#define RAM_SIZE 0x10000u
-
-struct hv_guest {
-    _Alignas(IOREQ_PAGE) struct ioreq_slot slots[IOREQ_SLOTS];
-    _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
-    uint8_t ram[RAM_SIZE];
-    unsigned notified[IOREQ_SLOTS], invalidated, dirty_calls, pins;
-};
+#include "tests/unit/fake_hv.h"
 
 /* A device that remembers what it was asked. */
 struct probe {
@@ -35,65 +27,6 @@ struct fixture {
     struct probe port, mmio;
     unsigned illegal;
     char what[32];
-};
-
-static struct ioreq_slot *fake_slots(struct hv_guest *guest)
-{
-    return guest->slots;
-}
-
-static struct buf_ioreq_page *fake_buffered(struct hv_guest *guest)
-{
-    return &guest->buffered;
-}
-
-static void fake_notify(struct hv_guest *guest, uint32_t vcpu)
-{
-    guest->notified[vcpu]++;
-}
-
-/* RAM below RAM_SIZE; a hole above. */
-static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
-                    size_t *ret_len)
-{
-    size_t ram = gpa < RAM_SIZE ? RAM_SIZE - gpa : 0;
-
-    guest->pins++;
-    if (ram >= len || !ram) {
-        iov[0] = (struct iovec){ram ? guest->ram + gpa : NULL, len};
-        *ret_len = len;
-        return 1;
-    }
-    iov[0] = (struct iovec){guest->ram + gpa, ram};
-    iov[1] = (struct iovec){NULL, len - ram};
-    *ret_len = len;
-    return 2;
-}
-
-static void fake_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
-{
-    guest->pins--;
-}
-
-static void fake_dirty(struct hv_guest *guest, uint64_t gpa, size_t len)
-{
-    guest->dirty_calls++;
-}
-
-static void fake_invalidate(struct hv_guest *guest)
-{
-    guest->invalidated++;
-}
-
-static const struct hv_ops fake_hv = {
-    .name = "fake",
-    .slots = fake_slots,
-    .buffered = fake_buffered,
-    .notify = fake_notify,
-    .pin = fake_pin,
-    .unpin = fake_unpin,
-    .mark_dirty = fake_dirty,
-    .invalidate = fake_invalidate,
 };
 
 static uint64_t probe_read(void *dev, uint64_t offset, unsigned size)
@@ -281,13 +214,13 @@ static void rep_outsl_reads_what_is_not_ram_as_ones(void **state)
 {
     struct fixture *f = *state;
 
-    memset(f->guest.ram + RAM_SIZE - 4, 0x11, 4);
+    memset(f->guest.ram + FAKE_HV_RAM - 4, 0x11, 4);
     put(f, 0,
         (struct ioreq_slot){.type = IOREQ_PIO,
                             .addr = 0x1f0,
                             .size = 4,
                             .count = 2,
-                            .data = RAM_SIZE - 4,
+                            .data = FAKE_HV_RAM - 4,
                             .flags = IOREQ_DATA_IS_PTR});
     dispatch_turn(&f->dispatch, NULL);
     assert_int_equal(f->port.writes, 2);
