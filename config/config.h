@@ -3,8 +3,8 @@
  * Configuration: JSON in, plain structs out. Every error names file, line, column and JSON path and
  * says what would be right; an unknown key is refused with the nearest known one.
  *
- * A config struct owns its strings; free it with its _finish(). All strings are non-NULL ("" if unset)
- * unless said otherwise.
+ * A config struct owns its strings; free it with its _finish(). All strings are non-NULL ("" if
+ * unset) unless said otherwise.
  */
 #ifndef IOEMUD_CONFIG_CONFIG_H
 #define IOEMUD_CONFIG_CONFIG_H
@@ -14,10 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_DISKS      4
-#define CONFIG_SERIALS    2
-#define CONFIG_NAME_MAX   63
-#define CONFIG_ERROR_SIZE 512
+#define CONFIG_DISKS       4
+#define CONFIG_SERIALS     2
+#define CONFIG_NAME_MAX    63
+#define CONFIG_ERROR_SIZE  512
+#define CONFIG_WORKERS_MAX 64
 
 /* "file:line:column: at /disks/0/vdev: ..." ready to print. */
 struct config_error {
@@ -26,31 +27,31 @@ struct config_error {
 
 /* /etc/ioemud/ioemud.json */
 struct daemon_config {
-    unsigned workers;          /* 0: one per online CPU */
-    unsigned pool_pages;       /* per worker, of 4 KiB */
-    unsigned aio_depth;        /* requests in flight in the kernel, per worker */
-    unsigned poll_us;          /* longest adaptive polling after service; 0 off */
-    char *control_socket;      /* default /run/ioemud/control.sock */
-    char *stats_socket;        /* default /run/ioemud/stats.sock */
-    char *stats_group;         /* who may read statistics; "": root only */
-    char *guests_dir;          /* default /etc/ioemud/guests.d */
-    char *run_dir;             /* default /run/ioemud: guests/ holds the records */
-    char *shm_socket;          /* "": hv_shm peers are not accepted */
-    bool xen;                  /* serve Xen domains (default: if /dev/xen/privcmd is there) */
-    bool xen_set;              /* `xen` was given */
-    int log_level;             /* syslog(3) priority */
+    unsigned workers;     /* 0: one per online CPU */
+    unsigned pool_pages;  /* per worker, of 4 KiB */
+    unsigned aio_depth;   /* requests in flight in the kernel, per worker */
+    unsigned poll_us;     /* longest adaptive polling after service; 0 off */
+    char *control_socket; /* default /run/ioemud/control.sock */
+    char *stats_socket;   /* default /run/ioemud/stats.sock */
+    char *stats_group;    /* who may read statistics; "": root only */
+    char *guests_dir;     /* default /etc/ioemud/guests.d */
+    char *run_dir;        /* default /run/ioemud: guests/ holds the records */
+    char *shm_socket;     /* "": hv_shm peers are not accepted */
+    bool xen;             /* serve Xen domains (default: if /dev/xen/privcmd is there) */
+    bool xen_set;         /* `xen` was given */
+    int log_level;        /* syslog(3) priority */
 };
 
 enum disk_cache { DISK_WRITEBACK, DISK_WRITETHROUGH };
 enum disk_backend { DISK_RAW, DISK_MEM };
 
 struct disk_config {
-    char vdev[8];     /* "hda".."hdd" (xvda..d are taken for these): position on the controller */
-    char *path;       /* absolute */
+    char vdev[8]; /* "hda".."hdd" (xvda..d are taken for these): position on the controller */
+    char *path;   /* absolute */
     enum disk_backend backend; /* "format": "raw"; "mem" (tests: zeroed, "size" bytes) */
-    uint64_t size;    /* mem only, bytes */
+    uint64_t size;             /* mem only, bytes */
     enum disk_cache cache;
-    bool direct;      /* default true */
+    bool direct; /* default true */
     bool read_only;
     bool shared;
     char serial[21], model[41];
@@ -73,35 +74,51 @@ struct guest_config {
     char name[CONFIG_NAME_MAX + 1];
     enum guest_hypervisor hypervisor;
     enum guest_role role;
-    uint8_t slot;          /* secondary: PCI slot of its controller; 0: chosen (default 0x1e) */
+    uint8_t slot; /* secondary: PCI slot of its controller; 0: chosen (default 0x1e) */
     enum guest_unplug unplug;
-    bool platform;         /* the Xen platform device; default true */
+    bool platform; /* the Xen platform device; default true */
     char boot_order[4];
     unsigned n_disks;
     struct disk_config disk[CONFIG_DISKS];
     unsigned n_serials;
     struct serial_config serial[CONFIG_SERIALS];
     uint32_t map_limit_mib;
-    uint32_t budget;       /* ioreqs served per turn of the loop; default 64 */
-    uint32_t given;        /* which top-level keys the file gave */
+    uint32_t budget; /* ioreqs served per turn of the loop; default 64 */
+    uint32_t given;  /* which top-level keys the file gave */
 };
 
 /* All: 0, or -EINVAL (content), -ENOENT, -EACCES, ... with ret_error filled. On an error nothing is
  * left in *ret. */
 int daemon_config_load(const char *path, struct daemon_config *ret_config,
                        struct config_error *ret_error);
+/* The same from memory; `where` stands for the file in messages. */
+int daemon_config_parse(const char *text, size_t length, const char *where,
+                        struct daemon_config *ret_config, struct config_error *ret_error);
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
 
-/* `path` is DIR/NAME.json; "name" in the file, when given, must be NAME. */
+/* `path` is DIR/NAME.json; "name" in the file, when given, must be NAME. A disk may lack its
+ * "path": the file may be meant to be merged over xl's line. Who uses it alone asks
+ * guest_config_check(). */
 int guest_config_load(const char *path, struct guest_config *ret_config,
                       struct config_error *ret_error);
-/* From an object that came over the control socket; `where` stands for the file in messages. */
+/* The same from memory; `where` is DIR/NAME.json. */
+int guest_config_parse(const char *text, size_t length, const char *where,
+                       struct guest_config *ret_config, struct config_error *ret_error);
+/* Whether nothing is missing (all that is there has been checked by who read it). */
+int guest_config_check(const struct guest_config *config, const char *where,
+                       struct config_error *ret_error);
+/* 1 to CONFIG_NAME_MAX of A-Z a-z 0-9 . _ + @ : - with a letter or digit first: harmless in a
+ * file's name and in a line of the log. */
+bool guest_config_name_is_good(const char *name);
+/* From an object that came over the control socket; `where` stands for the file in messages. It
+ * must have a "name" and be complete: guest_config_check() has nothing to say any more. */
 int guest_config_from_json(const json_t *object, const char *where, struct guest_config *ret_config,
                            struct config_error *ret_error);
 /* Merges `file` over `line` (what xl asked for), key by key; disks are matched by vdev. Both stay
- * the caller's; the result is a copy. -EINVAL when the result cannot be (two disks at one place...). */
+ * the caller's; the result is a checked copy. -EINVAL when it cannot be: too many disks, something
+ * missing, a "role" or "hypervisor" that contradicts one that the line gave. */
 int guest_config_merge(const struct guest_config *line, const struct guest_config *file,
                        struct guest_config *ret_config, struct config_error *ret_error);
 /* The description as JSON again (for `ioemuctl list`, tests); NULL on ENOMEM. */

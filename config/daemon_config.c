@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon's own file: /etc/ioemud/ioemud.json. */
+#include "config/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+/* In the order of syslog(3)'s priorities, so that the position is the value. */
+static const char *const log_levels[] = {
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", NULL,
+};
+
+/* Room for the longest command of every drive of a guest (256 pages) up to 1 GiB. */
+#define POOL_PAGES_MIN 64
+#define POOL_PAGES_MAX 262144
+/* fs.aio-max-nr is 65536 for the whole host where nobody raised it. */
+#define AIO_DEPTH_MAX 4096
+
+#define KEY(name, kind, ...)                                                                       \
+    {                                                                                              \
+#name, kind, offsetof(struct daemon_config, name), __VA_ARGS__                             \
+    }
+
+static const struct config_key daemon_keys[] = {
+    KEY(workers, CONFIG_UNSIGNED, 0, CONFIG_WORKERS_MAX),
+    KEY(pool_pages, CONFIG_UNSIGNED, POOL_PAGES_MIN, POOL_PAGES_MAX),
+    KEY(aio_depth, CONFIG_UNSIGNED, 8, AIO_DEPTH_MAX),
+    KEY(poll_us, CONFIG_UNSIGNED, 0, 10000),
+    KEY(control_socket, CONFIG_PATH, 1, CONFIG_SOCKET_MAX),
+    KEY(stats_socket, CONFIG_PATH, 1, CONFIG_SOCKET_MAX),
+    KEY(stats_group, CONFIG_STRING, 0, 31),
+    KEY(guests_dir, CONFIG_PATH, 1, CONFIG_PATH_MAX),
+    KEY(run_dir, CONFIG_PATH, 1, CONFIG_PATH_MAX),
+    KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
+    KEY(xen, CONFIG_BOOL, 0, 0),
+    KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
+};
+
+static const struct config_table daemon_table = {
+    "the daemon's configuration",
+    daemon_keys,
+    sizeof(daemon_keys) / sizeof(daemon_keys[0]),
+};
+
+int daemon_config_defaults(struct daemon_config *ret_config)
+{
+    struct daemon_config config = {
+        .workers = 0,
+        .pool_pages = 2048,
+        .aio_depth = 256,
+        .poll_us = 400,
+        .control_socket = strdup("/run/ioemud/control.sock"),
+        .stats_socket = strdup("/run/ioemud/stats.sock"),
+        .stats_group = strdup(""),
+        .guests_dir = strdup("/etc/ioemud/guests.d"),
+        .run_dir = strdup("/run/ioemud"),
+        .shm_socket = strdup(""),
+        .log_level = LOG_INFO,
+    };
+
+    if (!config.control_socket || !config.stats_socket || !config.stats_group ||
+        !config.guests_dir || !config.run_dir || !config.shm_socket) {
+        daemon_config_finish(&config);
+        return -ENOMEM;
+    }
+    *ret_config = config;
+    return 0;
+}
+
+void daemon_config_finish(struct daemon_config *config)
+{
+    free(config->control_socket);
+    free(config->stats_socket);
+    free(config->stats_group);
+    free(config->guests_dir);
+    free(config->run_dir);
+    free(config->shm_socket);
+    *config = (struct daemon_config){0};
+}
+
+/* What no key alone can show. */
+static int check_daemon(struct config_reader *reader, struct daemon_config *config)
+{
+    if (strcmp(config->control_socket, config->stats_socket) == 0)
+        return config_fail_at(reader, "stats_socket",
+                              "this is the control socket's path: two are needed");
+    if (strcmp(config->shm_socket, config->control_socket) == 0 ||
+        strcmp(config->shm_socket, config->stats_socket) == 0)
+        return config_fail_at(reader, "shm_socket",
+                              "this path is already another socket's: one of its own is needed");
+    return 0;
+}
+
+static int read_daemon(struct config_reader *reader, struct daemon_config *ret_config)
+{
+    struct daemon_config config;
+    json_t *object = NULL;
+    uint32_t given = 0;
+    int error = config_parse(reader, &object);
+
+    if (error)
+        return error;
+    error = daemon_config_defaults(&config);
+    if (error) {
+        config_fail(reader, "out of memory");
+        goto drop_object;
+    }
+    error = config_read_object(reader, object, &daemon_table, &config, &given);
+    if (!error)
+        error = check_daemon(reader, &config);
+    if (error) {
+        daemon_config_finish(&config);
+        goto drop_object;
+    }
+    config.xen_set = given & config_key_bit(&daemon_table, "xen");
+    *ret_config = config;
+drop_object:
+    json_decref(object);
+    return error;
+}
+
+int daemon_config_parse(const char *text, size_t length, const char *where,
+                        struct daemon_config *ret_config, struct config_error *ret_error)
+{
+    struct config_reader reader = {
+        .file = where, .text = text, .length = length, .error = ret_error};
+
+    return read_daemon(&reader, ret_config);
+}
+
+int daemon_config_load(const char *path, struct daemon_config *ret_config,
+                       struct config_error *ret_error)
+{
+    char *text;
+    size_t length;
+    int error = config_read_file(path, &text, &length, ret_error);
+
+    if (error)
+        return error;
+    error = daemon_config_parse(text, length, path, ret_config, ret_error);
+    free(text);
+    return error;
+}

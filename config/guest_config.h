@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What reading, merging and checking a guest's description share; nobody else includes it. */
+#ifndef IOEMUD_CONFIG_GUEST_CONFIG_H
+#define IOEMUD_CONFIG_GUEST_CONFIG_H
+
+#include "config/reader.h"
+
+extern const struct config_table guest_config_table;
+extern const struct config_table disk_config_table;
+
+/* A description without disks and serial ports; strings are "". */
+int guest_config_defaults(struct guest_config *ret_config);
+
+/* What no key alone can show. `complete`: nothing will be merged any more, so what is missing now
+ * is missing for good. */
+int guest_config_check_with(struct config_reader *reader, const struct guest_config *config,
+                            bool complete);
+
+#endif
