@@ -47,6 +47,8 @@ struct hv_guest {
     uint32_t buffered_remote; /* Xen's end of the buffered ring's channel */
     uint32_t *local_ports;    /* a port per vCPU, then the buffered ring's; HV_XEN_NO_PORT */
     struct portmap ports;
+    uint32_t *taken; /* ports that guest_pending() took and guest_rearm() has to unmask */
+    uint32_t n_taken;
     struct mapcache *cache;
     struct hv_counters counters;
 
@@ -69,6 +71,8 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
                         struct hv_guest **ret_guest);
 void hv_xen_guest_destroy(struct hv_guest *guest);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
+int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_data.c */
@@ -81,6 +85,7 @@ void hv_xen_guest_stop(struct hv_guest *guest);
 int hv_xen_claim(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
 void hv_xen_release(struct hv_guest *guest, enum hv_range type, uint64_t first, uint64_t last);
 int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending);
+void hv_xen_guest_rearm(struct hv_guest *guest);
 struct ioreq_slot *hv_xen_slots(struct hv_guest *guest);
 struct buf_ioreq_page *hv_xen_buffered(struct hv_guest *guest);
 void hv_xen_notify(struct hv_guest *guest, uint32_t vcpu);

@@ -359,6 +359,78 @@ void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_rec
     handle_to_text(guest->handle, ret_record->domain_handle, sizeof(ret_record->domain_handle));
 }
 
+/* The string at a path of XenStore, to be freed; NULL. */
+__attribute__((format(printf, 2, 3))) static char *read_path(struct hv_host *host,
+                                                             const char *format, ...)
+{
+    char path[256];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(path, sizeof(path), format, args);
+    va_end(args);
+    return len > 0 && (size_t)len < sizeof(path) ? xs_read(host->xs, XBT_NULL, path, NULL) : NULL;
+}
+
+int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid)
+{
+    unsigned count = 0;
+    char **domids = xs_directory(host->xs, XBT_NULL, "/local/domain", &count);
+    int err = -ENOENT;
+
+    for (unsigned i = 0; domids && i < count && err; i++) {
+        char *its_name = read_path(host, "/local/domain/%s/name", domids[i]);
+        uint32_t domid = (uint32_t)strtoul(domids[i], NULL, 10);
+        xc_dominfo_t info;
+
+        /* One that is being torn down may still have its name while its successor starts. */
+        if (its_name && !strcmp(its_name, name) && !domain_info(host, domid, &info)) {
+            *ret_domid = domid;
+            err = 0;
+        }
+        free(its_name);
+    }
+    free(domids);
+    return err;
+}
+
+/* libxl's backend types: "vbd" is the kernel's blkback; "qdisk" is what libxl expects the domain's
+ * own device model to serve, if it is in our domain. */
+static bool backend_serves(const char *backend)
+{
+    unsigned domid;
+    char type[16];
+
+    return sscanf(backend, "/local/domain/%u/backend/%15[^/]/", &domid, type) == 2 &&
+           (domid != 0 || !strcmp(type, "vbd"));
+}
+
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid)
+{
+    char path[64];
+    unsigned count = 0, disks = 0;
+    bool served = true;
+    char **devices;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/device/vbd", domid);
+    devices = xs_directory(host->xs, XBT_NULL, path, &count);
+    for (unsigned i = 0; devices && i < count; i++) {
+        char *type = read_path(host, "%s/%s/device-type", path, devices[i]);
+        char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
+
+        /* CD-ROM drives are not unplugged. */
+        if (!type || strcmp(type, "cdrom")) {
+            disks++;
+            served &= backend && backend_serves(backend);
+        }
+        free(type);
+        free(backend);
+    }
+    free(devices);
+    return disks && served;
+}
+
 /* Lets go of vCPUs that wait for the dead daemon: they would wait for ever once the server is
  * gone. Done as its successor; failing in it costs no more than that. */
 static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info, uint16_t server_id)

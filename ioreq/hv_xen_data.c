@@ -94,7 +94,9 @@ int hv_xen_guest_start(struct hv_guest *guest, struct hv_worker *worker)
     if (err)
         goto stop;
     guest->buffered_remote = op.u.get_ioreq_server_info.bufioreq_port;
-    guest->local_ports = calloc(channels, sizeof(*guest->local_ports));
+    guest->local_ports = calloc(2 * channels, sizeof(*guest->local_ports));
+    guest->taken = guest->local_ports ? guest->local_ports + channels : NULL;
+    guest->n_taken = 0;
     err = guest->local_ports ? portmap_init(&guest->ports, channels) : -ENOMEM;
     if (err)
         goto stop;
@@ -181,7 +183,7 @@ void hv_xen_guest_stop(struct hv_guest *guest)
             if (guest->local_ports[i] != HV_XEN_NO_PORT)
                 xenevtchn_unbind(guest->evtchn, guest->local_ports[i]);
         free(guest->local_ports);
-        guest->local_ports = NULL;
+        guest->local_ports = guest->taken = NULL;
     }
     portmap_finish(&guest->ports);
     mapcache_destroy(guest->cache);
@@ -225,19 +227,15 @@ void hv_xen_release(struct hv_guest *guest, enum hv_range type, uint64_t first, 
 
 /* Events. */
 
+/* The driver's ring ran over, which it promises not to do: empties it and looks everywhere. */
 static int all_pending(struct hv_guest *guest, struct hv_pending *pending)
 {
-    uint32_t ports[HV_MAX_VCPUS + 1];
-    uint32_t count = 0;
-
-    /* The driver's ring ran over, which it promises not to do: empty it and look everywhere. */
     if (ioctl(guest->evtchn_fd, IOCTL_EVTCHN_RESET) < 0)
         return -errno;
+    guest->n_taken = 0;
     for (uint32_t i = 0; i <= guest->info.vcpus; i++)
         if (guest->local_ports[i] != HV_XEN_NO_PORT)
-            ports[count++] = guest->local_ports[i];
-    if (write(guest->evtchn_fd, ports, count * sizeof(*ports)) < 0)
-        return -errno;
+            guest->taken[guest->n_taken++] = guest->local_ports[i];
     for (uint32_t i = 0; i < guest->info.vcpus; i++)
         pending->slots[i / 64] |= UINT64_C(1) << i % 64;
     pending->buffered = true;
@@ -246,11 +244,15 @@ static int all_pending(struct hv_guest *guest, struct hv_pending *pending)
 
 int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending)
 {
-    uint32_t ports[HV_MAX_VCPUS + 1];
+    /* A port that was taken is masked: there are never more of them than channels. */
+    uint32_t *ports = guest->taken + guest->n_taken;
+    size_t room = guest->info.vcpus + 1 - guest->n_taken;
     ssize_t got;
 
     *ret_pending = (struct hv_pending){.gone = guest->gone};
-    got = read(guest->evtchn_fd, ports, sizeof(ports));
+    if (!room)
+        return 0;
+    got = read(guest->evtchn_fd, ports, room * sizeof(*ports));
     if (got < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return 0;
@@ -259,13 +261,7 @@ int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending)
         ret_pending->gone = true;
         return -errno;
     }
-    if (!got)
-        return 0;
-    /* Unmasked before the pages are looked at: what is asked afterwards raises the port again. */
-    if (write(guest->evtchn_fd, ports, (size_t)got) < 0) {
-        ret_pending->gone = true;
-        return -errno;
-    }
+    guest->n_taken += (uint32_t)((size_t)got / sizeof(*ports));
     for (size_t i = 0; i < (size_t)got / sizeof(*ports); i++) {
         uint32_t channel;
 
@@ -277,6 +273,16 @@ int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending)
             ret_pending->slots[channel / 64] |= UINT64_C(1) << channel % 64;
     }
     return 0;
+}
+
+void hv_xen_guest_rearm(struct hv_guest *guest)
+{
+    if (!guest->n_taken)
+        return;
+    /* The driver skips ports that it does not know and has no other reason to fail. */
+    if (write(guest->evtchn_fd, guest->taken, guest->n_taken * sizeof(*guest->taken)) < 0)
+        guest->gone = true;
+    guest->n_taken = 0;
 }
 
 struct ioreq_slot *hv_xen_slots(struct hv_guest *guest)
