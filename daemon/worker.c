@@ -13,26 +13,39 @@ static uint64_t now_ns(const struct worker *worker)
     return worker->evloop.loop.ops->now_ns(worker->evloop.loop.ctx);
 }
 
-/* Looks at the watched guests' pages until one has a request or all of them have had their time. */
-static void on_poll(struct ev_loop *ev, ev_idle *idle, int revents)
+/* Looks at the pages of all watched guests once; true if there was anything to serve. */
+static bool look(struct worker *worker)
 {
-    struct worker *worker = idle->data;
     uint64_t now = now_ns(worker);
+    bool served = false;
 
     for (struct vm **at = &worker->hot; *at;) {
         struct vm *vm = *at;
 
         if (vm_poll(vm, now)) {
             worker->polls_hit++;
-            at = &vm->next_hot;
+            served = true;
         } else if (now >= vm->poll_until_ns) {
             *at = vm->next_hot;
             vm->hot = false;
             vm_poll_end(vm);
-        } else {
-            at = &vm->next_hot;
+            continue;
         }
+        at = &vm->next_hot;
     }
+    return served;
+}
+
+/* How often the pages are looked at between two looks at the descriptors, which cost a system call.
+ */
+#define LOOKS_PER_TURN 16u
+
+static void on_poll(struct ev_loop *ev, ev_idle *idle, int revents)
+{
+    struct worker *worker = idle->data;
+
+    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && !look(worker); i++)
+        __builtin_ia32_pause();
     if (!worker->hot)
         ev_idle_stop(ev, idle);
 }

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/evloop.h"
+#include "daemon/mailbox.h"
+
+struct fixture {
+    struct ev_loop *ev;
+    struct evloop evloop;
+    struct loop_task a, b;
+    unsigned ran_a, ran_b, events;
+    bool again, drop_b;
+};
+
+static void run_a(void *arg)
+{
+    struct fixture *f = arg;
+
+    f->ran_a++;
+    if (f->again)
+        f->evloop.loop.ops->defer(&f->evloop, &f->a);
+    if (f->drop_b)
+        f->evloop.loop.ops->undefer(&f->evloop, &f->b);
+}
+
+static void run_b(void *arg)
+{
+    ((struct fixture *)arg)->ran_b++;
+}
+
+static void on_events(void *arg, unsigned events)
+{
+    ((struct fixture *)arg)->events |= events;
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *f = &fixture;
+
+    memset(f, 0, sizeof(*f));
+    f->ev = ev_loop_new(0);
+    evloop_init(&f->evloop, f->ev);
+    f->a = (struct loop_task){.run = run_a, .arg = f};
+    f->b = (struct loop_task){.run = run_b, .arg = f};
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    evloop_finish(&f->evloop);
+    ev_loop_destroy(f->ev);
+    return 0;
+}
+
+static void deferred_work_runs_once_at_the_end_of_the_turn(void **state)
+{
+    struct fixture *f = *state;
+    const struct loop_ops *ops = f->evloop.loop.ops;
+
+    ops->defer(&f->evloop, &f->a);
+    ops->defer(&f->evloop, &f->a);
+    ops->defer(&f->evloop, &f->b);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_a, 1);
+    assert_int_equal(f->ran_b, 1);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_a, 1);
+}
+
+static void deferring_again_waits_for_the_next_turn_and_does_not_sleep(void **state)
+{
+    struct fixture *f = *state;
+
+    f->again = true;
+    f->evloop.loop.ops->defer(&f->evloop, &f->a);
+    ev_run(f->ev, EVRUN_ONCE); /* would hang if the loop slept */
+    assert_int_equal(f->ran_a, 1);
+    f->again = false;
+    ev_run(f->ev, EVRUN_ONCE);
+    assert_int_equal(f->ran_a, 2);
+}
+
+static void undeferring_works_from_another_task(void **state)
+{
+    struct fixture *f = *state;
+
+    f->drop_b = true;
+    f->evloop.loop.ops->defer(&f->evloop, &f->a);
+    f->evloop.loop.ops->defer(&f->evloop, &f->b);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_b, 0);
+    f->evloop.loop.ops->defer(&f->evloop, &f->b); /* the list is whole */
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_b, 1);
+}
+
+static void watches_report_what_they_are_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    const struct loop_ops *ops = f->evloop.loop.ops;
+    struct loop_watch *watch;
+    int pipes[2];
+
+    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(ops->watch(&f->evloop, pipes[0], 0, on_events, f, &watch), 0);
+    assert_int_equal(write(pipes[1], "x", 1), 1);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->events, 0);
+    ops->rewatch(&f->evloop, watch, LOOP_READ);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->events, LOOP_READ);
+    ops->unwatch(&f->evloop, watch);
+    ops->unwatch(&f->evloop, NULL);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+struct letter {
+    struct mail mail;
+    unsigned *order, place;
+    struct mailbox *forward;
+};
+
+static void read_letter(struct mail *mail)
+{
+    struct letter *letter = (struct letter *)mail;
+
+    letter->place = ++*letter->order;
+    if (letter->forward) {
+        struct mailbox *to = letter->forward;
+
+        letter->forward = NULL;
+        mailbox_post(to, mail);
+    }
+}
+
+static void mail_runs_in_order_and_may_be_posted_again(void **state)
+{
+    struct fixture *f = *state;
+    struct mailbox mailbox;
+    unsigned order = 0;
+    struct letter first = {{read_letter, NULL}, &order, 0, &mailbox};
+    struct letter second = {{read_letter, NULL}, &order, 0, NULL};
+
+    mailbox_init(&mailbox, f->ev);
+    mailbox_post(&mailbox, &first.mail);
+    mailbox_post(&mailbox, &second.mail);
+    ev_run(f->ev, EVRUN_ONCE);
+    assert_int_equal(first.place, 1);
+    assert_int_equal(second.place, 2);
+    ev_run(f->ev, EVRUN_ONCE);
+    assert_int_equal(first.place, 3);
+    mailbox_finish(&mailbox);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(deferred_work_runs_once_at_the_end_of_the_turn),
+        TEST(deferring_again_waits_for_the_next_turn_and_does_not_sleep),
+        TEST(undeferring_works_from_another_task),
+        TEST(watches_report_what_they_are_asked_for),
+        TEST(mail_runs_in_order_and_may_be_posted_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/rpc.h"
+#include "tests/unit/fake_loop.h"
+
+struct fixture {
+    struct fake_loop *loop;
+    struct rpc_server *server;
+    char path[64];
+    int client;
+    struct rpc_call *kept; /* a call that is answered later */
+    int fd_seen;
+    unsigned closed;
+};
+
+static void method_echo(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    rpc_reply(call, json_deep_copy(params));
+}
+
+static void method_fail(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    rpc_fail(call, RPC_FAILED, "no such thing: %s", "\xff\xfe");
+}
+
+static void method_later(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    struct fixture *f = ctx;
+
+    f->kept = call;
+    f->fd_seen = rpc_call_take_fd(call);
+}
+
+static void on_closed(void *arg)
+{
+    ((struct fixture *)arg)->closed++;
+}
+
+static void method_lease(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    rpc_conn_on_close(rpc_call_conn(call), on_closed, ctx);
+    rpc_reply(call, json_object());
+}
+
+static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    size_t size = RPC_OUTPUT_MAX / 3;
+    char *text = malloc(size + 1);
+
+    memset(text, 'x', size);
+    text[size] = '\0';
+    rpc_reply(call, json_string(text));
+    free(text);
+}
+
+static const struct rpc_method methods[] = {
+    {"echo", method_echo},   {"fail", method_fail}, {"later", method_later},
+    {"lease", method_lease}, {"big", method_big},   {NULL, NULL},
+};
+
+static int dial(struct fixture *f)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(addr.sun_path, f->path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    fake_loop_turn(f->loop, 1000);
+    return fd;
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *f = &fixture;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    *f = (struct fixture){.fd_seen = -1, .loop = fake_loop_create()};
+    snprintf(f->path, sizeof(f->path), "/tmp/test_rpc.%d", getpid());
+    unlink(f->path);
+    strcpy(addr.sun_path, f->path);
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 16) ||
+        rpc_server_create(fd, fake_loop(f->loop), methods, f, &f->server))
+        return -1;
+    f->client = dial(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    rpc_server_destroy(f->server);
+    if (f->client >= 0)
+        close(f->client);
+    unlink(f->path);
+    fake_loop_destroy(f->loop);
+    return 0;
+}
+
+static void settle(struct fixture *f)
+{
+    fake_loop_settle(f->loop, 20, 10000);
+}
+
+/* Sends and returns what came back, in a buffer that the next call reuses. */
+static const char *talk(struct fixture *f, const char *text)
+{
+    static char answer[4096];
+    ssize_t n;
+
+    assert_int_equal(send(f->client, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    settle(f);
+    n = recv(f->client, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+    answer[n > 0 ? n : 0] = '\0';
+    return answer;
+}
+
+static void a_request_is_answered_with_its_id(void **state)
+{
+    assert_string_equal(talk(*state,
+                             "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"a\":1},"
+                             "\"id\":\"x\"}\n"),
+                        "{\"jsonrpc\":\"2.0\",\"result\":{\"a\":1},\"id\":\"x\"}\n");
+}
+
+static void requests_may_come_in_pieces_and_in_one(void **state)
+{
+    assert_string_equal(talk(*state, "{\"method\":\"echo\","), "");
+    assert_string_equal(talk(*state, "\"id\":1}\n{\"method\":\"echo\",\"id\":2}\n"),
+                        "{\"jsonrpc\":\"2.0\",\"result\":{},\"id\":1}\n{\"jsonrpc\":\"2.0\","
+                        "\"result\":{},\"id\":2}\n");
+}
+
+static void a_notification_is_not_answered(void **state)
+{
+    assert_string_equal(talk(*state, "{\"method\":\"echo\"}\n"), "");
+}
+
+static void errors_have_code_and_reason(void **state)
+{
+    assert_non_null(strstr(talk(*state, "{\"method\":\"fail\",\"id\":1}\n"),
+                           "{\"code\":-32000,\"message\":\"no such thing: ??\"}"));
+    assert_non_null(strstr(talk(*state, "{\"method\":\"nothing\",\"id\":1}\n"), "-32601"));
+    assert_non_null(strstr(talk(*state, "{nonsense\n"), "-32700"));
+    assert_non_null(strstr(talk(*state, "[1,2]\n"), "-32600"));
+    assert_non_null(
+        strstr(talk(*state, "{\"method\":\"echo\",\"params\":[1],\"id\":1}\n"), "-32600"));
+    assert_non_null(
+        strstr(talk(*state, "{\"method\":\"echo\",\"method\":\"fail\",\"id\":1}\n"), "-32700"));
+}
+
+static void an_answer_may_come_later_or_after_the_client_has_gone(void **state)
+{
+    struct fixture *f = *state;
+
+    talk(f, "{\"method\":\"later\",\"id\":9}\n");
+    rpc_reply(f->kept, json_true());
+    assert_non_null(strstr(talk(f, ""), "\"result\":true,\"id\":9"));
+
+    talk(f, "{\"method\":\"later\",\"id\":9}\n");
+    close(f->client);
+    f->client = -1;
+    settle(f);
+    assert_null(rpc_call_conn(f->kept));
+    rpc_reply(f->kept, json_true());
+}
+
+static void descriptors_come_with_their_request(void **state)
+{
+    struct fixture *f = *state;
+    char text[] = "{\"method\":\"later\",\"id\":1}\n", control[CMSG_SPACE(2 * sizeof(int))] = {0};
+    struct iovec iov = {text, strlen(text)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    int pipes[2];
+
+    assert_int_equal(pipe(pipes), 0);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(pipes));
+    memcpy(CMSG_DATA(cmsg), pipes, sizeof(pipes));
+    assert_true(sendmsg(f->client, &msg, 0) > 0);
+    close(pipes[1]);
+    settle(f);
+    assert_true(f->fd_seen >= 0);
+    rpc_reply(f->kept, NULL);
+    close(f->fd_seen);
+    /* The second, which nobody took, has been closed: the pipe has no writer left. */
+    char byte;
+    assert_int_equal(fcntl(pipes[0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(read(pipes[0], &byte, 1), 0);
+    close(pipes[0]);
+}
+
+static void a_lease_ends_with_its_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    talk(f, "{\"method\":\"lease\",\"id\":1}\n");
+    assert_int_equal(f->closed, 0);
+    close(f->client);
+    f->client = -1;
+    settle(f);
+    assert_int_equal(f->closed, 1);
+}
+
+static void an_endless_line_loses_its_connection(void **state)
+{
+    struct fixture *f = *state;
+    char chunk[4096];
+    size_t sent = 0;
+
+    memset(chunk, 'x', sizeof(chunk));
+    while (sent < 4 * RPC_LINE_MAX) {
+        ssize_t n = send(f->client, chunk, sizeof(chunk), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        settle(f);
+        if (n < 0 && errno != EAGAIN)
+            break;
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    assert_in_range(sent, RPC_LINE_MAX, 4 * RPC_LINE_MAX - 1);
+}
+
+static void who_does_not_read_its_answers_loses_its_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 8; i++) {
+        static const char text[] = "{\"method\":\"big\",\"id\":1}\n";
+
+        if (send(f->client, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            break;
+        settle(f);
+    }
+    assert_int_equal(fake_loop_watches(f->loop), 1); /* the listener */
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_request_is_answered_with_its_id),
+        TEST(requests_may_come_in_pieces_and_in_one),
+        TEST(a_notification_is_not_answered),
+        TEST(errors_have_code_and_reason),
+        TEST(an_answer_may_come_later_or_after_the_client_has_gone),
+        TEST(descriptors_come_with_their_request),
+        TEST(a_lease_ends_with_its_connection),
+        TEST(an_endless_line_loses_its_connection),
+        TEST(who_does_not_read_its_answers_loses_its_connection),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
