@@ -19,13 +19,13 @@ struct dev_env {
 
 /* devices/chipset */
 int i440fx_create(const struct dev_env *env, struct dev **ret_dev);
-int pci_host_create(const struct dev_env *env, struct dev **ret_dev); /* 0xcf8 */
+int pci_host_create(const struct dev_env *env, struct dev **ret_dev); /* 0xcf8, 0xcf9, 0xcfc */
 int piix3_isa_create(const struct dev_env *env, struct dev **ret_dev);
 int piix4_pm_create(const struct dev_env *env, struct dev **ret_dev);
 int xen_platform_create(const struct dev_env *env, struct dev **ret_dev);
 int cmos_create(const struct dev_env *env, struct dev **ret_dev);
 int i8042_create(const struct dev_env *env, struct dev **ret_dev);
-int reset_ports_create(const struct dev_env *env, struct dev **ret_dev); /* 0x92, 0xcf9 */
+int reset_ports_create(const struct dev_env *env, struct dev **ret_dev); /* 0x92 */
 int dma8237_create(const struct dev_env *env, struct dev **ret_dev);
 int uart16550_create(const struct dev_env *env, struct dev **ret_dev); /* both serial ports */
 
