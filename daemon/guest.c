@@ -344,6 +344,18 @@ static int create_hv(struct guest *guest, char *why)
     return err;
 }
 
+/* At the start the first `vcpus`; more come by QMP. */
+static void plug_vcpus(struct guest *guest)
+{
+    uint32_t vcpus = guest->hv->guest_info(guest->hv_guest)->vcpus;
+
+    if (guest->vcpus && guest->vcpus < vcpus)
+        vcpus = guest->vcpus;
+    guest->params.spec.vcpus = vcpus;
+    for (uint32_t i = 0; i < vcpus; i++)
+        guest->online[i / 64] |= UINT64_C(1) << i % 64;
+}
+
 /* From STARTING: to the worker, back to PARKED, or failed and freed. */
 static void guest_start(struct guest *guest)
 {
@@ -379,7 +391,7 @@ static void guest_start(struct guest *guest)
     guest->params.guest = guest->hv_guest;
     guest->params.hv_worker =
         guest->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
-    guest->params.spec.vcpus = guest->hv->guest_info(guest->hv_guest)->vcpus;
+    plug_vcpus(guest);
     guest->params.gone = on_gone;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
@@ -397,6 +409,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .state = GUEST_STARTING,
         .config = attach->config,
         .domid = attach->domid,
+        .vcpus = attach->vcpus,
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,

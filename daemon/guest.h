@@ -36,6 +36,7 @@ struct guest_attach {
     struct guest_config config; /* taken over */
     uint32_t domid;             /* hv_xen */
     void *peer;                 /* hv_shm; NULL: wait for one */
+    uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
      * peer), else -errno and why. NULL: nobody asks. */
     void (*done)(void *ctx, struct guest *guest, int err, const char *why);
@@ -48,6 +49,7 @@ struct guest {
     enum guest_state state;
     struct guest_config config;
     uint32_t domid;
+    uint32_t vcpus;
     void *peer;
     void (*done)(void *ctx, struct guest *guest, int err, const char *why);
     void *done_ctx;
@@ -71,6 +73,8 @@ struct guest {
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
     struct rpc_conn *lease;
     struct qmp *qmp[GUEST_QMPS];
+    struct log_limit qmp_limit;
+    uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     bool vm_stopped; /* QMP `stop`: reported, nothing else; Xen pauses the vCPUs */
 };
 

@@ -134,14 +134,15 @@ static void dm_attach_done(void *ctx, struct guest *guest, int err, const char *
     free(dm);
 }
 
-/* {domid, config}, with up to two listening QMP sockets as descriptors. The connection is the
- * guest's lease: when it closes, the guest is detached. */
+/* {domid, config, vcpus?}, with up to two listening QMP sockets as descriptors. The connection is
+ * the guest's lease: when it closes, the guest is detached. */
 static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
     struct guest_attach attach = {.done = dm_attach_done};
     const json_t *config = json_object_get(params, "config");
     json_int_t domid = json_integer_value(json_object_get(params, "domid"));
+    json_int_t vcpus = json_integer_value(json_object_get(params, "vcpus"));
     struct config_error error;
     struct dm_attach *dm;
     int fd;
@@ -164,6 +165,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     while (dm->n_fds < GUEST_QMPS && (fd = rpc_call_take_fd(call)) >= 0)
         dm->fd[dm->n_fds++] = fd;
     attach.domid = (uint32_t)domid;
+    attach.vcpus = vcpus > 0 && vcpus <= HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
     attach.ctx = dm;
     guest_attach(daemon, &attach);
 }

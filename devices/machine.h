@@ -50,7 +50,7 @@ struct machine_spec {
     struct chr *serial[MACHINE_SERIALS]; /* NULL: port exists (0) or is absent (1), not connected */
     char boot_order[4];  /* QEMU's letters, "c" disk, "d" CD-ROM, "n" network; "": "c" */
     uint64_t ram_bytes;  /* unused by most; CMOS is filled by hvmloader */
-    unsigned vcpus;      /* the ACPI CPU map at 0xaf00 */
+    unsigned vcpus;      /* plugged in at first: the ACPI CPU map at 0xaf00 */
     bool platform;       /* the Xen platform device (libxl: xen_platform_pci) */
 };
 

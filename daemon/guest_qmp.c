@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What libxl is told about a guest, and asks of it, over QMP. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/guest.h"
+#include "daemon/qmp.h"
+
+static bool qmp_running(void *ctx)
+{
+    const struct guest *guest = ctx;
+
+    return !guest->vm_stopped;
+}
+
+static int qmp_set_running(void *ctx, bool running, char *ret_why)
+{
+    struct guest *guest = ctx;
+
+    guest->vm_stopped = !running;
+    return 0;
+}
+
+static unsigned qmp_vcpus(void *ctx)
+{
+    const struct guest *guest = ctx;
+
+    return guest->hv->guest_info(guest->hv_guest)->vcpus;
+}
+
+static bool qmp_vcpu_online(void *ctx, unsigned index)
+{
+    const struct guest *guest = ctx;
+
+    return guest->online[index / 64] >> index % 64 & 1;
+}
+
+/* A message of its own, since several may be on their way; those posted before the guest's end
+ * arrive before it. */
+struct vcpu_mail {
+    struct mail mail;
+    struct guest *guest;
+    unsigned index;
+};
+
+static void run_vcpu_add(struct mail *mail) /* worker */
+{
+    struct vcpu_mail *vcpu = (struct vcpu_mail *)mail;
+
+    machine_set_vcpu(vcpu->guest->vm->machine, vcpu->index, true);
+    free(vcpu);
+}
+
+static int qmp_vcpu_add(void *ctx, unsigned index, char *ret_why)
+{
+    struct guest *guest = ctx;
+    struct vcpu_mail *vcpu;
+
+    if (guest->state != GUEST_RUNNING) {
+        snprintf(ret_why, QMP_WHY_SIZE, "the guest is going away");
+        return -ESHUTDOWN;
+    }
+    vcpu = malloc(sizeof(*vcpu));
+    if (!vcpu) {
+        snprintf(ret_why, QMP_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    *vcpu = (struct vcpu_mail){{run_vcpu_add, NULL}, guest, index};
+    guest->online[index / 64] |= UINT64_C(1) << index % 64;
+    mailbox_post(&guest->worker->mailbox, &vcpu->mail);
+    return 0;
+}
+
+static bool qmp_serial(void *ctx, unsigned index, char *ret_where, size_t size)
+{
+    static const char *const kind[] = {
+        [SERIAL_NONE] = "null",
+        [SERIAL_PTY] = "pty:",
+        [SERIAL_FILE] = "file:",
+        [SERIAL_UNIX] = "unix:",
+    };
+    const struct guest *guest = ctx;
+
+    if (index >= guest->config.n_serials)
+        return false;
+    snprintf(ret_where, size, "%s%s", kind[guest->config.serial[index].kind],
+             guest->serial_path[index]);
+    return true;
+}
+
+static void qmp_refused(void *ctx, const char *what)
+{
+    struct guest *guest = ctx;
+    uint64_t suppressed, now = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
+
+    if (log_allow(&guest->qmp_limit, now, &suppressed))
+        log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name, "event=qmp-refused %s",
+                  what);
+}
+
+static const struct qmp_ops ops = {
+    .running = qmp_running,
+    .set_running = qmp_set_running,
+    .vcpus = qmp_vcpus,
+    .vcpu_online = qmp_vcpu_online,
+    .vcpu_add = qmp_vcpu_add,
+    .serial = qmp_serial,
+    .refused = qmp_refused,
+};
+
+int guest_qmp_add(struct guest *guest, int listen_fd)
+{
+    for (unsigned i = 0; i < GUEST_QMPS; i++)
+        if (!guest->qmp[i])
+            return qmp_create(listen_fd, &guest->daemon->evloop.loop, &ops, guest, &guest->qmp[i]);
+    return -ENOSPC;
+}
+
+void guest_qmp_remove(struct guest *guest)
+{
+    for (unsigned i = 0; i < GUEST_QMPS; i++) {
+        qmp_destroy(guest->qmp[i]);
+        guest->qmp[i] = NULL;
+    }
+}
