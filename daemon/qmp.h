@@ -9,8 +9,7 @@
  * wait for their `add-fd`. Who goes beyond is disconnected; at QMP_CLIENTS the one that has been
  * silent longest makes room. Descriptors are closed with their client.
  *
- * Where libxl's patience comes from: libxl__device_model_version_running, libxl_qmp.c: 10 s a
- * command, all of them in order on a connection of their own.
+ * libxl waits 10 s for an answer (LIBXL_QMP_CMD_TIMEOUT) and makes a connection for each errand.
  */
 #ifndef IOEMUD_DAEMON_QMP_H
 #define IOEMUD_DAEMON_QMP_H
@@ -31,13 +30,21 @@
 
 struct qmp;
 
-/* All but `running`, `vcpus` and `vcpu_online` may be NULL: the command then answers an error that
+/* query-status. libxl with dm_restrict= takes the device model for started when it answers
+ * `prelaunch` (or `paused`, when the guest is restored), and starts it with `cont`. */
+enum qmp_status {
+    QMP_RUNNING,
+    QMP_PAUSED,    /* after `stop`, or -S with -incoming */
+    QMP_PRELAUNCH, /* -S: `cont` has not come yet */
+};
+
+/* All but `status`, `vcpus` and `vcpu_online` may be NULL: the command then answers an error that
  * says that this is not supported. Errors are -errno with a sentence in `ret_why` (QMP_WHY_SIZE
  * bytes, NUL terminated, empty on entry), which the administrator reads in xl's log. */
 struct qmp_ops {
-    /* query-status: does the guest run, or has `stop` been asked for? */
-    bool (*running)(void *ctx);
-    /* stop and cont. libxl pauses and unpauses the vCPUs itself. */
+    enum qmp_status (*status)(void *ctx);
+    /* stop and cont; both may come when it is so already. libxl pauses and unpauses the vCPUs
+     * itself. */
     int (*set_running)(void *ctx, bool running, char *ret_why);
     /* How many vCPUs the guest may have at most, 1..QMP_VCPUS_MAX. */
     unsigned (*vcpus)(void *ctx);
@@ -50,8 +57,7 @@ struct qmp_ops {
     bool (*serial)(void *ctx, unsigned index, char *ret_where, size_t size);
     /* system_powerdown: the ACPI power button. */
     int (*powerdown)(void *ctx, char *ret_why);
-    /* One line for the log about what a client was refused; `client` bytes are already made
-     * printable. Rate limiting is the callee's. */
+    /* For the log: what a client was refused; printable. Rate limiting is the callee's. */
     void (*refused)(void *ctx, const char *what);
 };
 
