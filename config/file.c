@@ -96,10 +96,9 @@ int config_parse(struct config_reader *reader, json_t **ret_object)
     }
 
     size_t offset = error.position > 0 ? (size_t)error.position : 0;
-    struct json_position position =
-        json_position_of_offset(reader->text, reader->length, offset ? offset - 1 : 0);
+    size_t token = json_path_at(reader->text, reader->length, offset, path, sizeof(path));
+    struct json_position position = json_position_of_offset(reader->text, reader->length, token);
 
-    json_path_at(reader->text, reader->length, offset ? offset - 1 : 0, path, sizeof(path));
     for (char *c = error.text; *c; c++)
         if (*c < ' ' || *c > '~')
             *c = '?';

@@ -62,7 +62,11 @@ static void scanner_comma(struct scanner *scanner)
     struct frame *top = scanner_top(scanner);
 
     scanner->expect_key = top && top->is_object;
-    if (top && !top->is_object)
+    if (!top)
+        return;
+    if (top->is_object)
+        top->key_length = 0; /* between two members */
+    else
         top->index++;
 }
 
@@ -231,27 +235,36 @@ static void cut_text_add_index(struct cut_text *text, size_t index)
     cut_text_add_key(text, digits, strlen(digits));
 }
 
-void json_path_at(const char *text, size_t length, size_t offset, char *ret_text, size_t size)
+size_t json_path_at(const char *text, size_t length, size_t offset, char *ret_text, size_t size)
 {
     struct scanner scanner = {.text = text, .length = offset < length ? offset : length};
     struct cut_text path = {.text = ret_text, .size = size};
     enum token token;
-    size_t start;
+    size_t start, last = 0;
 
     ret_text[0] = '\0';
-    while ((token = scanner_next(&scanner, &start)) != TOKEN_END)
+    while ((token = scanner_next(&scanner, &start)) != TOKEN_END) {
+        last = start;
         if (token == TOKEN_VALUE)
             scanner_enter(&scanner, start);
+    }
     for (unsigned i = 0; i < scanner.depth && i < JSON_PATH_DEPTH; i++) {
         const struct frame *frame = &scanner.frame[i];
+        const char *key = text + frame->key_at;
+        size_t key_length = frame->key_length;
 
-        if (!frame->is_object)
+        if (!frame->is_object) {
             cut_text_add_index(&path, frame->index);
-        else if (frame->key_length > 2)
-            cut_text_add_key(&path, text + frame->key_at + 1, frame->key_length - 2);
+        } else if (key_length > 1) {
+            /* The text may end before the key does. */
+            if (key[key_length - 1] == '"')
+                key_length--;
+            cut_text_add_key(&path, key + 1, key_length - 1);
+        }
     }
     if (path.length == 0)
         cut_text_add(&path, '/');
+    return last;
 }
 
 void json_path_format(const struct json_path *path, char *ret_text, size_t size)

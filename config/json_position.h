@@ -43,9 +43,9 @@ bool json_position_find(const char *text, size_t length, const struct json_path 
 /* The line and column of byte `offset`. */
 struct json_position json_position_of_offset(const char *text, size_t length, size_t offset);
 
-/* The path of the value that is being read at byte `offset`, as "/disks/0/vdev" ("/" for the top).
- */
-void json_path_at(const char *text, size_t length, size_t offset, char *ret_text, size_t size);
+/* The path of the value that is being read when `offset` bytes have been, as "/disks/0/vdev" ("/"
+ * for the top). Returns where the last token before the offset begins. */
+size_t json_path_at(const char *text, size_t length, size_t offset, char *ret_text, size_t size);
 
 /* The path as text (RFC 6901: '~' is "~0", '/' is "~1"; bytes that do not print become '?'). */
 void json_path_format(const struct json_path *path, char *ret_text, size_t size);

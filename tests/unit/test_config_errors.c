@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every folder below tests/config is one bad configuration, input.json, and the one line that it must
- * be answered with, expected. What the folder's name begins with says what is read: "daemon-" the
- * daemon's own file, "guest-" guests.d/web1.json.
+ * Every folder below tests/config is one bad configuration, input.json, and the one line that it
+ * must be answered with, expected. What the folder's name begins with says what is read: "daemon-"
+ * the daemon's own file, "guest-" guests.d/web1.json.
  *
  * To write or change one: run with IOEMUD_WRITE_EXPECTED=1 and read what `git diff` shows.
  */
