@@ -498,6 +498,7 @@ void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)
         break;
     case GUEST_RUNNING:
         guest->state = GUEST_STOPPING;
+        guest_qmp_remove(guest);
         mailbox_post(&guest->worker->mailbox, &guest->stop);
         break;
     case GUEST_STOPPING:

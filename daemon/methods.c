@@ -165,7 +165,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     while (dm->n_fds < GUEST_QMPS && (fd = rpc_call_take_fd(call)) >= 0)
         dm->fd[dm->n_fds++] = fd;
     attach.domid = (uint32_t)domid;
-    attach.vcpus = vcpus > 0 && vcpus <= HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
+    attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
     attach.ctx = dm;
     guest_attach(daemon, &attach);
 }
