@@ -17,9 +17,8 @@
 #include "daemon/daemon.h"
 #include "daemon/mailbox.h"
 #include "daemon/opener.h"
+#include "daemon/qmp.h"
 #include "daemon/vm.h"
-
-struct qmp;
 
 #define GUEST_WHY_SIZE 512
 #define GUEST_QMPS     2
@@ -36,6 +35,7 @@ struct guest_attach {
     struct guest_config config; /* taken over */
     uint32_t domid;             /* hv_xen */
     void *peer;                 /* hv_shm; NULL: wait for one */
+    enum qmp_status status;     /* what QMP says of it at first */
     uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
      * peer), else -errno and why. NULL: nobody asks. */
@@ -75,7 +75,7 @@ struct guest {
     struct qmp *qmp[GUEST_QMPS];
     struct log_limit qmp_limit;
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
-    bool vm_stopped; /* QMP `stop`: reported, nothing else; Xen pauses the vCPUs */
+    enum qmp_status status;             /* reported, nothing else: Xen pauses the vCPUs */
 };
 
 /* What comes of it is told through done(). */

@@ -5,20 +5,19 @@
 #include <stdlib.h>
 
 #include "daemon/guest.h"
-#include "daemon/qmp.h"
 
-static bool qmp_running(void *ctx)
+static enum qmp_status qmp_status(void *ctx)
 {
     const struct guest *guest = ctx;
 
-    return !guest->vm_stopped;
+    return guest->status;
 }
 
 static int qmp_set_running(void *ctx, bool running, char *ret_why)
 {
     struct guest *guest = ctx;
 
-    guest->vm_stopped = !running;
+    guest->status = running ? QMP_RUNNING : QMP_PAUSED;
     return 0;
 }
 
@@ -100,7 +99,7 @@ static void qmp_refused(void *ctx, const char *what)
 }
 
 static const struct qmp_ops ops = {
-    .running = qmp_running,
+    .status = qmp_status,
     .set_running = qmp_set_running,
     .vcpus = qmp_vcpus,
     .vcpu_online = qmp_vcpu_online,

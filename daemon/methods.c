@@ -134,8 +134,8 @@ static void dm_attach_done(void *ctx, struct guest *guest, int err, const char *
     free(dm);
 }
 
-/* {domid, config, vcpus?}, with up to two listening QMP sockets as descriptors. The connection is
- * the guest's lease: when it closes, the guest is detached. */
+/* {domid, config, vcpus?, prelaunch?}, with up to two listening QMP sockets as descriptors. The
+ * connection is the guest's lease: when it closes, the guest is detached. */
 static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
@@ -166,6 +166,8 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
         dm->fd[dm->n_fds++] = fd;
     attach.domid = (uint32_t)domid;
     attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
+    attach.status =
+        json_is_true(json_object_get(params, "prelaunch")) ? QMP_PRELAUNCH : QMP_RUNNING;
     attach.ctx = dm;
     guest_attach(daemon, &attach);
 }
