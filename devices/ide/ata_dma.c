@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * DMA transfers (ATA-6 9.7), a chunk at a time: memory is planned, the request has just that size,
+ * and only what was planned is touched. The drive waits in phase DMA, with BSY, for the bus master,
+ * for pages and for the disk.
+ *
+ * Where the memory ends within a sector: a read delivers the part that fits; a write leaves the
+ * sector alone. Either way the drive then waits with that sector still to be done, as a real one
+ * would with DMARQ raised (SFF-8038i 3.1, the status with Active and Interrupt both clear).
+ */
+#include "devices/ide/ata_internal.h"
+
+void ata_start_dma(struct ata_drive *drive)
+{
+    drive->state.phase = ATA_DMA;
+    ata_step(drive);
+}
+
+void ata_dma_step(struct ata_drive *drive)
+{
+    const struct ata_link_ops *link = drive->config.link;
+    void *ctx = drive->config.link_ctx;
+    bool write = ata_flags(drive) & ATA_CF_WRITE;
+    uint32_t want = drive->state.sectors < ATA_CHUNK_MAX ? drive->state.sectors : ATA_CHUNK_MAX;
+    bool end;
+
+    want *= ATA_SECTOR;
+    uint32_t have = link->dma_plan(ctx, drive, want, &end);
+    if (!have)
+        return;
+
+    uint32_t sectors = have / ATA_SECTOR;
+    if (!write && end && have % ATA_SECTOR)
+        sectors++;
+    if (!sectors) {
+        link->dma_advance(ctx, have);
+        return;
+    }
+    uint32_t bytes = have < sectors * ATA_SECTOR ? have : sectors * ATA_SECTOR;
+    if (!blk_idle(drive->config.blk) || !ata_get(drive, write ? BLK_WRITE : BLK_READ, sectors))
+        return;
+    drive->dma_bytes = bytes;
+    if (write)
+        link->dma_gather(ctx, drive->req, bytes);
+    ata_submit(drive);
+}
+
+void ata_dma_done(struct ata_drive *drive)
+{
+    const struct ata_link_ops *link = drive->config.link;
+    void *ctx = drive->config.link_ctx;
+    bool write = ata_flags(drive) & ATA_CF_WRITE;
+
+    if (!write)
+        link->dma_scatter(ctx, drive->req, drive->dma_bytes);
+    link->dma_advance(ctx, drive->dma_bytes);
+    drive->config.counters->dma_bytes += drive->dma_bytes;
+    ata_advance(drive, drive->dma_bytes / ATA_SECTOR);
+    ata_drop(drive);
+
+    if (drive->state.sectors)
+        ata_step(drive);
+    else if (write)
+        ata_written(drive);
+    else
+        ata_complete(drive);
+}
+
+void ata_dma_stop(struct ata_drive *drive)
+{
+    if (drive->state.phase == ATA_DMA)
+        ata_drop(drive);
+}

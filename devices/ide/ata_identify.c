@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* IDENTIFY DEVICE (ATA8-ACS 7.16): what the drive is, can do, and is set to. Nothing is claimed
+ * that ata_commands.c does not have. */
+#include <string.h>
+
+#include "devices/ide/ata_internal.h"
+
+#define FIRMWARE_REVISION "1.0"
+#define MAX_CYLINDERS     16383u /* word 1's limit for disks of 8 GB and more */
+
+/* Words 82-84 (supported) and 85-87 (enabled). */
+#define W82_NOP         0x4000
+#define W82_LOOK_AHEAD  0x0040
+#define W82_WRITE_CACHE 0x0020
+#define W82_POWER       0x0008
+#define W83_FLUSH_EXT   0x2000
+#define W83_FLUSH       0x1000
+#define W83_48_BIT      0x0400
+#define WORD_VALID      0x4000 /* words 50, 83, 84, 87, 93, 106, 209: bits 15:14 say 01b */
+#define TRANSFER_MWDMA  0x20
+#define TRANSFER_UDMA   0x40
+#define W93_CABLE_80    0x2000
+#define W93_DEVICE1     0x0100
+#define W93_DEVICE0     0x0001
+#define W106_LARGE      0x2000 /* several logical sectors a physical one */
+#define INTEGRITY       0xa5
+
+static void put_word(uint8_t *words, unsigned index, uint32_t value)
+{
+    words[2 * index] = (uint8_t)value;
+    words[2 * index + 1] = (uint8_t)(value >> 8);
+}
+
+static void put_dword(uint8_t *words, unsigned index, uint32_t value)
+{
+    put_word(words, index, value);
+    put_word(words, index + 1, value >> 16);
+}
+
+/* ATA8-ACS 3.4.9: padded with spaces, the first character of a word in its high byte. */
+static void put_string(uint8_t *words, unsigned index, unsigned count, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (unsigned i = 0; i < 2 * count; i++)
+        words[2 * index + (i ^ 1)] = i < len ? (uint8_t)text[i] : ' ';
+}
+
+static void put_geometry(const struct ata_drive *drive, uint8_t *words)
+{
+    const struct ata_state *state = &drive->state;
+    uint64_t total = drive->info.sectors;
+    uint64_t cylinders = total / (ATA_DEFAULT_HEADS * ATA_DEFAULT_TRACK_SECTORS);
+    uint32_t track = (uint32_t)state->heads * state->track_sectors;
+    uint64_t now = total / track;
+
+    put_word(words, 1, (uint32_t)(cylinders < MAX_CYLINDERS ? cylinders : MAX_CYLINDERS));
+    put_word(words, 3, ATA_DEFAULT_HEADS);
+    put_word(words, 6, ATA_DEFAULT_TRACK_SECTORS);
+
+    now = now < UINT16_MAX ? now : UINT16_MAX;
+    put_word(words, 54, (uint32_t)now);
+    put_word(words, 55, state->heads);
+    put_word(words, 56, state->track_sectors);
+    put_dword(words, 57, (uint32_t)now * track);
+
+    put_dword(words, 60, (uint32_t)(total < ATA_LBA28_SECTORS ? total : ATA_LBA28_SECTORS));
+    put_dword(words, 100, (uint32_t)total);
+    put_dword(words, 102, (uint32_t)(total >> 32));
+}
+
+static void put_transfer_modes(const struct ata_drive *drive, uint8_t *words)
+{
+    uint8_t mode = drive->state.transfer_mode;
+    uint32_t mwdma = 0x07, udma = 0x3f;
+
+    if (mode >= TRANSFER_UDMA)
+        udma |= 0x100u << (mode & 7);
+    else if (mode >= TRANSFER_MWDMA)
+        mwdma |= 0x100u << (mode & 7);
+    put_word(words, 51, 0x0200); /* PIO 2, for hosts that do not look at word 64 */
+    put_word(words, 53, 0x0007); /* words 54-58, 64-70 and 88 are valid */
+    put_word(words, 63, mwdma);
+    put_word(words, 64, 0x0003); /* PIO 3 and 4 */
+    for (unsigned i = 65; i <= 68; i++)
+        put_word(words, i, 120); /* ns a cycle */
+    put_word(words, 88, udma);
+    /* Reset was seen, over a cable of 80 conductors; how each device found its number: by jumper.
+     */
+    put_word(words, 93,
+             WORD_VALID | W93_CABLE_80 |
+                 (drive->config.unit ? W93_DEVICE1 | 0x0200 : W93_DEVICE0 | 0x0002));
+}
+
+static void put_features(const struct ata_drive *drive, uint8_t *words)
+{
+    uint32_t w82 = W82_NOP | W82_LOOK_AHEAD | W82_POWER;
+    uint32_t w83 = W83_FLUSH_EXT | W83_FLUSH | W83_48_BIT;
+    uint32_t w85 = W82_NOP | W82_POWER;
+
+    if (drive->info.write_cache)
+        w82 |= W82_WRITE_CACHE;
+    if (drive->state.write_cache)
+        w85 |= W82_WRITE_CACHE;
+    if (drive->state.look_ahead)
+        w85 |= W82_LOOK_AHEAD;
+    put_word(words, 80, 0x0070); /* ATA/ATAPI-4 to -6 */
+    put_word(words, 82, w82);
+    put_word(words, 83, WORD_VALID | w83);
+    put_word(words, 84, WORD_VALID);
+    put_word(words, 85, w85);
+    put_word(words, 86, w83);
+    put_word(words, 87, WORD_VALID);
+}
+
+/* Word 106: how many logical sectors a physical one has; word 209: sector 0 begins one. */
+static void put_alignment(const struct ata_drive *drive, uint8_t *words)
+{
+    uint32_t exponent = 0;
+
+    while (exponent < 15 && (ATA_SECTOR << exponent) < drive->info.physical_block)
+        exponent++;
+    if (!exponent)
+        return;
+    put_word(words, 106, WORD_VALID | W106_LARGE | exponent);
+    put_word(words, 209, WORD_VALID);
+}
+
+void ata_identify(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
+{
+    uint8_t *words = ret_words;
+    uint8_t sum = 0;
+
+    memset(words, 0, ATA_SECTOR);
+    put_word(words, 0, 0x0040); /* a disk, not removable */
+    put_string(words, 10, 10, drive->config.serial);
+    put_string(words, 23, 4, FIRMWARE_REVISION);
+    put_string(words, 27, 20, drive->config.model);
+    put_word(words, 47, 0x8000 | ATA_MULTIPLE_MAX);
+    put_word(words, 49, 0x0f00); /* IORDY, may be disabled; LBA; DMA */
+    put_word(words, 50, WORD_VALID);
+    put_word(words, 59, drive->state.multiple ? 0x0100u | drive->state.multiple : 0);
+    put_geometry(drive, words);
+    put_transfer_modes(drive, words);
+    put_features(drive, words);
+    put_alignment(drive, words);
+
+    words[510] = INTEGRITY;
+    for (unsigned i = 0; i < ATA_SECTOR - 1; i++)
+        sum = (uint8_t)(sum + words[i]);
+    words[511] = (uint8_t)-sum;
+}

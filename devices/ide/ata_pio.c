@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PIO data transfers (ATA-6 9.5, 9.6). The disk is asked for chunks of many sectors; the guest sees
+ * DRQ blocks of one sector, or of several for the MULTIPLE commands. Within a chunk the next block
+ * is there as soon as the last one ends, so a host that reads on never waits.
+ *
+ * Interrupts: data in, one as each block becomes ready; data out, one as each block but the first
+ * is asked for, and one at the end.
+ */
+#include <string.h>
+
+#include "devices/ide/ata_internal.h"
+
+static uint32_t chunk_bytes(const struct ata_drive *drive)
+{
+    return drive->state.chunk * ATA_SECTOR;
+}
+
+uint32_t ata_block_sectors(const struct ata_drive *drive)
+{
+    return ata_flags(drive) & ATA_CF_MULTIPLE ? drive->state.multiple : 1;
+}
+
+/* The next DRQ block of the chunk. ATA_CHUNK_MAX is a multiple of every block size, so only the
+ * last block of a command can be short. */
+static void open_block(struct ata_drive *drive)
+{
+    uint32_t left = chunk_bytes(drive) - drive->state.pos;
+    uint32_t block = ata_block_sectors(drive) * ATA_SECTOR;
+
+    drive->state.block_left = left < block ? left : block;
+}
+
+static uint32_t next_chunk(const struct ata_drive *drive)
+{
+    return drive->state.sectors < ATA_CHUNK_MAX ? drive->state.sectors : ATA_CHUNK_MAX;
+}
+
+void ata_start_pio_in(struct ata_drive *drive)
+{
+    drive->state.phase = ATA_FETCH;
+    ata_step(drive);
+}
+
+void ata_start_pio_out(struct ata_drive *drive)
+{
+    drive->state.phase = ATA_ROOM;
+    ata_step(drive);
+}
+
+static void begin_in(struct ata_drive *drive)
+{
+    drive->state.phase = ATA_PIO_IN;
+    drive->state.pos = 0;
+    open_block(drive);
+    ata_raise_intrq(drive);
+}
+
+void ata_start_identify(struct ata_drive *drive)
+{
+    ata_identify(drive, drive->identify);
+    drive->mem = drive->identify;
+    drive->state.sectors = drive->state.chunk = 1;
+    begin_in(drive);
+}
+
+void ata_pio_fetched(struct ata_drive *drive)
+{
+    begin_in(drive);
+}
+
+static void begin_out(struct ata_drive *drive)
+{
+    struct ata_state *state = &drive->state;
+
+    state->phase = ATA_PIO_OUT;
+    state->pos = 0;
+    open_block(drive);
+    if (state->asked)
+        ata_raise_intrq(drive);
+    state->asked = true;
+}
+
+/* What load brought back has no request yet; all of it goes into one. */
+static bool adopt_restored(struct ata_drive *drive)
+{
+    if (!drive->mem)
+        return true;
+    if (!ata_get(drive, BLK_WRITE, drive->state.chunk))
+        return false;
+    blk_copy_in(drive->req, 0, drive->mem, chunk_bytes(drive));
+    drive->mem = NULL;
+    return true;
+}
+
+void ata_pio_step(struct ata_drive *drive)
+{
+    switch (drive->state.phase) {
+    case ATA_FETCH:
+        if (ata_get(drive, BLK_READ, next_chunk(drive)))
+            ata_submit(drive);
+        break;
+    case ATA_ROOM:
+        if (ata_get(drive, BLK_WRITE, next_chunk(drive)))
+            begin_out(drive);
+        break;
+    case ATA_STORE:
+        if (adopt_restored(drive))
+            ata_submit(drive);
+        break;
+    }
+}
+
+void ata_pio_stored(struct ata_drive *drive)
+{
+    ata_advance(drive, drive->state.chunk);
+    ata_drop(drive);
+    if (!drive->state.sectors) {
+        ata_written(drive);
+        return;
+    }
+    drive->state.phase = ATA_ROOM;
+    ata_step(drive);
+}
+
+void ata_pio_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, uint32_t len)
+{
+    if (drive->mem)
+        memcpy(buf, drive->mem + pos, len);
+    else
+        blk_copy_out(drive->req, pos, buf, len);
+}
+
+static void chunk_read(struct ata_drive *drive)
+{
+    ata_advance(drive, drive->state.chunk);
+    if (!drive->state.sectors) {
+        ata_complete_quietly(drive);
+        return;
+    }
+    ata_drop(drive);
+    drive->state.phase = ATA_FETCH;
+    ata_step(drive);
+}
+
+uint32_t ata_data_in(struct ata_drive *drive, void *buf, uint32_t len)
+{
+    struct ata_state *state = &drive->state;
+
+    if (state->phase != ATA_PIO_IN)
+        return 0;
+    uint32_t n = len < state->block_left ? len : state->block_left;
+    ata_pio_copy_out(drive, state->pos, buf, n);
+    state->pos += n;
+    state->block_left -= n;
+    if (state->block_left)
+        return n;
+
+    uint32_t block = ata_block_sectors(drive);
+    uint32_t done = state->pos / ATA_SECTOR % block;
+    drive->config.counters->pio_sectors += done ? done : block;
+    if (state->pos == chunk_bytes(drive)) {
+        chunk_read(drive);
+    } else {
+        open_block(drive);
+        ata_raise_intrq(drive);
+    }
+    return n;
+}
+
+uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len)
+{
+    struct ata_state *state = &drive->state;
+
+    if (state->phase != ATA_PIO_OUT)
+        return 0;
+    uint32_t n = len < state->block_left ? len : state->block_left;
+    if (drive->mem)
+        memcpy(drive->mem + state->pos, buf, n);
+    else
+        blk_copy_in(drive->req, state->pos, buf, n);
+    state->pos += n;
+    state->block_left -= n;
+    if (state->block_left)
+        return n;
+
+    uint32_t block = ata_block_sectors(drive);
+    uint32_t done = state->pos / ATA_SECTOR % block;
+    drive->config.counters->pio_sectors += done ? done : block;
+    if (state->pos == chunk_bytes(drive)) {
+        state->phase = ATA_STORE;
+        ata_step(drive);
+    } else {
+        open_block(drive);
+        ata_raise_intrq(drive);
+    }
+    return n;
+}
