@@ -30,34 +30,30 @@
 
 struct qmp;
 
-/* query-status. libxl with dm_restrict= takes the device model for started when it answers
- * `prelaunch` (or `paused`, when the guest is restored), and starts it with `cont`. */
-enum qmp_status {
-    QMP_RUNNING,
-    QMP_PAUSED,    /* after `stop`, or -S with -incoming */
-    QMP_PRELAUNCH, /* -S: `cont` has not come yet */
-};
-
-/* All but `status`, `vcpus` and `vcpu_online` may be NULL: the command then answers an error that
- * says that this is not supported. Errors are -errno with a sentence in `ret_why` (QMP_WHY_SIZE
+/* Those marked (optional) may be NULL. Errors are -errno with a sentence in `ret_why` (QMP_WHY_SIZE
  * bytes, NUL terminated, empty on entry), which the administrator reads in xl's log. */
 struct qmp_ops {
-    enum qmp_status (*status)(void *ctx);
-    /* stop and cont; both may come when it is so already. libxl pauses and unpauses the vCPUs
-     * itself. */
+    /* query-status: does the guest run, or has `stop` been asked for? */
+    bool (*running)(void *ctx);
+    /* (optional) Not running because `cont` has never come: libxl with dm_restrict= starts the
+     * device model stopped and takes it for ready when it answers so. */
+    bool (*prelaunch)(void *ctx);
+    /* (optional) stop and cont; both may come when it is so already. libxl pauses and unpauses the
+     * vCPUs itself. */
     int (*set_running)(void *ctx, bool running, char *ret_why);
     /* How many vCPUs the guest may have at most, 1..QMP_VCPUS_MAX. */
     unsigned (*vcpus)(void *ctx);
     /* Is vCPU `index` plugged in? */
     bool (*vcpu_online)(void *ctx, unsigned index);
-    /* device_add of vCPU `index` < vcpus(), which is not online. */
+    /* (optional) device_add of vCPU `index` < vcpus(), which is not online. */
     int (*vcpu_add)(void *ctx, unsigned index, char *ret_why);
-    /* Where serial port `index` is to be found: "pty:/dev/pts/3", "file:/...", "unix:/...", "null".
-     * False: no such port (those after it are not asked for). */
+    /* (optional) Where serial port `index` is to be found: "pty:/dev/pts/3", "file:/...",
+     * "unix:/...", "null". False: no such port (those after it are not asked for). */
     bool (*serial)(void *ctx, unsigned index, char *ret_where, size_t size);
-    /* system_powerdown: the ACPI power button. */
+    /* (optional) system_powerdown: the ACPI power button. */
     int (*powerdown)(void *ctx, char *ret_why);
-    /* For the log: what a client was refused; printable. Rate limiting is the callee's. */
+    /* (optional) For the log: what a client was refused; printable. Rate limiting is the callee's.
+     */
     void (*refused)(void *ctx, const char *what);
 };
 
