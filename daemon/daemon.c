@@ -30,15 +30,18 @@ static void on_guest_gone(void *ctx, struct hv_guest *hv_guest)
 
 /* A description in the guests' folder is enough for an hv_shm peer: it need not be attached first.
  */
-static int on_peer(void *ctx, const char *name, void *peer)
+static int on_peer(void *ctx, const char *peer_name, void *peer)
 {
     struct daemon *daemon = ctx;
     struct guest_attach attach = {.peer = peer};
     struct config_error error;
-    char path[PATH_MAX];
-    int err = guest_peer(daemon, name, peer);
+    char path[PATH_MAX], name[HV_NAME_MAX + 1];
     struct guest *guest;
+    int err;
 
+    /* The peer's own goes away with its taking over. */
+    snprintf(name, sizeof(name), "%s", peer_name);
+    err = guest_peer(daemon, name, peer);
     if (err != -ENOENT || strchr(name, '/') || name[0] == '.' || !*name)
         return err;
     snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);

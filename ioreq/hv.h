@@ -64,7 +64,7 @@ struct hv_host_events {
     /* A domain (hv_xen) or peer (hv_shm) that has a guest here is gone or dying; the receiver stops
      * and destroys the guest. `guest` is as from guest_create(). */
     void (*guest_gone)(void *ctx, struct hv_guest *guest);
-    /* hv_shm: a peer introduced itself as `name`; guest_create() with this `peer` takes it over,
+    /* hv_shm: a peer introduced itself as `name` (valid until guest_create()); guest_create() with this `peer` takes it over,
      * otherwise it is refused with the reason that is returned (a -errno). */
     int (*peer)(void *ctx, const char *name, void *peer);
     /* One line for the log, key=value. */
