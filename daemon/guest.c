@@ -410,7 +410,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .config = attach->config,
         .domid = attach->domid,
         .vcpus = attach->vcpus,
-        .status = attach->status,
+        .run = attach->run,
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,

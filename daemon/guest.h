@@ -31,11 +31,18 @@ enum guest_state {
     GUEST_STOPPING, /* its worker ends them; then waits for disk requests in flight */
 };
 
+/* What libxl's monitor says of the guest. */
+enum guest_run {
+    GUEST_CONT,
+    GUEST_STOP,
+    GUEST_PRELAUNCH, /* dm_restrict=: until the first `cont` */
+};
+
 struct guest_attach {
     struct guest_config config; /* taken over */
     uint32_t domid;             /* hv_xen */
     void *peer;                 /* hv_shm; NULL: wait for one */
-    enum qmp_status status;     /* what QMP says of it at first */
+    enum guest_run run;         /* what QMP says of it at first */
     uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
      * peer), else -errno and why. NULL: nobody asks. */
@@ -75,7 +82,7 @@ struct guest {
     struct qmp *qmp[GUEST_QMPS];
     struct log_limit qmp_limit;
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
-    enum qmp_status status;             /* reported, nothing else: Xen pauses the vCPUs */
+    enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
 };
 
 /* What comes of it is told through done(). */

@@ -6,18 +6,25 @@
 
 #include "daemon/guest.h"
 
-static enum qmp_status qmp_status(void *ctx)
+static bool qmp_running(void *ctx)
 {
     const struct guest *guest = ctx;
 
-    return guest->status;
+    return guest->run == GUEST_CONT;
+}
+
+static bool qmp_prelaunch(void *ctx)
+{
+    const struct guest *guest = ctx;
+
+    return guest->run == GUEST_PRELAUNCH;
 }
 
 static int qmp_set_running(void *ctx, bool running, char *ret_why)
 {
     struct guest *guest = ctx;
 
-    guest->status = running ? QMP_RUNNING : QMP_PAUSED;
+    guest->run = running ? GUEST_CONT : GUEST_STOP;
     return 0;
 }
 
@@ -99,7 +106,8 @@ static void qmp_refused(void *ctx, const char *what)
 }
 
 static const struct qmp_ops ops = {
-    .status = qmp_status,
+    .running = qmp_running,
+    .prelaunch = qmp_prelaunch,
     .set_running = qmp_set_running,
     .vcpus = qmp_vcpus,
     .vcpu_online = qmp_vcpu_online,

@@ -166,8 +166,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
         dm->fd[dm->n_fds++] = fd;
     attach.domid = (uint32_t)domid;
     attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
-    attach.status =
-        json_is_true(json_object_get(params, "prelaunch")) ? QMP_PRELAUNCH : QMP_RUNNING;
+    attach.run = json_is_true(json_object_get(params, "prelaunch")) ? GUEST_PRELAUNCH : GUEST_CONT;
     attach.ctx = dm;
     guest_attach(daemon, &attach);
 }
