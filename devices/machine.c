@@ -20,6 +20,7 @@ static const struct model primary_models[] = {
     {"pci-host", pci_host_create, false},
     {"i440fx", i440fx_create, false},
     {"piix3-isa", piix3_isa_create, false},
+    {"piix3-ide", piix3_ide_create, false},
     {"piix4-pm", piix4_pm_create, false},
     {"xen-platform", xen_platform_create, true},
     {"cmos", cmos_create, false},
@@ -27,6 +28,10 @@ static const struct model primary_models[] = {
     {"reset-ports", reset_ports_create, false},
     {"dma8237", dma8237_create, false},
     {"uart16550", uart16550_create, false},
+};
+
+static const struct model secondary_models[] = {
+    {"cmd646", cmd646_create, false},
 };
 
 #define MACHINE_DEVS_MAX (sizeof(primary_models) / sizeof(primary_models[0]))
@@ -55,6 +60,8 @@ static int add_device(struct machine *machine, const struct machine_spec *spec,
     machine->devs[machine->n_devs++] = dev;
     if (model->create == piix4_pm_create)
         machine->pm = dev;
+    else if (model->create == piix3_ide_create)
+        machine->ide = dev;
     return 0;
 }
 
@@ -62,8 +69,9 @@ static int add_devices(struct machine *machine, const struct machine_spec *spec,
                        size_t why_size)
 {
     bool primary = spec->role == MACHINE_PRIMARY;
-    const struct model *models = primary_models;
-    size_t n = primary ? sizeof(primary_models) / sizeof(primary_models[0]) : 0;
+    const struct model *models = primary ? primary_models : secondary_models;
+    size_t n = primary ? sizeof(primary_models) / sizeof(primary_models[0])
+                       : sizeof(secondary_models) / sizeof(secondary_models[0]);
 
     for (size_t i = 0; i < n; i++) {
         if (models[i].platform_only && !spec->platform)
@@ -188,10 +196,14 @@ void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online)
 
 void machine_unplug_disks(struct machine *machine)
 {
+    if (machine->ide)
+        piix3_ide_unplug_disks(machine->ide);
 }
 
 void machine_unplug_aux_disks(struct machine *machine)
 {
+    if (machine->ide)
+        piix3_ide_unplug_aux_disks(machine->ide);
 }
 
 const struct dev *machine_dev(const struct machine *machine, unsigned index)

@@ -451,8 +451,10 @@ void uart_init(struct uart *uart, const struct host *host, unsigned irq, struct 
 
 void uart_connect(struct uart *uart)
 {
-    if (uart->chr)
-        chr_bind(uart->chr, &chr_ops, uart);
+    if (!uart->chr)
+        return;
+    chr_bind(uart->chr, &chr_ops, uart);
+    chr_accept(uart->chr); /* the machine before this one may have left it waiting */
 }
 
 void uart_finish(struct uart *uart)
