@@ -91,7 +91,8 @@ struct hv_shm_hello {
     uint32_t features;
     uint32_t vcpus;
     uint32_t regions;
-    char name[HV_SHM_NAME_SIZE]; /* of the guest: NUL-terminated, [A-Za-z0-9._-]+ */
+    char name[HV_SHM_NAME_SIZE]; /* of the guest: A-Z a-z 0-9 . _ + @ : - with a letter or digit
+                                    first, zero-padded */
     uint64_t reserved[4];
 };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* hv_shm: messages in and out; HELLO checked and turned into mappings. */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -145,18 +144,16 @@ int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_ba
     return 0;
 }
 
+/* As guest_config_name_is_good(), and zeros after its end. */
 static bool name_valid(const char name[HV_SHM_NAME_SIZE])
 {
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                  "._+@:-";
     size_t len = strnlen(name, HV_SHM_NAME_SIZE);
 
-    if (!len || len == HV_SHM_NAME_SIZE || name[0] == '.' || name[0] == '-')
+    if (!len || len == HV_SHM_NAME_SIZE || strspn(name, allowed) != len ||
+        strchr("._+@:-", name[0]))
         return false;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)name[i];
-
-        if (c >= 0x80 || !(isalnum(c) || c == '.' || c == '_' || c == '-'))
-            return false;
-    }
     for (size_t i = len; i < HV_SHM_NAME_SIZE; i++)
         if (name[i])
             return false;
@@ -175,7 +172,7 @@ static const char *hello_check(const struct hv_shm_hello *hello, size_t length, 
     if (!hello->vcpus || hello->vcpus > HV_SHM_VCPUS_MAX)
         return "number of vCPUs is not 1 to 128";
     if (!name_valid(hello->name))
-        return "name is not 1 to 63 of [A-Za-z0-9._-], zero-padded";
+        return "name is not 1 to 63 of A-Z a-z 0-9 . _ + @ : -";
     for (size_t i = 0; i < sizeof(hello->reserved) / sizeof(hello->reserved[0]); i++)
         if (hello->reserved[i])
             return "reserved field is not 0";
