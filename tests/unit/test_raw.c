@@ -33,7 +33,9 @@ struct disk {
     struct aio *aio;
     struct raw_image file;
     struct blk *blk;
-    char dir[64], path[96], why[256];
+    char dir[64], file_path[96];
+    char path[96]; /* what is probed: the file, or a device on it */
+    char why[256];
     bool done, closed;
     int error;
     unsigned dones, expected;
@@ -62,7 +64,7 @@ static void make_file(struct disk *disk, size_t bytes)
     uint8_t *data = malloc(bytes);
     for (size_t i = 0; i < bytes; i++)
         data[i] = pattern(i);
-    int fd = open(disk->path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int fd = open(disk->file_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, data, bytes), bytes);
     close(fd);
@@ -75,7 +77,8 @@ static int setup_in(void **state, const char *dir)
     snprintf(disk->dir, sizeof(disk->dir), "%s/test_raw.XXXXXX", dir);
     if (!mkdtemp(disk->dir))
         return -1;
-    snprintf(disk->path, sizeof(disk->path), "%s/image", disk->dir);
+    snprintf(disk->file_path, sizeof(disk->file_path), "%s/image", disk->dir);
+    strcpy(disk->path, disk->file_path);
     make_file(disk, SECTORS * BLK_SECTOR);
     disk->fake = fake_loop_create();
     assert_int_equal(pool_create(PAGES, &disk->pool), 0);
@@ -117,7 +120,7 @@ static int teardown(void **state)
     assert_int_equal(pool_stats(disk->pool)->free, PAGES);
     pool_destroy(disk->pool);
     fake_loop_destroy(disk->fake);
-    unlink(disk->path);
+    unlink(disk->file_path);
     rmdir(disk->dir);
     free(disk);
     return 0;
@@ -353,10 +356,10 @@ static void what_is_no_disk_is_refused_with_a_reason(void **state)
     make_file(disk, 100);
     assert_int_equal(probe(disk, &options, &image), -EINVAL);
     assert_non_null(strstr(disk->why, "empty"));
-    unlink(disk->path);
+    unlink(disk->file_path);
     assert_int_equal(probe(disk, &options, &image), -ENOENT);
     assert_non_null(strstr(disk->why, "No such file"));
-    mkfifo(disk->path, 0600);
+    mkfifo(disk->file_path, 0600);
     assert_int_equal(probe(disk, &options, &image), -EINVAL); /* and does not hang */
     assert_int_equal(raw_probe(".", &options, &image, disk->why, sizeof(disk->why)), -EINVAL);
     assert_int_equal(raw_probe("/dev/null", &options, &image, NULL, 0), -EINVAL);
@@ -366,7 +369,7 @@ static void what_is_no_disk_is_refused_with_a_reason(void **state)
 static int make_loop(struct disk *disk, unsigned block, unsigned flags, char *ret_path, size_t size)
 {
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    int file = open(disk->path, O_RDWR | O_CLOEXEC);
+    int file = open(disk->file_path, O_RDWR | O_CLOEXEC);
     int loop = -1;
     int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
     if (number >= 0) {
@@ -391,12 +394,11 @@ static int make_loop(struct disk *disk, unsigned block, unsigned flags, char *re
 static void block_devices_are_served_and_claimed(void **state)
 {
     struct disk *disk = *state;
-    char path[32], file[96];
+    char path[32];
     int loop = make_loop(disk, 512, 0, path, sizeof(path));
     if (loop < 0)
         skip();
     const struct raw_options writer = {.direct = true}, shared = {.shared = true};
-    strcpy(file, disk->path);
     strcpy(disk->path, path);
     attach(disk, &writer);
     close(loop);
@@ -412,17 +414,15 @@ static void block_devices_are_served_and_claimed(void **state)
     assert_int_equal(probe(disk, &shared, &again), 0);
     raw_discard(&again);
     detach(disk);
-    strcpy(disk->path, file);
 }
 
 static void blocks_larger_than_a_sector_fall_back_to_buffered(void **state)
 {
     struct disk *disk = *state;
-    char path[32], file[96];
+    char path[32];
     int loop = make_loop(disk, 4096, 0, path, sizeof(path));
     if (loop < 0)
         skip();
-    strcpy(file, disk->path);
     strcpy(disk->path, path);
     attach(disk, &(struct raw_options){.direct = true});
     close(loop);
@@ -439,17 +439,15 @@ static void blocks_larger_than_a_sector_fall_back_to_buffered(void **state)
     expect_pattern(disk, 6, 512);
     expect_pattern(disk, 4, 512);
     detach(disk);
-    strcpy(disk->path, file);
 }
 
 static void read_only_devices_are_not_opened_for_writing(void **state)
 {
     struct disk *disk = *state;
-    char path[32], file[96];
+    char path[32];
     int loop = make_loop(disk, 512, LO_FLAGS_READ_ONLY, path, sizeof(path));
     if (loop < 0)
         skip();
-    strcpy(file, disk->path);
     strcpy(disk->path, path);
     struct raw_image image;
     int error = probe(disk, &(struct raw_options){.direct = true}, &image);
@@ -459,51 +457,131 @@ static void read_only_devices_are_not_opened_for_writing(void **state)
     expect_pattern(disk, 1, 4096);
     detach(disk);
     close(loop);
-    strcpy(disk->path, file);
+}
+
+static void a_device_that_is_mounted_or_claimed_is_refused(void **state)
+{
+    struct disk *disk = *state;
+    char path[32];
+    int loop = make_loop(disk, 512, 0, path, sizeof(path));
+    if (loop < 0)
+        skip();
+    int claim = open(path, O_RDONLY | O_EXCL | O_CLOEXEC); /* as mount(2) does */
+    assert_true(claim >= 0);
+    struct raw_image image;
+    assert_int_equal(raw_probe(path, &(struct raw_options){.direct = true}, &image, disk->why,
+                               sizeof(disk->why)),
+                     -EBUSY);
+    assert_non_null(strstr(disk->why, "mounted"));
+    close(claim);
+    close(loop);
 }
 
 /* In a child with its own mounts: a sparse image on a filesystem that has room for half of it. */
-static int fill_a_small_filesystem(void)
+static int attach_on_a_small_filesystem(struct disk *disk)
 {
     if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
         mount("none", "/mnt", "tmpfs", 0, "size=64k"))
         return 77;
-    struct disk disk = {.path = "/mnt/image"};
-    int fd = open(disk.path, O_RDWR | O_CREAT, 0600);
+    strcpy(disk->path, "/mnt/image");
+    int fd = open(disk->path, O_RDWR | O_CREAT, 0600);
     if (fd < 0 || ftruncate(fd, SECTORS * BLK_SECTOR))
         return 2;
     close(fd);
-    disk.fake = fake_loop_create();
-    assert_int_equal(pool_create(PAGES, &disk.pool), 0);
-    assert_int_equal(aio_create(fake_loop(disk.fake), 16, &disk.aio), 0);
-    attach(&disk, &(struct raw_options){.direct = false});
-    static uint8_t data[BLK_MAX_BYTES];
+    disk->fake = fake_loop_create();
+    assert_int_equal(pool_create(PAGES, &disk->pool), 0);
+    assert_int_equal(aio_create(fake_loop(disk->fake), 16, &disk->aio), 0);
+    attach(disk, &(struct raw_options){.direct = false});
+    return 0;
+}
+
+static void detach_all(struct disk *disk)
+{
+    detach(disk);
+    aio_destroy(disk->aio);
+    pool_destroy(disk->pool);
+    fake_loop_destroy(disk->fake);
+}
+
+static int fill_a_small_filesystem(void)
+{
+    struct disk disk = {0};
+    int error = attach_on_a_small_filesystem(&disk);
+    if (error)
+        return error;
+    static uint8_t data[BLK_MAX_BYTES], back[BLK_MAX_BYTES];
     memset(data, 0x77, sizeof(data));
     if (transfer(&disk, BLK_WRITE, 1, sizeof(data), data) != -ENOSPC)
         return 3;
     /* The continuation did not lose the request's pages. */
-    uint8_t back[BLK_MAX_BYTES];
     blk_copy_out(disk.req, 0, back, sizeof(back));
     if (memcmp(back, data, sizeof(data)))
         return 4;
     blk_put(disk.req);
-    detach(&disk);
-    aio_destroy(disk.aio);
-    pool_destroy(disk.pool);
-    fake_loop_destroy(disk.fake);
+    detach_all(&disk);
     return 0;
 }
 
-static void a_full_filesystem_says_enospc(void **state)
+/* Runs between the first part of a write, which fills the filesystem, and the second. */
+static void make_room(void *arg)
+{
+    bool *grown = arg;
+    *grown = mount("none", "/mnt", "tmpfs", MS_REMOUNT, "size=4m") == 0;
+}
+
+static int grow_a_small_filesystem(void)
+{
+    struct disk disk = {0};
+    int error = attach_on_a_small_filesystem(&disk);
+    if (error)
+        return error;
+    static uint8_t data[BLK_MAX_BYTES], back[BLK_MAX_BYTES];
+    for (unsigned i = 0; i < sizeof(data); i++)
+        data[i] = pattern(i);
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk.blk, BLK_WRITE, 1, sizeof(data), 0, &req), 0);
+    blk_copy_in(req, 0, data, sizeof(data));
+    blk_submit(req);
+    bool grown = false;
+    struct loop_task task = {.run = make_room, .arg = &grown};
+    const struct loop *loop = fake_loop(disk.fake);
+    loop->ops->defer(loop->ctx, &task); /* after aio's task */
+    if (!fake_loop_until(disk.fake, &disk.done, 5000) || !grown || disk.error)
+        return 3;
+    blk_put(disk.req);
+    int fd = open(disk.path, O_RDONLY);
+    if (pread(fd, back, sizeof(back), BLK_SECTOR) != sizeof(back) ||
+        memcmp(back, data, sizeof(data)))
+        return 4;
+    if (pread(fd, back, 512, BLK_SECTOR + sizeof(data)) != 512 || back[0] || back[511])
+        return 5;
+    close(fd);
+    if (aio_stats(disk.aio)->requests < 2)
+        return 6; /* it was not in parts */
+    detach_all(&disk);
+    return 0;
+}
+
+static void in_child(int (*run)(void))
 {
     pid_t child = fork();
     if (child == 0)
-        _exit(fill_a_small_filesystem());
+        _exit(run());
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         skip();
     assert_int_equal(status, 0);
+}
+
+static void a_full_filesystem_says_enospc(void **state)
+{
+    in_child(fill_a_small_filesystem);
+}
+
+static void a_short_write_is_continued_where_it_stopped(void **state)
+{
+    in_child(grow_a_small_filesystem);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -528,7 +606,9 @@ int main(void)
         T(block_devices_are_served_and_claimed),
         T(blocks_larger_than_a_sector_fall_back_to_buffered),
         T(read_only_devices_are_not_opened_for_writing),
+        T(a_device_that_is_mounted_or_claimed_is_refused),
         cmocka_unit_test(a_full_filesystem_says_enospc),
+        cmocka_unit_test(a_short_write_is_continued_where_it_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
