@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/ctl_show.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/ctl_table.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text && *text ? text : "-";
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static void cell_plain(struct table *table, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (json_is_integer(value) && json_integer_value(value) >= 0)
+        table_cellf(table, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else
+        table_cell(table, "-");
+}
+
+static void cell_count(struct table *table, const json_t *object, const char *key)
+{
+    if (json_is_integer(json_object_get(object, key)))
+        table_cell(table, table_count(number_of(object, key)).text);
+    else
+        table_cell(table, "-");
+}
+
+static void cell_bytes(struct table *table, const json_t *object, const char *key)
+{
+    if (json_is_integer(json_object_get(object, key)))
+        table_cell(table, table_bytes(number_of(object, key)).text);
+    else
+        table_cell(table, "-");
+}
+
+static void print_and_destroy(struct table *table, unsigned width, FILE *out)
+{
+    table_print(table, width, out);
+    table_destroy(table);
+}
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static void cell_disk(struct table *table, const json_t *disk)
+{
+    if (!disk) {
+        table_cell(table, "");
+        return;
+    }
+    table_cellf(table, "%s %s%s", text_of(disk, "vdev"),
+                strcmp(text_of(disk, "format"), "mem") == 0 ? "(memory)" : text_of(disk, "path"),
+                json_is_true(json_object_get(disk, "read_only")) ? " (ro)" : "");
+}
+
+static void cell_serial(struct table *table, const json_t *serial)
+{
+    table_cell(table, serial ? text_of(serial, "path") : "");
+}
+
+/* A row for each disk or serial port, whichever are more; the guest stands in the first. */
+static void list_guest(struct table *table, const json_t *guest)
+{
+    const json_t *disks = json_object_get(guest, "disks");
+    const json_t *serials = json_object_get(guest, "serial");
+    size_t rows = 1;
+
+    if (json_array_size(disks) > rows)
+        rows = json_array_size(disks);
+    if (json_array_size(serials) > rows)
+        rows = json_array_size(serials);
+    for (size_t i = 0; i < rows; i++) {
+        static const char *const texts[] = {"hypervisor", "role", "state"};
+
+        table_cell(table, i ? "" : text_of(guest, "name"));
+        if (i)
+            table_cell(table, "");
+        else
+            cell_plain(table, guest, "domid");
+        for (size_t j = 0; j < COUNT_OF(texts); j++)
+            table_cell(table, i ? "" : text_of(guest, texts[j]));
+        for (size_t j = 0; j < 2; j++)
+            if (i)
+                table_cell(table, "");
+            else
+                cell_plain(table, guest, j ? "vcpus" : "worker");
+        cell_disk(table, json_array_get(disks, i));
+        cell_serial(table, json_array_get(serials, i));
+    }
+}
+
+void ctl_show_list(const json_t *result, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"NAME", TABLE_SHRINK}, {"DOMID", TABLE_RIGHT},  {"ON", TABLE_LEFT},
+        {"ROLE", TABLE_LEFT},   {"STATE", TABLE_LEFT},   {"WORKER", TABLE_RIGHT},
+        {"VCPUS", TABLE_RIGHT}, {"DISKS", TABLE_SHRINK}, {"SERIAL", TABLE_SHRINK},
+    };
+    const json_t *guests = json_object_get(result, "guests");
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(guests); i++)
+        list_guest(table, json_array_get(guests, i));
+    print_and_destroy(table, width, out);
+}
+
+/* ---- stats ----------------------------------------------------------------------------------- */
+
+static void show_daemon(const json_t *daemon, FILE *out)
+{
+    uint64_t up = number_of(daemon, "uptime_s");
+
+    fprintf(out, "ioemud %s, process %" JSON_INTEGER_FORMAT ", up ", text_of(daemon, "version"),
+            json_integer_value(json_object_get(daemon, "pid")));
+    if (up >= 86400)
+        fprintf(out, "%" PRIu64 "d ", up / 86400);
+    fprintf(out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n", up / 3600 % 24, up / 60 % 60,
+            up % 60);
+}
+
+static void show_workers(const json_t *workers, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"WORKER", TABLE_RIGHT},    {"GUESTS", TABLE_RIGHT},  {"WAKEUPS", TABLE_RIGHT},
+        {"POLLS HIT", TABLE_RIGHT}, {"PAGES", TABLE_RIGHT},   {"FREE", TABLE_RIGHT},
+        {"LOW", TABLE_RIGHT},       {"OUT OF", TABLE_RIGHT},  {"SUBMITS", TABLE_RIGHT},
+        {"REQUESTS", TABLE_RIGHT},  {"RETRIES", TABLE_RIGHT},
+    };
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(workers); i++) {
+        const json_t *worker = json_array_get(workers, i);
+        const json_t *pool = json_object_get(worker, "pool");
+        const json_t *aio = json_object_get(worker, "aio");
+
+        cell_plain(table, worker, "id");
+        cell_plain(table, worker, "guests");
+        cell_count(table, worker, "wakeups");
+        cell_count(table, worker, "polls_hit");
+        cell_plain(table, pool, "pages");
+        cell_plain(table, pool, "free");
+        cell_plain(table, pool, "low_water");
+        cell_count(table, pool, "exhausted");
+        cell_count(table, aio, "submits");
+        cell_count(table, aio, "requests");
+        cell_count(table, aio, "retries");
+    }
+    print_and_destroy(table, width, out);
+}
+
+static void show_ioreqs(const json_t *guests, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"GUEST", TABLE_SHRINK},   {"PIO IN", TABLE_RIGHT},  {"PIO OUT", TABLE_RIGHT},
+        {"STRING", TABLE_RIGHT},   {"BYTES", TABLE_RIGHT},   {"MMIO RD", TABLE_RIGHT},
+        {"MMIO WR", TABLE_RIGHT},  {"PCI RD", TABLE_RIGHT},  {"PCI WR", TABLE_RIGHT},
+        {"BUFFERED", TABLE_RIGHT}, {"ILLEGAL", TABLE_RIGHT}, {"TURNS", TABLE_RIGHT},
+    };
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(guests); i++) {
+        static const char *const after[] = {"mmio_read", "mmio_write", "pci_read", "pci_write",
+                                            "buffered",  "illegal",    "turns"};
+        const json_t *guest = json_array_get(guests, i);
+        const json_t *ioreqs = json_object_get(guest, "ioreqs");
+
+        table_cell(table, text_of(guest, "name"));
+        cell_count(table, ioreqs, "pio_read");
+        cell_count(table, ioreqs, "pio_write");
+        cell_count(table, ioreqs, "string");
+        cell_bytes(table, ioreqs, "string_bytes");
+        for (size_t j = 0; j < COUNT_OF(after); j++)
+            cell_count(table, ioreqs, after[j]);
+    }
+    print_and_destroy(table, width, out);
+}
+
+static void disk_row(struct table *table, const json_t *guest, const json_t *disk)
+{
+    uint64_t done =
+        number_of(disk, "reads") + number_of(disk, "writes") + number_of(disk, "flushes");
+
+    table_cell(table, text_of(guest, "name"));
+    table_cell(table, text_of(disk, "vdev"));
+    cell_count(table, disk, "reads");
+    cell_bytes(table, disk, "read_bytes");
+    cell_count(table, disk, "writes");
+    cell_bytes(table, disk, "written_bytes");
+    cell_count(table, disk, "flushes");
+    cell_count(table, disk, "errors");
+    cell_count(table, disk, "cancelled");
+    cell_plain(table, disk, "in_flight");
+    if (done)
+        table_cellf(table, "%.1f", (double)number_of(disk, "io_ns") / 1000.0 / (double)done);
+    else
+        table_cell(table, "-");
+}
+
+static void show_disks(const json_t *guests, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"GUEST", TABLE_SHRINK},    {"DISK", TABLE_LEFT},     {"READS", TABLE_RIGHT},
+        {"READ", TABLE_RIGHT},      {"WRITES", TABLE_RIGHT},  {"WRITTEN", TABLE_RIGHT},
+        {"FLUSHES", TABLE_RIGHT},   {"ERRORS", TABLE_RIGHT},  {"CANCELLED", TABLE_RIGHT},
+        {"IN FLIGHT", TABLE_RIGHT}, {"MEAN US", TABLE_RIGHT},
+    };
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(guests); i++) {
+        const json_t *guest = json_array_get(guests, i);
+        const json_t *disks = json_object_get(guest, "disks");
+
+        for (size_t j = 0; j < json_array_size(disks); j++)
+            disk_row(table, guest, json_array_get(disks, j));
+    }
+    print_and_destroy(table, width, out);
+}
+
+static void counter_rows(struct table *table, const char *of, const char *model,
+                         const json_t *counters)
+{
+    json_t *iterated = (json_t *)(uintptr_t)counters; /* read only */
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(iterated, name, value)
+    {
+        table_cell(table, of);
+        table_cell(table, model);
+        table_cell(table, name);
+        table_cellf(table, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    }
+}
+
+static void show_counters(const json_t *guest, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"DEVICE", TABLE_LEFT},
+        {"MODEL", TABLE_LEFT},
+        {"COUNTER", TABLE_LEFT},
+        {"VALUE", TABLE_RIGHT},
+    };
+    const json_t *devices = json_object_get(guest, "devices");
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    counter_rows(table, "memory", "-", json_object_get(guest, "memory"));
+    for (size_t i = 0; i < json_array_size(devices); i++) {
+        const json_t *device = json_array_get(devices, i);
+
+        counter_rows(table, text_of(device, "name"), text_of(device, "model"),
+                     json_object_get(device, "counters"));
+    }
+    print_and_destroy(table, width, out);
+}
+
+void ctl_show_stats(const json_t *result, bool details, unsigned width, FILE *out)
+{
+    const json_t *guests = json_object_get(result, "guests");
+    const json_t *daemon = json_object_get(result, "daemon");
+
+    show_daemon(daemon, out);
+    fputc('\n', out);
+    show_workers(json_object_get(daemon, "workers"), width, out);
+    if (json_array_size(guests) == 0) {
+        fputs("\nNo guests are attached.\n", out);
+        return;
+    }
+    fputc('\n', out);
+    show_ioreqs(guests, width, out);
+    fputc('\n', out);
+    show_disks(guests, width, out);
+    if (details) {
+        fputc('\n', out);
+        show_counters(json_array_get(guests, 0), width, out);
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/ctl_show.h"
+#include "daemon/ctl_table.h"
+
+static const struct table_column columns[] = {
+    {"NAME", TABLE_LEFT}, {"COUNT", TABLE_RIGHT}, {"PATH", TABLE_SHRINK}};
+
+static char *printed(const struct table *table, unsigned width)
+{
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    table_print(table, width, out);
+    fclose(out);
+    return text;
+}
+
+static struct table *example(void)
+{
+    struct table *table = table_create(columns, 3);
+
+    table_cell(table, "web1");
+    table_cellf(table, "%d", 12);
+    table_cell(table, "/dev/volume-group/web1");
+    table_cell(table, "a-longer-name");
+    table_cell(table, "7");
+    table_cell(table, "/x");
+    return table;
+}
+
+static void test_columns_are_as_wide_as_their_widest_cell(void **state)
+{
+    struct table *table = example();
+    char *text = printed(table, 0);
+
+    assert_string_equal(text, "NAME           COUNT  PATH\n"
+                              "web1              12  /dev/volume-group/web1\n"
+                              "a-longer-name      7  /x\n");
+    free(text);
+    table_destroy(table);
+}
+
+static void test_a_narrow_terminal_shortens_paths_at_their_beginning(void **state)
+{
+    struct table *table = example();
+    char *text = printed(table, 40);
+
+    assert_non_null(strstr(text, "web1              12  ...lume-group/web1\n"));
+    free(text);
+    /* Too narrow for anything: the columns that may not shrink stay whole. */
+    text = printed(table, 5);
+    assert_non_null(strstr(text, "a-longer-name"));
+    assert_non_null(strstr(text, "...roup/web1\n"));
+    free(text);
+    table_destroy(table);
+}
+
+static void test_what_does_not_print_does_not_reach_the_terminal(void **state)
+{
+    struct table *table = table_create(columns, 1);
+    char *text;
+
+    table_cell(table, "\x1b]0;title\x07");
+    text = printed(table, 0);
+    assert_string_equal(text, "NAME\n?]0;title?\n");
+    free(text);
+    table_destroy(table);
+}
+
+static void test_numbers_stay_short(void **state)
+{
+    assert_string_equal(table_count(0).text, "0");
+    assert_string_equal(table_count(9999).text, "9999");
+    assert_string_equal(table_count(10000).text, "10.0k");
+    assert_string_equal(table_count(999949).text, "999.9k");
+    assert_string_equal(table_count(999951).text, "1.0M");
+    assert_string_equal(table_count(UINT64_MAX).text, "18.4E");
+    assert_string_equal(table_bytes(4096).text, "4096");
+    assert_string_equal(table_bytes(16384).text, "16.0K");
+    assert_string_equal(table_bytes(UINT64_C(5) << 30).text, "5.0G");
+    assert_string_equal(table_bytes(UINT64_MAX).text, "16.0E");
+}
+
+/* A daemon of another version, or something else altogether, at the other end. */
+static void test_an_answer_without_what_is_shown_is_shown_as_dashes(void **state)
+{
+    static const char *const answers[] = {
+        "{}",
+        "{\"guests\":[{}]}",
+        "{\"guests\":[{\"name\":7,\"disks\":[{}],\"serial\":[3,4],\"devices\":[[]]}],"
+        "\"daemon\":{\"workers\":[{\"pool\":1}]}}",
+        "{\"guests\":{},\"daemon\":[]}",
+    };
+
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        json_t *answer = json_loads(answers[i], 0, NULL);
+        char *text;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        assert_non_null(answer);
+        ctl_show_list(answer, 80, out);
+        ctl_show_stats(answer, true, 80, out);
+        fclose(out);
+        assert_true(size > 0);
+        free(text);
+        json_decref(answer);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_columns_are_as_wide_as_their_widest_cell),
+        cmocka_unit_test(test_a_narrow_terminal_shortens_paths_at_their_beginning),
+        cmocka_unit_test(test_what_does_not_print_does_not_reach_the_terminal),
+        cmocka_unit_test(test_numbers_stay_short),
+        cmocka_unit_test(test_an_answer_without_what_is_shown_is_shown_as_dashes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
