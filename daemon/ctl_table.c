@@ -157,11 +157,10 @@ static struct table_number scaled(uint64_t number, unsigned base, const char *un
         snprintf(text.text, sizeof(text.text), "%" PRIu64, number);
         return text;
     }
+    value /= base;
     /* A value that would be printed as 1000.0 belongs to the next unit. */
     while (value >= base - 0.05 && units[1]) {
         value /= base;
-        if (value < base - 0.05)
-            break;
         units++;
     }
     snprintf(text.text, sizeof(text.text), "%.1f%c", value, *units);
