@@ -78,7 +78,7 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     if (!host->xs)
         goto fail;
     /* Domains that die; XenStore fires it once at registration, too. */
-    if (!xs_watch(host->xs, "@releaseDomain", "release"))
+    if (!xs_watch(host->xs, "@releaseDomain", "release") || xs_fileno(host->xs) < 0)
         goto fail;
     *ret_host = host;
     return 0;

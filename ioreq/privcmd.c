@@ -45,25 +45,23 @@ int privcmd_dm_op_with(int fd, uint16_t domid, struct xen_dm_op *op, void *buf, 
     return dm_op(fd, domid, bufs, 2);
 }
 
-/* The driver fills a mapping in by a later ioctl; until then touching it raises SIGBUS. */
-static int reserve(int fd, size_t pages, void **ret_base)
+/* The driver fills a mapping in by a later ioctl; until then touching it raises SIGBUS. NULL, with
+ * errno set. */
+static void *reserve(int fd, size_t pages)
 {
     void *base = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-    if (base == MAP_FAILED)
-        return -errno;
-    *ret_base = base;
-    return 0;
+    return base == MAP_FAILED ? NULL : base;
 }
 
 int privcmd_map_resource(int fd, uint16_t domid, uint32_t type, uint32_t id, uint64_t first,
                          size_t pages, void **ret_base)
 {
-    void *base;
-    int err = reserve(fd, pages, &base);
+    void *base = reserve(fd, pages);
+    int err;
 
-    if (err)
-        return err;
+    if (!base)
+        return -errno;
 
     privcmd_mmap_resource_t call = {
         .dom = domid,
@@ -94,9 +92,9 @@ int privcmd_map_foreign(int fd, uint16_t domid, uint64_t first_gfn, size_t pages
     int err;
 
     assert(pages && pages <= PRIVCMD_MAP_MAX);
-    err = reserve(fd, pages, &base);
-    if (err)
-        return err;
+    base = reserve(fd, pages);
+    if (!base)
+        return -errno;
     for (size_t i = 0; i < pages; i++)
         gfns[i] = first_gfn + i;
 
