@@ -1,2 +1,112 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shell library, filled below
+# What jobs are written with: ". /lab/lib.sh". A job reports lines "ok NAME", "not ok NAME - WHY"
+# and "skip NAME - WHY", and ends with `finish`, whose status says whether all was well.
+
+IOEMU_DM=/usr/libexec/ioemud/ioemu-dm
+CONFIGS=/lab/run
+mkdir -p $CONFIGS
+lab_passed=0 lab_failed=0 lab_skipped=0
+
+ok() { lab_passed=$((lab_passed + 1)); echo "ok $1"; }
+not_ok() { lab_failed=$((lab_failed + 1)); echo "not ok $1 - ${2:-failed}"; }
+skip() { lab_skipped=$((lab_skipped + 1)); echo "skip $1 - $2"; }
+note() { echo "# $*"; }
+
+# judge NAME STATUS [WHY]
+judge() { if [ "$2" = 0 ]; then ok "$1"; else not_ok "$1" "${3:-status $2}"; fi; }
+
+# check NAME COMMAND...: ok when the command succeeds; else its last line of output is the reason.
+check()
+{
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then ok "$name"; else not_ok "$name" "$(tail -n 1 <<<"$output")"; fi
+}
+
+finish()
+{
+    note "passed $lab_passed, failed $lab_failed, skipped $lab_skipped"
+    [ $lab_failed = 0 ]
+    exit
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for()
+{
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+
+domid() { xl domid "$1" 2>/dev/null; }
+gone() { ! xl list "$1" >/dev/null 2>&1; }
+only_dom0() { [ "$(xl list | wc -l)" = 2 ]; }
+
+# model_line qemu|ioemu: the configuration line that chooses the device model.
+model_line() { [ "$1" = qemu ] || echo "device_model_override=\"$IOEMU_DM\""; }
+
+# tiny_config NAME qemu|ioemu ELF DISK [LINE...]: prints the path of a configuration. DISK may be
+# empty.
+tiny_config()
+{
+    local file=$CONFIGS/$1.cfg name=$1 model=$2 elf=$3 disk=$4
+    shift 4
+    {
+        echo "name=\"$name\""
+        echo 'type="hvm"'
+        echo "firmware_override=\"$elf\""
+        echo 'memory=32'
+        echo 'vcpus=1'
+        echo 'vga="none"'
+        echo 'vnc=0'
+        echo 'usb=0'
+        echo 'on_poweroff="destroy"'
+        echo 'on_reboot="destroy"'
+        echo 'on_crash="destroy"'
+        echo "disk=[${disk:+\"format=raw,vdev=hda,target=$disk\"}]"
+        model_line "$model"
+        printf '%s\n' "$@"
+    } >"$file"
+    echo "$file"
+}
+
+# guest_says ID: what a tiny guest printed.
+guest_says() { xl dmesg | sed -n "s/^(d$1) //p"; }
+
+# run_tiny PREFIX CONFIG [SECONDS]: creates a tiny guest, waits for its end, and passes its results
+# on, their names prefixed. Leaves what it printed in $CONFIGS/PREFIX.out.
+run_tiny()
+{
+    local prefix=$1 config=$2 limit=${3:-60} id began=$SECONDS name line out
+    name=$(sed -n 's/^name="\(.*\)"/\1/p' "$config")
+    out=$CONFIGS/$prefix.out
+    if ! xl create -q "$config" >"$out.create" 2>&1; then
+        not_ok "$prefix/created" "$(head -n 1 "$out.create")"
+        return 1
+    fi
+    id=$(domid "$name")
+    if [ -z "$id" ]; then # it may have ended already
+        id=$(xl dmesg | sed -n 's/^(d\([0-9]*\)) done .*/\1/p' | tail -n 1)
+    elif ! wait_for "$limit" gone "$name"; then
+        not_ok "$prefix/ended" "still there after $limit s"
+        xl destroy "$name"
+    fi
+    guest_says "$id" >"$out"
+    while read -r line; do
+        case $line in
+        "ok "*) ok "$prefix/${line#ok }" ;;
+        "not ok "*)
+            line=${line#not ok }
+            not_ok "$prefix/${line%% - *}" "${line#* - }"
+            ;;
+        esac
+    done <"$out"
+    if grep -q '^done ' "$out"; then
+        note "$prefix took $((SECONDS - began)) s"
+    else
+        not_ok "$prefix/done" "the guest said nothing at its end"
+    fi
+}
