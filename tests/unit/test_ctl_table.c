@@ -97,8 +97,8 @@ static void test_an_answer_without_what_is_shown_is_shown_as_dashes(void **state
     static const char *const answers[] = {
         "{}",
         "{\"guests\":[{}]}",
-        "{\"guests\":[{\"name\":7,\"disks\":[{}],\"serial\":[3,4],\"devices\":[[]]}],"
-        "\"daemon\":{\"workers\":[{\"pool\":1}]}}",
+        "{\"guests\":[{\"name\":7,\"disks\":[{}],\"serial\":[3,4],\"devices\":[[]]}]}",
+        "{\"daemon\":{\"workers\":[{\"pool\":1}]},\"guests\":[1]}",
         "{\"guests\":{},\"daemon\":[]}",
     };
 

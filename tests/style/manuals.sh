@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The manual pages are well-formed and name every key and every option that the programs take.
+. "$(dirname "$0")/common.sh"
+
+while read -r page; do
+    while read -r line; do
+        bad "$line"
+    done < <(mandoc -T lint -W warning "$page" 2>&1)
+done < <(files 'docs/*.[1-9]')
+
+# keys SOURCE MACRO PAGE: those of a table of config/.
+keys()
+{
+    local key
+    for key in $(sed -nE "s/^ *$2\(\"?([a-z_]+)\"?,.*/\1/p" "config/$1"); do
+        grep -qE "^\.It Cm $key( |\$)" "docs/$3" || bad "docs/$3: says nothing about \"$key\""
+    done
+}
+keys daemon_config.c KEY ioemud.json.5
+keys guest_config.c GUEST ioemud-guest.json.5
+keys guest_config.c DISK ioemud-guest.json.5
+keys guest_config.c SERIAL ioemud-guest.json.5
+
+# options PROGRAM PAGE
+options()
+{
+    local option
+    # shellcheck disable=SC2154 # build_dir: common.sh
+    [ -x "$build_dir/daemon/$1" ] || { bad "$build_dir/daemon/$1: not built"; return; }
+    for option in $("$build_dir/daemon/$1" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
+        grep -qF -- "$(sed 's/-/\\-/g' <<<"$option")" "docs/$2" || bad "docs/$2: says nothing about $option"
+    done
+}
+options ioemud ioemud.8
+options ioemuctl ioemuctl.1
+verdict

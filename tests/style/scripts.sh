@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Shell scripts as shellcheck wants them.
+. "$(dirname "$0")/common.sh"
+while read -r file; do
+    case $file in *.c | *.h | *.md) continue ;; esac
+    head -n 1 "$file" 2>/dev/null | tr -d '\0' | grep -qE '^#!/bin/(ba)?sh|^#!/usr/bin/env bash' || continue
+    while read -r line; do
+        bad "$line"
+    done < <(shellcheck -x -f gcc -S warning -e SC1091 "$file")
+done < <(files 'tests/*' '.ci/*')
+verdict
