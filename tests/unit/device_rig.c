@@ -72,7 +72,7 @@ void rig_reload(struct rig *rig)
     assert_memory_equal(before, after, len);
 }
 
-void rig_hostile_states(struct rig *rig)
+void rig_hostile_states(struct rig *rig, void (*poke)(struct rig *rig))
 {
     static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
     uint8_t good[STATE_MAX], bad[STATE_MAX], again[STATE_MAX];
@@ -86,8 +86,10 @@ void rig_hostile_states(struct rig *rig)
             bad[at] = values[i];
             int err = load(rig, bad, len);
             assert_true(!err || err == -EBADMSG);
-            if (!err)
-                save(rig, again);
+            if (err)
+                continue;
+            save(rig, again);
+            poke(rig);
         }
     }
     assert_int_equal(load(rig, good, len), 0);

@@ -27,8 +27,8 @@ void rig_finish(struct rig *rig);
 /* Saves the device, puts a new one in its place, loads it and asserts that it saves the same. */
 void rig_reload(struct rig *rig);
 /* Asserts that the device refuses (-EBADMSG) or survives its own state with each byte replaced by
- * hostile ones, and refuses it cut short at every length. */
-void rig_hostile_states(struct rig *rig);
+ * hostile ones, and refuses it cut short at every length. `poke` uses a device that took one. */
+void rig_hostile_states(struct rig *rig, void (*poke)(struct rig *rig));
 
 uint64_t rig_in(struct rig *rig, uint16_t port, unsigned size);
 void rig_out(struct rig *rig, uint16_t port, unsigned size, uint64_t value);

@@ -19,6 +19,7 @@ const struct blk_info *blk_info(const struct blk *blk)
 
 static struct rig rig;
 static struct blk small = {.info.sectors = 1000 * 16 * 63 + 5};
+static struct blk limit = {.info.sectors = 1024 * 16 * 63 + 1};
 static struct blk large = {.info.sectors = 1ull << 33};
 
 static void start(const char *boot_order)
@@ -27,6 +28,7 @@ static void start(const char *boot_order)
     rig.spec.vcpus = 3;
     rig.spec.drive[0].blk = &large;
     rig.spec.drive[1].blk = &small;
+    rig.spec.drive[2].blk = &limit;
     rig.spec.drive[3].blk = &large;
     strcpy(rig.spec.boot_order, boot_order);
     rig_create(&rig, cmos_create);
@@ -49,7 +51,7 @@ static void firmware_finds_disks_and_no_floppies(void **state)
     assert_int_equal(cmos(0x1d), 16);
     assert_int_equal(cmos(0x23), 63);
     assert_int_equal(cmos(0x24) | cmos(0x25) << 8, 1000);
-    assert_int_equal(cmos(0x39), 0x41); /* LBA, none, absent, LBA */
+    assert_int_equal(cmos(0x39), 0x51); /* LBA, none, LBA, LBA */
     assert_int_equal(cmos(0x5f), 2);
     rig_finish(&rig);
 }
@@ -117,13 +119,20 @@ static void a_word_write_is_an_index_and_a_byte(void **state)
     rig_finish(&rig);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *unused)
+{
+    rig_out(&rig, 0x71, 1, 0x12);
+    rig_in(&rig, 0x71, 1);
+}
+
 static void state_survives(void **state)
 {
     start("c");
     rig_out(&rig, 0x70, 2, 0x5a40);
     rig_reload(&rig);
     assert_int_equal(rig_in(&rig, 0x71, 1), 0x5a);
-    rig_hostile_states(&rig);
+    rig_hostile_states(&rig, poke);
     rig_finish(&rig);
 }
 

@@ -93,6 +93,16 @@ static void the_ports_of_others_are_left_alone(void **state)
     assert_int_equal(rig_in(rig, 0xbf, 1), 0xff);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *rig)
+{
+    for (uint16_t port = 0; port < 16; port++) {
+        rig_in(rig, port, 1);
+        rig_out(rig, port, 1, 0xff);
+        rig_in(rig, (uint16_t)(0xc0 + 2 * port), 1);
+    }
+}
+
 static void state_survives(void **state)
 {
     struct rig *rig = *state;
@@ -106,7 +116,7 @@ static void state_survives(void **state)
     assert_int_equal(rig_in(rig, 0x02, 1), 0x34);
     assert_int_equal(rig_in(rig, 0x02, 1), 0x12);
     assert_int_equal(rig_in(rig, 0x87, 1), 0x99);
-    rig_hostile_states(rig);
+    rig_hostile_states(rig, poke);
     rig->dev->ops->reset(rig->dev);
     assert_int_equal(rig_in(rig, 0x0f, 1), 0xff);
 }

@@ -67,6 +67,12 @@ static void the_turbo_reset_register_resets_on_an_edge(void **state)
     assert_int_equal(rig->fake.power_resets, 1);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *rig)
+{
+    bus_pci_read(rig->bus, SBDF, 0x59, 1);
+}
+
 static void state_survives(void **state)
 {
     struct rig *rig = *state;
@@ -74,7 +80,7 @@ static void state_survives(void **state)
     bus_pci_write(rig->bus, SBDF, 0x5a, 2, 0x1331);
     rig_reload(rig);
     assert_int_equal(bus_pci_read(rig->bus, SBDF, 0x5a, 2), 0x1331);
-    rig_hostile_states(rig);
+    rig_hostile_states(rig, poke);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

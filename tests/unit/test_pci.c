@@ -119,6 +119,9 @@ static void a_bar_decodes_only_while_enabled_and_moves_with_its_address(void **s
     bus_pci_write(bus, SBDF, PCI_COMMAND, 1, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
     assert_int_equal(bus_read(bus, BUS_MMIO, 0xf0000008, 4), 0x48);
 
+    bus_pci_write(bus, SBDF, PCI_BAR0, 4, 0); /* unassigned */
+    assert_int_equal(bus_read(bus, BUS_PORT, 0x0004, 1), 0xff);
+    bus_pci_write(bus, SBDF, PCI_BAR0, 4, 0xc000);
     bus_pci_write(bus, SBDF, PCI_BAR0 + 1, 1, 0xd0);
     assert_int_equal(bus_read(bus, BUS_PORT, 0xc004, 1), 0xff);
     assert_int_equal(bus_read(bus, BUS_PORT, 0xd004, 1), 0x44);

@@ -89,6 +89,14 @@ static void a_rising_edge_of_reset_cpu_resets_once(void **state)
     assert_int_equal(rig->fake.power_resets, 2);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *rig)
+{
+    for (uint16_t port = 0xcf8; port < 0xd00; port++)
+        rig_in(rig, port, 1);
+    rig_out(rig, 0xcfc, 4, 0);
+}
+
 static void state_survives(void **state)
 {
     struct rig *rig = *state;
@@ -98,7 +106,7 @@ static void state_survives(void **state)
     rig_reload(rig);
     assert_int_equal(rig_in(rig, 0xcf8, 4), 0x8000083c);
     assert_int_equal(rig_in(rig, 0xcf9, 1), 0x02);
-    rig_hostile_states(rig);
+    rig_hostile_states(rig, poke);
     rig->dev->ops->reset(rig->dev);
     assert_int_equal(rig_in(rig, 0xcf8, 4), 0);
 }

@@ -76,6 +76,13 @@ static void reset_disconnects_the_links(void **state)
     assert_int_equal(bus_pci_read(rig->bus, SBDF, 0x62, 1), 0x80);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *rig)
+{
+    bus_pci_write(rig->bus, SBDF, 0x60, 4, 0x050b0a05);
+    assert_int_equal(rig->fake.link[0], 5);
+}
+
 static void a_loaded_bridge_routes_again(void **state)
 {
     struct rig *rig = *state;
@@ -87,7 +94,7 @@ static void a_loaded_bridge_routes_again(void **state)
     assert_int_equal(rig->fake.link[1], 10);
     assert_int_equal(rig->fake.link[2], 11);
     assert_int_equal(rig->fake.link[3], 5);
-    rig_hostile_states(rig);
+    rig_hostile_states(rig, poke);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -132,8 +132,10 @@ static void plugging_a_cpu_raises_the_sci_until_its_status_is_cleared(void **sta
     assert_int_equal(rig_in(rig, 0xaf0f, 1), 0x80);
     piix4_pm_set_vcpu(rig->dev, 127, false);
     assert_int_equal(rig_in(rig, 0xaf0f, 1), 0);
+    rig_out(rig, 0xafe0, 1, 0x04);
     piix4_pm_set_vcpu(rig->dev, 256, true); /* beyond the map */
     piix4_pm_set_vcpu(rig->dev, UINT32_MAX, true);
+    assert_int_equal(rig_in(rig, 0xafe0, 2), 0);
     assert_int_equal(rig->fake.isa_rises[9], 2);
 }
 
@@ -174,6 +176,17 @@ static void a_block_moved_onto_another_device_answers_nowhere(void **state)
     assert_int_equal(rig->fake.power_offs, 0);
 }
 
+/* Uses what a hostile state left behind. */
+static void poke(struct rig *rig)
+{
+    assert_int_equal(bus_pci_read(rig->bus, SBDF, PCI_VENDOR_ID, 4), 0x71138086);
+    program(rig);
+    rig_out(rig, 0xb2, 1, 0xf1);
+    assert_int_equal(rig_in(rig, 0xb004, 2) & 1, 1);
+    rig_out(rig, 0xafe0, 4, 0x0000ffff);
+    assert_false(rig->fake.isa[9]);
+}
+
 static void state_survives(void **state)
 {
     struct rig *rig = *state;
@@ -187,7 +200,7 @@ static void state_survives(void **state)
     assert_true(rig->fake.isa[9]);
     assert_int_equal(rig_in(rig, 0xaf00, 1), 0x23);
     assert_int_equal(rig_in(rig, 0xb004, 2), 1);
-    rig_hostile_states(rig);
+    rig_hostile_states(rig, poke);
     rig->dev->ops->reset(rig->dev);
     assert_false(rig->fake.isa[9]);
     assert_int_equal(rig_in(rig, 0xb004, 2), 0xffff);
