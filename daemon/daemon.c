@@ -36,7 +36,6 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
     struct guest_attach attach = {.peer = peer};
     struct config_error error;
     char path[PATH_MAX], name[HV_NAME_MAX + 1];
-    struct guest *guest;
     int err;
 
     /* The peer's own goes away with its taking over. */
@@ -56,8 +55,7 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
         return -ENOENT;
     }
     guest_attach(daemon, &attach);
-    guest = guest_by_name(daemon, name);
-    return guest && guest->hv_guest ? 0 : -ECONNREFUSED;
+    return guest_peer_outcome(daemon, name);
 }
 
 static void on_hv_log(void *ctx, int priority, const char *line)

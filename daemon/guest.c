@@ -464,6 +464,14 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
     guest_start(guest);
 }
 
+int guest_peer_outcome(struct daemon *daemon, const char *name)
+{
+    const struct guest *guest = guest_by_name(daemon, name);
+
+    /* A parked one is taken over when its predecessor has drained; hv_shm keeps the peer so long. */
+    return guest && (guest->hv_guest || guest->state == GUEST_PARKED) ? 0 : -ECONNREFUSED;
+}
+
 int guest_peer(struct daemon *daemon, const char *name, void *peer)
 {
     struct guest *guest = guest_by_name(daemon, name);
@@ -475,9 +483,7 @@ int guest_peer(struct daemon *daemon, const char *name, void *peer)
     guest->peer = peer;
     guest->state = GUEST_STARTING;
     guest_start(guest);
-    /* It may have failed and be gone; the peer is then refused. */
-    guest = guest_by_name(daemon, name);
-    return guest && guest->hv_guest ? 0 : -ECONNREFUSED;
+    return guest_peer_outcome(daemon, name);
 }
 
 void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)

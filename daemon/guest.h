@@ -96,6 +96,8 @@ struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
 /* A peer calls itself `name`: the waiting guest of that name gets it. -ENOENT, or what failed. */
 int guest_peer(struct daemon *daemon, const char *name, void *peer);
+/* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */
+int guest_peer_outcome(struct daemon *daemon, const char *name);
 
 const char *guest_state_name(enum guest_state state);
 

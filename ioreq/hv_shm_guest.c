@@ -2,6 +2,7 @@
 /* hv_shm, control side: a peer becomes a guest, and its end. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -99,7 +100,8 @@ int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *para
     struct hv_guest *guest;
     int rc;
 
-    if (!conn)
+    /* It hung up while the guest waited for something else; another may have its place by now. */
+    if (!conn || strcmp(conn->hello.name, params->name))
         return -EPIPE;
     guest = calloc(1, sizeof(*guest));
     if (!guest)

@@ -385,6 +385,16 @@ unsigned rig_descriptors(struct rig *rig)
     return n;
 }
 
+bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
+{
+    for (int i = 0; i <= ms / 10; i++) {
+        if (rig_descriptors(rig) <= most)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
 unsigned rig_memfd_mappings(struct rig *rig)
 {
     char *maps = proc_file(rig, "maps");

@@ -61,6 +61,9 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
 /* Of the daemon: open descriptors, mappings of guests' memory, private memory in KiB, threads. */
 unsigned rig_descriptors(struct rig *rig);
+/* Until there are no more than `most`: a control connection of ours is closed there a moment later.
+ */
+bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
