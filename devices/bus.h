@@ -28,8 +28,8 @@ struct bus_io_ops {
     uint64_t (*read)(void *dev, uint64_t offset, unsigned size);
     void (*write)(void *dev, uint64_t offset, unsigned size, uint64_t value);
     /* Optional, ports only: `rep ins` / `rep outs`, `count` elements of `size` bytes at one port,
-     * `buf` in the order in which they cross the port. Returns how many elements were moved; the
-     * rest, if any, follows one by one through read/write. */
+     * `buf` in the order in which they cross the port. Returns how many elements were moved, and
+     * is asked again for the rest; after a 0 the next element comes through read/write. */
     uint32_t (*read_block)(void *dev, uint64_t offset, unsigned size, void *buf, uint32_t count);
     uint32_t (*write_block)(void *dev, uint64_t offset, unsigned size, const void *buf,
                             uint32_t count);

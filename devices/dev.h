@@ -42,8 +42,8 @@ struct dev_ops {
 
 struct dev {
     const struct dev_ops *ops;
-    const char *name;               /* of this instance: "ide0", "uart0" */
-    uint32_t instance;              /* tells two of one model apart in saved state */
+    const char *name;                   /* of this instance: "ide0", "uart0" */
+    uint32_t instance;                  /* tells two of one model apart in saved state */
     const struct dev_counter *counters; /* may be NULL */
     unsigned n_counters;
 };

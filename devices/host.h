@@ -6,7 +6,8 @@
  * so the same sources serve the daemon, unit tests, fuzzers, a mini-guest and firmware. Whoever
  * creates a device hands a `struct host` in; it outlives the device.
  *
- * Threads: a guest's devices run in one thread and every callback here is made from it. None blocks.
+ * Threads: a guest's devices run in one thread and every callback here is made from it. None
+ * blocks.
  */
 #ifndef IOEMUD_DEVICES_HOST_H
 #define IOEMUD_DEVICES_HOST_H
@@ -80,7 +81,8 @@ static inline void host_dma_read(const struct host *host, uint64_t gpa, void *bu
     host->ops->dma_read(host->ctx, gpa, buf, len);
 }
 
-static inline void host_dma_write(const struct host *host, uint64_t gpa, const void *buf, size_t len)
+static inline void host_dma_write(const struct host *host, uint64_t gpa, const void *buf,
+                                  size_t len)
 {
     host->ops->dma_write(host->ctx, gpa, buf, len);
 }
@@ -132,9 +134,10 @@ static inline void host_power(const struct host *host, enum host_power event)
     host->ops->power(host->ctx, event);
 }
 
-__attribute__((format(printf, 4, 5))) static inline void
-host_log(const struct host *host, enum host_log_level level, const char *device, const char *format,
-         ...)
+__attribute__((format(printf, 4, 5))) static inline void host_log(const struct host *host,
+                                                                  enum host_log_level level,
+                                                                  const char *device,
+                                                                  const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -20,8 +20,10 @@
 #include "devices/dev.h"
 #include "devices/host.h"
 
-#define MACHINE_IDE_DRIVES 4 /* primary master, primary slave, secondary master, secondary slave */
-#define MACHINE_SERIALS    2 /* 0x3f8 IRQ 4, 0x2f8 IRQ 3 */
+#define MACHINE_IDE_DRIVES                                                                         \
+    4 /* primary master, primary slave, secondary master, secondary slave                          \
+       */
+#define MACHINE_SERIALS           2  /* 0x3f8 IRQ 4, 0x2f8 IRQ 3 */
 #define MACHINE_SERIAL_NUMBER_MAX 20 /* ATA8-ACS 7.16, words 10-19 */
 #define MACHINE_MODEL_MAX         40 /* words 27-46 */
 
@@ -48,10 +50,10 @@ struct machine_spec {
     enum machine_unplug unplug;
     struct machine_drive drive[MACHINE_IDE_DRIVES];
     struct chr *serial[MACHINE_SERIALS]; /* NULL: port exists (0) or is absent (1), not connected */
-    char boot_order[4];  /* QEMU's letters, "c" disk, "d" CD-ROM, "n" network; "": "c" */
-    uint64_t ram_bytes;  /* unused by most; CMOS is filled by hvmloader */
-    unsigned vcpus;      /* plugged in at first: the ACPI CPU map at 0xaf00 */
-    bool platform;       /* the Xen platform device (libxl: xen_platform_pci) */
+    char boot_order[4]; /* QEMU's letters, "c" disk, "d" CD-ROM, "n" network; "": "c" */
+    uint64_t ram_bytes; /* unused by most; CMOS is filled by hvmloader */
+    unsigned vcpus;     /* plugged in at first: the ACPI CPU map at 0xaf00 */
+    bool platform;      /* the Xen platform device (libxl: xen_platform_pci) */
 };
 
 struct machine;

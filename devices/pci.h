@@ -63,7 +63,7 @@ struct pci_bar {
 struct pci_id {
     uint16_t vendor, device, subvendor, subdevice;
     uint8_t revision;
-    uint32_t class_code; /* base class << 16 | subclass << 8 | programming interface */
+    uint32_t class_code;   /* base class << 16 | subclass << 8 | programming interface */
     uint8_t interrupt_pin; /* 0 none, 1 INTA .. 4 INTD */
     bool multifunction;
 };
@@ -73,7 +73,8 @@ struct pci_func {
     const char *name;
     void *dev; /* handed to hooks and BAR handlers */
     struct pci_bar bar[PCI_BARS];
-    /* After `size` bytes at `reg` changed under the masks; `old` is their former value. May be NULL. */
+    /* After a write of `size` bytes at `reg` went through the masks and the BARs were moved, also
+     * when no bit changed; `old` is their former value. May be NULL. */
     void (*written)(void *dev, uint32_t reg, unsigned size, uint32_t old);
 
     /* The function's own. */
@@ -89,8 +90,8 @@ struct pci_func {
 int pci_func_init(struct pci_func *func, struct bus *bus, uint8_t devfn, const struct pci_id *id);
 /* Releases BARs and the devfn. */
 void pci_func_finish(struct pci_func *func);
-/* Back to the state after pci_func_init(): BARs zero, decoding off. Registers beyond the header keep
- * what the device put there: it resets those itself. */
+/* Back to the state after pci_func_init(): BARs zero, decoding off. Registers beyond the header
+ * keep what the device put there: it resets those itself. */
 void pci_func_reset(struct pci_func *func);
 
 /* The bytes [reg, reg + size) get the value and these masks: for device-specific registers. */

@@ -31,7 +31,8 @@ struct state_reader {
 };
 
 void state_writer_init(struct state_writer *writer, void *buf, size_t size);
-void state_begin(struct state_writer *writer, const char *name, uint32_t instance, uint32_t version);
+void state_begin(struct state_writer *writer, const char *name, uint32_t instance,
+                 uint32_t version);
 void state_end(struct state_writer *writer);
 void state_put_u8(struct state_writer *writer, uint8_t value);
 void state_put_u16(struct state_writer *writer, uint16_t value);
