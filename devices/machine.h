@@ -20,9 +20,7 @@
 #include "devices/dev.h"
 #include "devices/host.h"
 
-#define MACHINE_IDE_DRIVES                                                                         \
-    4 /* primary master, primary slave, secondary master, secondary slave                          \
-       */
+#define MACHINE_IDE_DRIVES        4  /* master and slave of the primary, of the secondary channel */
 #define MACHINE_SERIALS           2  /* 0x3f8 IRQ 4, 0x2f8 IRQ 3 */
 #define MACHINE_SERIAL_NUMBER_MAX 20 /* ATA8-ACS 7.16, words 10-19 */
 #define MACHINE_MODEL_MAX         40 /* words 27-46 */
