@@ -29,8 +29,11 @@ static void open_disk(struct ide_rig *rig, unsigned i)
         return;
     rig->disk[i] = malloc(bytes);
     require(rig->disk[i], "out of memory");
-    for (uint64_t at = 0; at < bytes; at++)
-        rig->disk[i][at] = ide_rig_byte(i, at);
+    for (uint64_t at = 0; at < bytes; at += 512) {
+        uint8_t first = ide_rig_byte(i, at);
+        for (unsigned j = 0; j < 512; j++)
+            rig->disk[i][at + j] = (uint8_t)(first + j * 7);
+    }
     require(!mem_open(rig->disk[i], rig->options.sectors[i], rig->options.read_only,
                       fake_loop(rig->loop), rig->pool, &rig->image[i]),
             "mem_open");

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A script of register accesses, transfers, completions, errors, resets and migrations, read from
+ * the input, against a PIIX3 or CMD646 with three disks. Invariants, each an assert:
+ *  - BSY and DRQ are never set together, neither on the bus nor between phases
+ *  - the data port gives what the disk has at the command's address, and nothing behind the
+ *    transfer
+ *  - memory is written only where a descriptor that was read says so
+ *  - a sector changes only if a write command under way names it, and a whole write that is
+ *    reported done is on the disk
+ *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
+ *  - quiesced, the state loads into a new controller and saves as it was
+ *  - at the end every request and page has come back
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices/ide/ata_internal.h"
+#include "devices/ide/controller.h"
+#include "tests/unit/ide_rig.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MAX_STEPS 400
+#define DESCRIBED 4096 /* descriptors that are remembered */
+#define TABLES    0x1000u
+#define BUFFERS   0x20000u
+
+static const uint16_t disk_sectors[RIG_DISKS] = {600, 64, 0, 300};
+
+struct script {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct target {
+    struct ide_rig rig;
+    struct host_ops ops;
+    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    struct {
+        uint32_t addr, len;
+    } described[DESCRIBED];
+    unsigned n_described;
+    uint8_t *shadow[RIG_DISKS];
+    bool may_change[RIG_DISKS][600];
+    bool faulty;
+};
+
+/* The host's hooks take only the fake host. */
+static struct target *current;
+
+static uint8_t take(struct script *script)
+{
+    if (!script->size)
+        return 0;
+    script->size--;
+    return *script->data++;
+}
+
+static uint16_t take16(struct script *script)
+{
+    uint8_t low = take(script);
+    return (uint16_t)(low | take(script) << 8);
+}
+
+static struct ide_channel *channel_of(struct target *target, unsigned i)
+{
+    return &((struct ide_controller *)target->rig.dev)->channel[i];
+}
+
+static struct ata_drive *drive_of(struct target *target, unsigned disk)
+{
+    return &channel_of(target, disk / 2)->drive[disk % 2];
+}
+
+/* Descriptors are read in batches of eight bytes each; data may look like one and is remembered
+ * too, which only makes the check weaker. */
+static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+    struct target *target = current;
+    const uint8_t *bytes = buf;
+
+    assert(gpa <= UINT32_MAX && len <= UINT32_MAX - gpa + 1);
+    target->dma_read(ctx, gpa, buf, len);
+    if (len % 8 || len > 256)
+        return;
+    for (size_t at = 0; at < len; at += 8) {
+        unsigned i = target->n_described++ % DESCRIBED;
+        uint32_t addr, count;
+        memcpy(&addr, bytes + at, 4);
+        memcpy(&count, bytes + at + 4, 4);
+        target->described[i].addr = addr & ~1u;
+        target->described[i].len = count & 0xfffe ? count & 0xfffe : 0x10000;
+    }
+}
+
+/* How many bytes from `addr` on the latest descriptor that has it describes; 0: none has it. */
+static uint32_t describes(const struct target *target, uint32_t addr)
+{
+    unsigned n = target->n_described < DESCRIBED ? target->n_described : DESCRIBED;
+
+    for (unsigned i = 1; i <= n; i++) {
+        unsigned at = (target->n_described - i) % DESCRIBED;
+        uint32_t offset = addr - target->described[at].addr;
+        if (offset < target->described[at].len)
+            return target->described[at].len - offset;
+    }
+    return 0;
+}
+
+static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+    assert(gpa <= UINT32_MAX && len && len <= UINT32_MAX - gpa + 1);
+    for (size_t at = 0; at < len;) {
+        uint32_t n = describes(current, (uint32_t)(gpa + at));
+        assert(n);
+        at += n;
+    }
+    current->dma_write(ctx, gpa, buf, len);
+}
+
+static void install_hooks(struct target *target)
+{
+    target->ops = *target->rig.fake.host.ops;
+    target->dma_read = target->ops.dma_read;
+    target->dma_write = target->ops.dma_write;
+    target->ops.dma_read = hook_dma_read;
+    target->ops.dma_write = hook_dma_write;
+    target->rig.fake.host.ops = &target->ops;
+    current = target;
+}
+
+static bool writing(const struct ata_drive *drive)
+{
+    return drive->state.phase != ATA_IDLE && drive->state.phase != ATA_RESET &&
+           drive->state.sectors && (ata_flags(drive) & ATA_CF_WRITE);
+}
+
+static void check(struct target *target)
+{
+    struct ide_rig *rig = &target->rig;
+
+    for (unsigned c = 0; c < IDE_CHANNELS; c++) {
+        const struct ide_channel *channel = channel_of(target, c);
+        const struct ata_drive *drive = &channel->drive[channel->selected];
+        bool level = drive->present && drive->state.intrq && !(channel->control & ATA_DC_NIEN);
+        assert(channel->irq_level == level);
+        if (!rig->options.cmd646)
+            assert(rig->fake.isa[14 + c] == level);
+        else if (!level)
+            assert(!(bus_pci_read(rig->bus, rig->sbdf, 0x71, 1) & (4u << c)));
+    }
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        const struct ata_drive *drive = drive_of(target, i);
+        const struct ata_state *state = &drive->state;
+        if (!drive->present)
+            continue;
+        uint8_t status = ata_status(drive);
+        assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
+        assert(!drive->in_flight || (status & ATA_SR_BSY));
+        if (status & ATA_SR_DRQ)
+            assert(state->block_left && state->block_left <= ATA_MULTIPLE_MAX * ATA_SECTOR &&
+                   state->pos + state->block_left <= state->chunk * ATA_SECTOR &&
+                   state->chunk <= state->sectors);
+        if (writing(drive)) {
+            assert(state->lba + state->sectors <= disk_sectors[i]);
+            memset(target->may_change[i] + state->lba, true, state->sectors);
+        }
+    }
+}
+
+/* Nothing else changed. What may have is believed once nothing is under way. */
+static void check_disks(struct target *target)
+{
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        const struct ata_drive *drive = drive_of(target, i);
+        for (uint32_t s = 0; s < disk_sectors[i]; s++) {
+            uint8_t *shadow = target->shadow[i] + s * 512;
+            const uint8_t *disk = target->rig.disk[i] + s * 512;
+            if (!target->may_change[i][s])
+                assert(!memcmp(shadow, disk, 512));
+            else
+                memcpy(shadow, disk, 512);
+        }
+        if (disk_sectors[i] && blk_idle(target->rig.spec.drive[i].blk) && !writing(drive))
+            memset(target->may_change[i], false, sizeof(target->may_change[i]));
+    }
+}
+
+static void settle(struct target *target)
+{
+    ide_rig_settle(&target->rig);
+    check(target);
+    check_disks(target);
+}
+
+static unsigned take_disk(struct script *script)
+{
+    static const uint8_t disks[] = {0, 0, 0, 1, 3, 3, 2, 0};
+    return disks[take(script) % 8];
+}
+
+static uint8_t take_opcode(struct script *script)
+{
+    static const uint8_t usual[] = {
+        0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90, 0x91, 0xc4,
+        0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe5, 0xe6, 0xe7, 0xea, 0xec, 0xef, 0x00, 0x10,
+    };
+    uint8_t pick = take(script);
+    return pick < 0xe0 ? usual[pick % sizeof(usual)] : take(script);
+}
+
+static void do_command(struct target *target, struct script *script)
+{
+    struct ide_rig *rig = &target->rig;
+    unsigned disk = take_disk(script);
+    uint8_t opcode = take_opcode(script), how = take(script);
+    uint32_t lba = take16(script) % 640, count = take(script);
+
+    if (how & 0x80)
+        count |= 0x100;
+    if (how % 3 == 0)
+        rig_command_ext(rig, disk, opcode, lba, count);
+    else if (how % 3 == 1)
+        rig_command(rig, disk, opcode, lba, count & 0xff);
+    else
+        rig_command_chs(rig, disk, opcode, lba >> 6, lba & 3, lba & 0x3f, count & 0xff);
+}
+
+/* All that the data port can give now, it gives, from the right place, and no more. */
+static void do_data_in(struct target *target, struct script *script)
+{
+    static uint8_t buf[4096 * 4];
+    unsigned c = take(script) & 1, size = 1u << take(script) % 3;
+    uint32_t count = take16(script) % 4096 + 1;
+    struct ide_channel *channel = channel_of(target, c);
+    const struct ata_drive *drive = &channel->drive[channel->selected];
+    unsigned disk = 2 * c + channel->selected;
+    const struct ata_state before = drive->state;
+    bool in = drive->present && before.phase == ATA_PIO_IN;
+    bool known = in && (ata_flags(drive) & ATA_CF_ADDRESS);
+    uint32_t avail = in ? before.chunk * ATA_SECTOR - before.pos : 0;
+    bool aligned = before.pos % size == 0;
+
+    if (bus_read(target->rig.bus, BUS_PORT, target->rig.control[c], 1) == 0xff)
+        return; /* not decoded now */
+    bus_port_read_block(target->rig.bus, target->rig.command[c], size, buf, count);
+    if (known && aligned) {
+        const uint8_t *disk_bytes = target->rig.disk[disk] + before.lba * ATA_SECTOR + before.pos;
+        assert(!memcmp(buf, disk_bytes, avail < count * size ? avail : count * size));
+    }
+    for (uint32_t i = avail; i < count * size; i++)
+        assert(buf[i] == 0xff || !aligned);
+    if (in && aligned && avail < count * size)
+        assert(drive->state.phase != ATA_PIO_IN);
+}
+
+static void do_data_out(struct target *target, struct script *script)
+{
+    static uint8_t buf[4096 * 4];
+    unsigned c = take(script) & 1, size = 1u << take(script) % 3;
+    uint32_t count = take16(script) % 4096 + 1;
+
+    memset(buf, take(script), count * size);
+    bus_port_write_block(target->rig.bus, target->rig.command[c], size, buf, count);
+}
+
+static uint32_t make_table(struct target *target, struct script *script)
+{
+    uint32_t table = TABLES + 0x100u * (take(script) % 64), addr = BUFFERS + take16(script) * 8u;
+    unsigned n = take(script) % 24 + 1;
+    uint8_t how = take(script);
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t len = how & 1 ? 512u * (take(script) % 32) : (uint32_t)take16(script) >> (how & 6);
+        rig_prd(&target->rig, table, i, addr, len, i == n - 1 && !(how & 0x80));
+        addr += (len & 0xffff) + (how & 8 ? take(script) : 0);
+        if (how & 0x70 && i == 3)
+            addr = how & 0x40 ? 0xfffff000u : RIG_RAM - 300; /* off the edge */
+    }
+    return table;
+}
+
+static void do_dma(struct target *target, struct script *script)
+{
+    static const uint8_t opcodes[] = {0xc8, 0xca, 0x25, 0x35};
+    unsigned disk = take_disk(script);
+    uint8_t opcode = opcodes[take(script) % 4];
+    bool read = opcode == 0xc8 || opcode == 0x25;
+    uint32_t table = make_table(target, script);
+    uint32_t lba = take16(script) % 600, count = take16(script) % 300;
+
+    rig_dma_stop(&target->rig, disk / 2);
+    rig_dma_setup(&target->rig, disk / 2, table, read);
+    if (opcode & 0x80)
+        rig_command(&target->rig, disk, opcode, lba, count & 0xff);
+    else
+        rig_command_ext(&target->rig, disk, opcode, lba, count);
+    rig_dma_start(&target->rig, disk / 2, read);
+}
+
+/* A write from beginning to end. If it is said to be done it must be there, byte by byte. */
+static void do_whole_write(struct target *target, struct script *script)
+{
+    static uint8_t data[600 * 512];
+    struct ide_rig *rig = &target->rig;
+    unsigned disk = take(script) % 2 ? 3 : 0;
+    uint32_t lba = take16(script) % disk_sectors[disk];
+    uint32_t count = 1 + take16(script) % (disk_sectors[disk] - lba);
+    uint8_t seed = take(script), size = seed & 1 ? 2 : 4;
+
+    settle(target);
+    const struct ata_drive *drive = drive_of(target, disk);
+    rig_select(rig, disk);
+    if (!drive->present || drive->state.phase != ATA_IDLE || drive->held ||
+        channel_of(target, disk / 2)->selected != disk % 2 ||
+        bus_read(rig->bus, BUS_PORT, rig->control[disk / 2], 1) == 0xff)
+        return;
+    for (uint32_t i = 0; i < count * 512; i++)
+        data[i] = (uint8_t)(i + (i >> 9) * seed + seed);
+    memset(target->may_change[disk] + lba, true, count);
+    rig_command_ext(rig, disk, seed & 2 ? 0x34 : 0x39, lba, count);
+    for (uint32_t at = 0; at < count * 512;) {
+        ide_rig_settle(rig);
+        if (drive->state.phase != ATA_PIO_OUT)
+            break;
+        uint32_t left = drive->state.chunk * 512 - drive->state.pos;
+        bus_port_write_block(rig->bus, rig->command[disk / 2], size, data + at, left / size);
+        at += left;
+    }
+    ide_rig_settle(rig);
+    if (drive->state.phase == ATA_IDLE && !drive->state.failed &&
+        drive->state.power != ATA_POWER_SLEEP)
+        assert(!memcmp(rig->disk[disk] + lba * 512, data, count * 512));
+}
+
+static void do_migrate(struct target *target)
+{
+    struct ide_rig *rig = &target->rig;
+    size_t size, again;
+
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        if (rig->image[i])
+            ide_rig_fault(rig, i, &(struct mem_faults){0});
+    }
+    target->faulty = false;
+    while (!rig->dev->ops->quiesce(rig->dev)) {
+        bool moved = fake_loop_turn(rig->loop, 0);
+        assert(moved);
+    }
+    check(target);
+    uint8_t *state = ide_rig_save(rig, &size);
+    int err = ide_rig_migrate(rig, state, size);
+    assert(!err);
+    uint8_t *copy = ide_rig_save(rig, &again);
+    assert(size == again && !memcmp(state, copy, size));
+    free(state);
+    free(copy);
+    rig->dev->ops->resume(rig->dev);
+}
+
+static void do_faults(struct target *target, struct script *script)
+{
+    unsigned disk = take_disk(script);
+    uint8_t how = take(script);
+    uint16_t first = take16(script) % 600;
+    struct mem_faults faults = {
+        .hold = how & 1,
+        .error = how & 2 ? -EIO : 0,
+        .first = how & 4 ? 0 : first,
+        .last = how & 4 ? UINT64_MAX : first + (how >> 4),
+    };
+
+    if (!target->rig.image[disk])
+        return;
+    mem_release(target->rig.image[disk]);
+    ide_rig_fault(&target->rig, disk, &faults);
+    target->faulty = true;
+}
+
+static void do_unplug(struct target *target, struct script *script)
+{
+    uint8_t how = take(script);
+
+    if (target->rig.options.cmd646 || how % 8)
+        return;
+    if (how & 8)
+        piix3_ide_unplug_disks(target->rig.dev);
+    else
+        piix3_ide_unplug_aux_disks(target->rig.dev);
+}
+
+static void do_register(struct target *target, struct script *script)
+{
+    struct ide_rig *rig = &target->rig;
+    uint8_t what = take(script), reg = take(script), value = take(script);
+    unsigned c = what >> 7;
+
+    switch (what & 7) {
+    case 0:
+    case 1:
+        rig_out8(rig, (uint16_t)(rig->command[c] + reg % 8), value);
+        break;
+    case 2:
+        rig_out8(rig, rig->control[c], value & (value & 1 ? 0xff : 0xfb));
+        break;
+    case 3:
+        rig_out8(rig, (uint16_t)(rig->bmdma + reg % 16), value);
+        break;
+    case 4:
+        bus_write(rig->bus, BUS_PORT, rig->command[c] + reg % 8, 1u << value % 3,
+                  value * 0x01010101u);
+        break;
+    case 5:
+        bus_read(rig->bus, BUS_PORT, rig->command[c] + reg % 8, 1u << value % 3);
+        bus_read(rig->bus, BUS_PORT, rig->bmdma + reg % 16, 1u << value % 3);
+        break;
+    case 6:
+        rig_select(rig, what >> 6);
+        break;
+    default:
+        bus_pci_write(rig->bus, rig->sbdf, reg % 0x80, 1, value);
+        if (value & 1)
+            ide_rig_program(rig);
+        break;
+    }
+}
+
+static void step(struct target *target, struct script *script)
+{
+    struct ide_rig *rig = &target->rig;
+
+    switch (take(script) % 20) {
+    case 0:
+    case 1:
+    case 2:
+        do_command(target, script);
+        break;
+    case 3:
+    case 4:
+        do_data_in(target, script);
+        break;
+    case 5:
+    case 6:
+        do_data_out(target, script);
+        break;
+    case 7:
+    case 8:
+        do_dma(target, script);
+        break;
+    case 9:
+        do_whole_write(target, script);
+        break;
+    case 10:
+        do_migrate(target);
+        break;
+    case 11:
+        do_faults(target, script);
+        break;
+    case 12:
+        do_unplug(target, script);
+        break;
+    case 13:
+        rig_srst(rig, take(script) & 1);
+        break;
+    case 14:
+        if (take(script) % 4)
+            rig_dma_stop(rig, take(script) & 1);
+        else
+            rig->dev->ops->reset(rig->dev);
+        ide_rig_program(rig);
+        break;
+    case 15:
+        fake_loop_turn(rig->loop, 0);
+        break;
+    case 16:
+        if (rig->image[0])
+            mem_release(rig->image[0]);
+        break;
+    case 17:
+    case 18:
+        do_register(target, script);
+        break;
+    default:
+        settle(target);
+        break;
+    }
+    check(target);
+}
+
+static void end(struct target *target)
+{
+    struct ide_rig *rig = &target->rig;
+
+    do_migrate(target);
+    settle(target);
+    rig->dev->ops->reset(rig->dev);
+    settle(target);
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        if (rig->spec.drive[i].blk)
+            assert(blk_idle(rig->spec.drive[i].blk));
+    }
+    assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
+    for (unsigned i = 0; i < RIG_DISKS; i++)
+        free(target->shadow[i]);
+    ide_rig_finish(rig);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct target target;
+    struct script script = {data, size};
+    uint8_t how = take(&script);
+    struct ide_rig_options options = {
+        .cmd646 = how & 1,
+        .pool_pages = how & 2 ? 32 + (how >> 4) : 0,
+        .read_only = !(how & 0xfc),
+    };
+
+    alarm(30);
+    memset(&target, 0, sizeof(target));
+    for (unsigned i = 0; i < RIG_DISKS; i++)
+        options.sectors[i] = disk_sectors[i];
+    ide_rig_init(&target.rig, &options);
+    install_hooks(&target);
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        target.shadow[i] = malloc(disk_sectors[i] * 512 + 1);
+        if (!target.shadow[i])
+            abort();
+        if (disk_sectors[i])
+            memcpy(target.shadow[i], target.rig.disk[i], disk_sectors[i] * 512);
+    }
+    for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
+        step(&target, &script);
+    end(&target);
+    alarm(0);
+    return 0;
+}
