@@ -47,7 +47,9 @@ struct machine_spec {
     uint8_t slot;      /* secondary: PCI slot of the controller, 1-31 */
     enum machine_unplug unplug;
     struct machine_drive drive[MACHINE_IDE_DRIVES];
-    struct chr *serial[MACHINE_SERIALS]; /* NULL: port exists (0) or is absent (1), not connected */
+    /* NULL: port exists (0) or is absent (1), not connected. Stays the caller's; closed after the
+     * machine is destroyed, which unbinds it. */
+    struct chr *serial[MACHINE_SERIALS];
     char boot_order[4]; /* QEMU's letters, "c" disk, "d" CD-ROM, "n" network; "": "c" */
     uint64_t ram_bytes; /* unused by most; CMOS is filled by hvmloader */
     unsigned vcpus;     /* plugged in at first: the ACPI CPU map at 0xaf00 */
