@@ -49,8 +49,9 @@ build()
     shift
     mkdir -p "$build_root"
     rm -f "$dir.good"
-    if [ ! -f "$dir/build.ninja" ]; then
+    if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir.options" 2>/dev/null)" != "${CC:-} $*" ]; then
         rm -rf "$dir"
+        echo "${CC:-} $*" >"$dir.options"
         meson setup --prefix=/usr "$dir" "$tree" "$@" >"$log" 2>&1 || { tail -n 15 "$log"; return 1; }
     fi
     ninja -j "$cores" -C "$dir" >"$log" 2>&1 || { grep -B 2 -A 8 'FAILED:\|error:' "$log" | head -n 40; return 1; }

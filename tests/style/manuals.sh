@@ -29,7 +29,7 @@ options()
     # shellcheck disable=SC2154 # build_dir: common.sh
     [ -x "$build_dir/daemon/$1" ] || { bad "$build_dir/daemon/$1: not built"; return; }
     for option in $("$build_dir/daemon/$1" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
-        grep -qF -- "$(sed 's/-/\\-/g' <<<"$option")" "docs/$2" || bad "docs/$2: says nothing about $option"
+        grep -qF -- "Fl \\-${option#--}" "docs/$2" || bad "docs/$2: says nothing about $option"
     done
 }
 options ioemud ioemud.8
