@@ -74,8 +74,12 @@ static int await(const struct dm *dm, int fd, short events, int64_t until_ms)
     struct pollfd fds[] = {{dm->signals, POLLIN, 0}, {fd, events, 0}};
 
     for (;;) {
-        int64_t left = until_ms == INT64_MAX ? -1 : until_ms - now_ms();
-        int n = poll(fds, 2, left < 0 && left != -1 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+        int64_t left = until_ms - now_ms();
+        int timeout = until_ms == INT64_MAX ? -1
+                      : left < 0            ? 0
+                      : left > INT_MAX      ? INT_MAX
+                                            : (int)left;
+        int n = poll(fds, 2, timeout);
 
         if (n < 0 && errno != EINTR)
             return -errno;
@@ -83,7 +87,7 @@ static int await(const struct dm *dm, int fd, short events, int64_t until_ms)
             return -EINTR;
         if (n > 0)
             return 1;
-        if (n == 0 && left <= 0 && until_ms != INT64_MAX)
+        if (n == 0 && timeout == 0)
             return 0;
     }
 }

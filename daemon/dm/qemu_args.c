@@ -105,7 +105,12 @@ static int handle_chardev(struct parse *parse, const char *option, const char *v
     kind = qemu_opts_get(&opts, "backend");
     path = qemu_opts_get(&opts, "path");
     fd = qemu_opts_get(&opts, "fd");
-    if (parse->n_chardevs == PARSE_CHARDEVS) {
+    for (unsigned i = 0; id && i < parse->n_chardevs && !err; i++)
+        if (!strcmp(parse->chardev[i].id, id))
+            err = parse_fail(parse, "-chardev: there are two with id=%s", id);
+    if (err) {
+        ; /* said */
+    } else if (parse->n_chardevs == PARSE_CHARDEVS) {
         err = parse_fail(parse, "-chardev: there are more than %u", PARSE_CHARDEVS);
     } else if (!id || !kind) {
         err = parse_fail(parse, "-chardev: \"%s\" has no kind or no id=", value);
