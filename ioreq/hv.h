@@ -65,7 +65,8 @@ struct hv_host_events {
      * and destroys the guest. `guest` is as from guest_create(). */
     void (*guest_gone)(void *ctx, struct hv_guest *guest);
     /* hv_shm: a peer introduced itself as `name` (valid until guest_create()); guest_create() with this `peer` takes it over,
-     * otherwise it is refused with the reason that is returned (a -errno). */
+     * in the event or, if that returned 0, within 30 s. It is refused with the -errno that is
+     * returned. */
     int (*peer)(void *ctx, const char *name, void *peer);
     /* One line for the log, key=value. */
     void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
@@ -122,6 +123,9 @@ struct hv_ops {
     void (*host_close)(struct hv_host *host);
     int (*host_fd)(const struct hv_host *host);
     int (*host_dispatch)(struct hv_host *host);
+    /* hv_shm, else NULL: a `peer` that guest_create() did not take gets the reason, also inside of
+     * the event. One that is gone by now is none. */
+    void (*peer_refuse)(struct hv_host *host, void *peer, int error, const char *why);
     int (*guest_create)(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
     void (*guest_destroy)(struct hv_guest *guest);

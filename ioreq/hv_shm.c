@@ -371,6 +371,7 @@ const struct hv_ops hv_shm_ops = {
     .host_close = hv_shm_host_close,
     .host_fd = hv_shm_host_fd,
     .host_dispatch = hv_shm_host_dispatch,
+    .peer_refuse = hv_shm_peer_refuse,
     .guest_create = hv_shm_guest_create,
     .guest_destroy = hv_shm_guest_destroy,
     .guest_record = shm_guest_record,

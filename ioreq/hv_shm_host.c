@@ -25,6 +25,9 @@
 #define EVENTS_PER_TURN 64
 #define LOG_LINES_PER_S 10
 #define ACCEPT_RETRY_NS 1000000000ull
+/* How long the control side may take over a peer that it said it would: the disks of its former
+ * self may have to drain. */
+#define TAKE_NS 30000000000ull
 
 static uint64_t now_ns(void)
 {
@@ -195,6 +198,14 @@ void hv_shm_host_take(struct hv_host *host, struct hv_shm_conn *conn)
     conn_unlink(host, conn);
 }
 
+void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char *why)
+{
+    struct hv_shm_conn *conn = hv_shm_host_offered(host, peer);
+
+    if (conn)
+        conn_refuse(host, conn, error, why);
+}
+
 static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
 {
     uint64_t message[HV_SHM_MESSAGE_MAX / sizeof(uint64_t)];
@@ -222,6 +233,8 @@ static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
         return;
     }
     conn->offered = true;
+    conn->deadline_ns = now_ns() + TAKE_NS;
+    timer_set(host);
     /* What it sends from now on waits for the guest. */
     epoll_ctl(host->epoll_fd, EPOLL_CTL_MOD, conn->fd, &hangup_only);
     rc = host->events->peer ? host->events->peer(host->ctx, conn->hello.name, conn) : -ENOSYS;

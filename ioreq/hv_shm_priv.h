@@ -153,6 +153,7 @@ int hv_shm_host_fd(const struct hv_host *host);
 int hv_shm_host_dispatch(struct hv_host *host);
 /* Takes an offered connection out: its socket and hello are the caller's. NULL: it is gone. */
 struct hv_shm_conn *hv_shm_host_offered(struct hv_host *host, const void *peer);
+void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char *why);
 void hv_shm_host_take(struct hv_host *host, struct hv_shm_conn *conn);
 __attribute__((format(printf, 3, 4))) void hv_shm_host_log(struct hv_host *host, int priority,
                                                            const char *format, ...);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -128,8 +129,14 @@ static const struct blk_backend_ops raw_ops = {
 
 void raw_discard(struct raw_image *image)
 {
-    if (image->fd >= 0)
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    /* The lock by name: the kernel may hold the file a moment longer for a request that has just
+     * completed, and with it the lock. */
+    if (image->fd >= 0) {
+        fcntl(image->fd, F_OFD_SETLK, &whole);
         close(image->fd);
+    }
     image->fd = -1;
 }
 

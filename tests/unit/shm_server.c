@@ -168,6 +168,7 @@ static int on_peer(void *ctx, const char *name, void *peer)
     struct shm_server *server = ctx;
     struct hv_guest_params params = {.name = name, .peer = peer};
 
+    server->peer = peer;
     __atomic_fetch_add(&server->offered, 1, __ATOMIC_SEQ_CST);
     if (server->refuse || server->ignore)
         return server->refuse;

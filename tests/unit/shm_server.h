@@ -37,8 +37,9 @@ struct shm_server {
     struct hv_worker *worker;
     struct shm_server_guest guests[SHM_SERVER_GUESTS];
     /* Knobs, set before the peer connects. */
-    int refuse;   /* `peer` answers this if not 0 */
-    bool ignore;  /* `peer` says 0 and takes nobody */
+    int refuse;  /* `peer` answers this if not 0 */
+    bool ignore; /* `peer` says 0 and takes nobody: it is in `peer` */
+    void *peer;
     bool control; /* only the control side is served */
     /* Seen. */
     unsigned offered, gone, log_lines;

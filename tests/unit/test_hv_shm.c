@@ -421,6 +421,63 @@ static void a_refused_peer_gets_the_reason(void **state)
     assert_int_equal(shm_server_guest_count(*state), 0);
 }
 
+static void *connect_thread(void *arg)
+{
+    struct shm_server *server = arg;
+    struct peer_options options = {.socket = server->path, .name = "late", .timeout_ms = 5000};
+    struct peer *peer = NULL;
+    char reason[112];
+    int rc = peer_connect(&options, &peer, reason);
+
+    if (rc == 0) {
+        rc = peer_wait_enabled(peer);
+        peer_close(peer);
+    } else if (strcmp(reason, "too late")) {
+        rc = 1;
+    }
+    return (void *)(intptr_t)rc;
+}
+
+static void refuse_late(struct shm_server *server, void *arg)
+{
+    hv->peer_refuse(server->host, server->peer, -EAGAIN, "too late");
+    hv->peer_refuse(server->host, server->peer, -EAGAIN, "too late"); /* is gone: nothing */
+}
+
+static void take_late(struct shm_server *server, void *arg)
+{
+    struct hv_guest_params params = {.name = "wrong", .peer = server->peer};
+    struct hv_guest *guest = NULL;
+
+    assert_int_equal(hv->guest_create(server->host, &params, &guest), -EPIPE);
+    params.name = "late";
+    assert_int_equal(hv->guest_create(server->host, &params, &guest), 0);
+    assert_int_equal(hv->guest_start(guest, server->worker), 0);
+    assert_int_equal(hv->guest_enable(guest), 0);
+    hv->guest_stop(guest);
+    hv->guest_destroy(guest);
+}
+
+static void a_peer_can_be_taken_or_refused_after_its_event(void **state)
+{
+    struct shm_server *server = *state;
+    pthread_t thread;
+    void *rc;
+
+    server->ignore = true;
+    pthread_create(&thread, NULL, connect_thread, server);
+    assert_true(shm_server_wait(server, &server->offered, 1, 3000));
+    shm_server_run(server, refuse_late, NULL);
+    pthread_join(thread, &rc);
+    assert_int_equal((intptr_t)rc, -EAGAIN);
+
+    pthread_create(&thread, NULL, connect_thread, server);
+    assert_true(shm_server_wait(server, &server->offered, 2, 3000));
+    shm_server_run(server, take_late, NULL);
+    pthread_join(thread, &rc);
+    assert_int_equal((intptr_t)rc, 0);
+}
+
 /* An idle guest's descriptors are silent: what was pending is taken in one go. */
 static void is_silent(struct shm_server *server, void *arg)
 {
@@ -464,6 +521,7 @@ int main(void)
         CASE(a_stopped_guest_is_told_and_its_ports_answer_nobody),
         CASE(the_end_of_a_peer_is_told_once_and_frees_its_place),
         CASE(a_refused_peer_gets_the_reason),
+        CASE(a_peer_can_be_taken_or_refused_after_its_event),
         CASE(an_idle_guest_wakes_nobody),
     };
 
