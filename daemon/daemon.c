@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -53,6 +54,12 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
     if (attach.config.hypervisor != GUEST_SHM) {
         guest_config_finish(&attach.config);
         return -ENOENT;
+    }
+    err = guest_config_check(&attach.config, path, &error);
+    if (err) {
+        log_write(&daemon->log, LOG_ERR, NULL, "event=peer-refused why=\"%s\"", error.text);
+        guest_config_finish(&attach.config);
+        return err;
     }
     guest_attach(daemon, &attach);
     return guest_peer_outcome(daemon, name);
@@ -213,6 +220,11 @@ static void on_signal(struct ev_loop *ev, ev_signal *signal, int revents)
     struct daemon *daemon = signal->data;
 
     log_write(&daemon->log, LOG_NOTICE, NULL, "event=signal signal=%d", signal->signum);
+    /* Who asks again wants to know what it is that takes so long. */
+    for (const struct guest *guest = daemon->guests; daemon->stopping && guest; guest = guest->next)
+        log_write(&daemon->log, LOG_WARNING, guest->config.name,
+                  "event=not-ended state=%s hint=\"%s\"", guest_state_name(guest->state),
+                  "its disk requests are not back yet; SIGKILL abandons them");
     daemon_stop(daemon);
 }
 
@@ -221,6 +233,17 @@ static void watch_signal(struct daemon *daemon, ev_signal *watcher, int signum)
     ev_signal_init(watcher, on_signal, signum);
     watcher->data = daemon;
     ev_signal_start(daemon->ev, watcher);
+}
+
+/* A guest has a dozen, and the usual soft limit is 1024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* as good as it gets */
 }
 
 int daemon_start(struct daemon *daemon, struct daemon_config *config)
@@ -236,6 +259,8 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     };
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* guests do not end with the terminal that it was started from */
+    raise_descriptor_limit();
     daemon->ev = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!daemon->ev) {
         daemon_config_finish(&daemon->config);

@@ -68,21 +68,45 @@ static void guest_free(struct guest *guest)
     free(guest);
     if (gone)
         gone(gone_ctx);
-
-    /* What it held may be what a parked one waits for. Starting one may free it and change the
-     * list, so the search begins anew; each time one guest fewer is parked. */
-    for (struct guest *other = daemon->guests; other;) {
-        if (other->state == GUEST_PARKED && !other->detach_wanted) {
-            other->state = GUEST_STARTING;
-            guest_start(other);
-            if (daemon->guests == NULL)
-                break;
-            other = other->state == GUEST_PARKED ? other->next : daemon->guests;
-        } else {
-            other = other->next;
-        }
-    }
     daemon_guest_gone(daemon);
+}
+
+static void lease_closed(void *arg)
+{
+    struct guest *guest = arg;
+
+    guest->lease = NULL;
+    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=lease-closed");
+    guest_detach(guest, NULL, NULL);
+}
+
+void guest_unpark(struct daemon *daemon)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        guest->retry = guest->state == GUEST_PARKED;
+    for (;;) {
+        struct guest *oldest = NULL;
+
+        /* From the top each time: a start that fails takes its guest off the list. */
+        for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+            if (guest->retry)
+                oldest = guest;
+        if (!oldest)
+            break;
+        oldest->retry = false;
+        oldest->state = GUEST_STARTING;
+        guest_start(oldest);
+    }
+}
+
+/* The sockets of serial ports, when nobody listens on them any more. */
+static void remove_sockets(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        if (guest->params.serial[i].listener)
+            unlink(guest->serial_path[i]);
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        guest->params.serial[i].listener = false;
 }
 
 static void close_descriptors(struct guest *guest)
@@ -98,6 +122,7 @@ static void close_descriptors(struct guest *guest)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    remove_sockets(guest);
 }
 
 /* The hypervisor's half, after the worker has let go. */
@@ -123,6 +148,7 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
     if (disk->backend == DISK_MEM) {
         vm_disk->sectors = disk->size / BLK_SECTOR;
+        vm_disk->read_only = disk->read_only;
         vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
         if (!vm_disk->mem) {
             snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
@@ -166,13 +192,14 @@ static int open_serial(struct guest *guest, unsigned index, char *why)
         break;
     case SERIAL_UNIX:
         err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
-        vm_serial->listener = vm_serial->input = true;
+        vm_serial->listener = !err;
+        vm_serial->input = true;
         break;
     }
+    if (serial->kind != SERIAL_PTY)
+        snprintf(path, OPENER_PATH_SIZE, "%s", serial->path);
     if (err)
         snprintf(why, GUEST_WHY_SIZE, "serial port %u: %s", index, reason);
-    else if (serial->kind != SERIAL_PTY)
-        snprintf(path, OPENER_PATH_SIZE, "%s", serial->path);
     return err;
 }
 
@@ -187,6 +214,7 @@ static int open_all(struct guest *guest, char *why)
     return err;
 }
 
+/* All but what open_disk() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
     struct machine_spec *spec = &guest->params.spec;
@@ -254,6 +282,7 @@ static void run_started(struct mail *mail)
         log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
                   "event=attach-failed why=\"%s\"", guest->start_why);
         guest->worker->guests--;
+        remove_sockets(guest);
         release_hv(guest);
         tell_done(guest, guest->start_err, guest->start_why);
         guest_free(guest);
@@ -264,15 +293,19 @@ static void run_started(struct mail *mail)
               "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
               guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
               guest->worker->params.id);
-    tell_done(guest, 0, "");
-    if (guest->detach_wanted)
+    if (guest->detach_wanted) {
+        tell_done(guest, -ECANCELED, "detached while it started");
         guest_detach(guest, NULL, NULL);
+    } else {
+        tell_done(guest, 0, "");
+    }
 }
 
 static void run_stopped(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, stopped);
 
+    remove_sockets(guest);
     release_hv(guest);
 }
 
@@ -280,16 +313,20 @@ static void run_drained(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, drained);
 
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=detached");
+    struct daemon *daemon = guest->daemon;
+
+    log_write(&daemon->log, LOG_INFO, guest->config.name, "event=detached");
     guest->worker->guests--;
     guest_free(guest);
+    guest_unpark(daemon); /* what it held may be what they wait for */
 }
 
 static void run_lost(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, lost);
 
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=guest-gone");
+    if (guest->state == GUEST_RUNNING)
+        log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=guest-gone");
     guest_detach(guest, NULL, NULL);
 }
 
@@ -314,6 +351,14 @@ static bool may_come_free(const struct guest *guest)
     return false;
 }
 
+/* hv_shm: the peer that it was to have. */
+static void refuse_peer(struct guest *guest, int err, const char *why)
+{
+    if (guest->peer && guest->hv->peer_refuse)
+        guest->hv->peer_refuse(guest->daemon->host[DAEMON_SHM], guest->peer, err, why);
+    guest->peer = NULL;
+}
+
 static int create_hv(struct guest *guest, char *why)
 {
     struct daemon *daemon = guest->daemon;
@@ -328,11 +373,17 @@ static int create_hv(struct guest *guest, char *why)
     struct hv_record record;
     int err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
 
-    if (err) {
-        snprintf(why, GUEST_WHY_SIZE, "%s: domain %u: no ioreq server: %s", guest->hv->name,
-                 guest->domid, strerror(-err));
+    if (err && hv == DAEMON_XEN)
+        snprintf(why, GUEST_WHY_SIZE, "domain %u: no ioreq server: %s", guest->domid,
+                 err == -ESRCH     ? "there is no such domain"
+                 : err == -ENOTSUP ? "it is no HVM domain, or has more than 128 vCPUs"
+                 : err == -ENOSPC  ? "it has all that a domain can have (eight)"
+                                   : strerror(-err));
+    else if (err)
+        snprintf(why, GUEST_WHY_SIZE, "the peer cannot be taken over: %s",
+                 err == -EPIPE ? "it hung up" : strerror(-err));
+    if (err)
         return err;
-    }
     if (hv != DAEMON_XEN)
         return 0;
     guest->hv->guest_record(guest->hv_guest, &record);
@@ -366,9 +417,13 @@ static void guest_start(struct guest *guest)
     for (struct guest *other = daemon->guests; other && !err; other = other->next)
         if (other != guest && !strcmp(other->config.name, guest->config.name))
             err = -EBUSY;
-    if (!err)
+    fill_spec(guest);
+    if (err)
+        snprintf(why, sizeof(why), "a former guest of this name has disk requests in flight");
+    else
         err = open_all(guest, why);
     if (err == -EBUSY && may_come_free(guest)) {
+        log_write(&daemon->log, LOG_NOTICE, guest->config.name, "event=parked why=\"%s\"", why);
         close_descriptors(guest);
         guest->state = GUEST_PARKED;
         return;
@@ -377,13 +432,14 @@ static void guest_start(struct guest *guest)
         err = create_hv(guest, why);
     if (err) {
         log_write(&daemon->log, LOG_ERR, guest->config.name, "event=attach-failed why=\"%s\"", why);
+        refuse_peer(guest, err, why);
         close_descriptors(guest);
         release_hv(guest);
         tell_done(guest, err, why);
         guest_free(guest);
         return;
     }
-    fill_spec(guest);
+    guest->peer = NULL; /* it is hv_guest by now */
     guest->worker = least_loaded(daemon);
     guest->worker->guests++;
     guest->params.name = guest->config.name;
@@ -392,6 +448,7 @@ static void guest_start(struct guest *guest)
     guest->params.hv_worker =
         guest->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
     plug_vcpus(guest);
+    guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
@@ -414,6 +471,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,
+        .lease = attach->lease,
         .hv = daemon->hv[attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM],
         .start.run = run_start,
         .started.run = run_started,
@@ -425,6 +483,8 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     daemon->guests = guest;
+    if (guest->lease)
+        rpc_conn_on_close(guest->lease, lease_closed, guest);
     return guest;
 }
 
@@ -468,7 +528,8 @@ int guest_peer_outcome(struct daemon *daemon, const char *name)
 {
     const struct guest *guest = guest_by_name(daemon, name);
 
-    /* A parked one is taken over when its predecessor has drained; hv_shm keeps the peer so long. */
+    /* A parked one is taken over when its predecessor has drained; hv_shm keeps the peer so long.
+     */
     return guest && (guest->hv_guest || guest->state == GUEST_PARKED) ? 0 : -ECONNREFUSED;
 }
 
@@ -497,6 +558,7 @@ void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)
         guest_free(guest);
         break;
     case GUEST_PARKED:
+        refuse_peer(guest, -ECANCELED, "detached while it waited for a former guest to drain");
         tell_done(guest, -ECANCELED, "detached while it waited for a former guest to drain");
         guest_free(guest);
         break;

@@ -44,6 +44,7 @@ struct guest_attach {
     void *peer;                 /* hv_shm; NULL: wait for one */
     enum guest_run run;         /* what QMP says of it at first */
     uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
+    struct rpc_conn *lease;     /* when it closes the guest is detached, in whatever state; NULL */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
      * peer), else -errno and why. NULL: nobody asks. */
     void (*done)(void *ctx, struct guest *guest, int err, const char *why);
@@ -63,6 +64,7 @@ struct guest {
     void (*gone)(void *ctx); /* told when it has been freed; for `detach` */
     void *gone_ctx;
     bool detach_wanted; /* while it starts */
+    bool retry;         /* guest_unpark()'s */
 
     const struct hv_ops *hv;
     struct hv_guest *hv_guest;
@@ -91,6 +93,9 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach);
  * follows when it has drained. One can ask at a time: see guest->gone. */
 void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx);
 
+/* Gives those that are PARKED another try; for guest.c, when one has drained. */
+void guest_unpark(struct daemon *daemon);
+
 /* Those that are not STOPPING; NULL if there is none. */
 struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
@@ -101,7 +106,8 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 
 const char *guest_state_name(enum guest_state state);
 
-/* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over. */
+/* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
+ * comes of it; logs why it failed. */
 int guest_qmp_add(struct guest *guest, int listen_fd);
 void guest_qmp_remove(struct guest *guest);
 

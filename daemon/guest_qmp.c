@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "daemon/guest.h"
 
@@ -118,10 +120,17 @@ static const struct qmp_ops ops = {
 
 int guest_qmp_add(struct guest *guest, int listen_fd)
 {
-    for (unsigned i = 0; i < GUEST_QMPS; i++)
+    int err = -ENOSPC;
+
+    for (unsigned i = 0; i < GUEST_QMPS && err == -ENOSPC; i++)
         if (!guest->qmp[i])
-            return qmp_create(listen_fd, &guest->daemon->evloop.loop, &ops, guest, &guest->qmp[i]);
-    return -ENOSPC;
+            err = qmp_create(listen_fd, &guest->daemon->evloop.loop, &ops, guest, &guest->qmp[i]);
+    if (!err)
+        return 0;
+    log_write(&guest->daemon->log, LOG_ERR, guest->config.name, "event=qmp-failed why=\"%s\"",
+              err == -EINVAL ? "the descriptor is not a listening socket" : strerror(-err));
+    close(listen_fd);
+    return err;
 }
 
 void guest_qmp_remove(struct guest *guest)

@@ -25,6 +25,22 @@ static int load_file(struct daemon *daemon, const char *name, struct guest_confi
     return guest_config_load(path, ret_config, ret_error);
 }
 
+/* The same for a guest of which there is nothing but the file: it must be complete. */
+static int load_alone(struct daemon *daemon, const char *name, struct guest_config *ret_config,
+                      struct config_error *ret_error)
+{
+    char path[PATH_MAX];
+    int err = load_file(daemon, name, ret_config, ret_error);
+
+    if (err)
+        return err;
+    snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);
+    err = guest_config_check(ret_config, path, ret_error);
+    if (err)
+        guest_config_finish(ret_config);
+    return err;
+}
+
 static int load_merged(struct daemon *daemon, const json_t *object, struct guest_config *ret_config,
                        struct config_error *ret_error)
 {
@@ -77,7 +93,7 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
         rpc_fail(call, RPC_INVALID_PARAMS, "\"domid\" is not a domain id");
         return;
     }
-    err = name ? load_file(daemon, name, &attach.config, &error)
+    err = name ? load_alone(daemon, name, &attach.config, &error)
                : guest_config_from_json(config, "(request)", &attach.config, &error);
     if (err) {
         rpc_fail(call, RPC_FAILED, "%s", error.text);
@@ -95,15 +111,6 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
     guest_attach(daemon, &attach);
 }
 
-static void lease_closed(void *arg)
-{
-    struct guest *guest = arg;
-
-    guest->lease = NULL;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=lease-closed");
-    guest_detach(guest, NULL, NULL);
-}
-
 /* ioemu-dm's attach that is under way: the QMP sockets go to the guest once there is one. */
 struct dm_attach {
     struct rpc_call *call;
@@ -114,19 +121,11 @@ struct dm_attach {
 static void dm_attach_done(void *ctx, struct guest *guest, int err, const char *why)
 {
     struct dm_attach *dm = ctx;
-    struct rpc_conn *conn = rpc_call_conn(dm->call);
 
     if (!err) {
         for (unsigned i = 0; i < dm->n_fds; i++)
-            if (guest_qmp_add(guest, dm->fd[i]))
-                log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
-                          "event=qmp-failed why=\"out of memory\"");
+            guest_qmp_add(guest, dm->fd[i]);
         dm->n_fds = 0;
-        guest->lease = conn;
-        if (conn)
-            rpc_conn_on_close(conn, lease_closed, guest);
-        else
-            guest->detach_wanted = true; /* killed meanwhile */
     }
     for (unsigned i = 0; i < dm->n_fds; i++)
         close(dm->fd[i]);
@@ -151,6 +150,10 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
         rpc_fail(call, RPC_INVALID_PARAMS, "give \"domid\" and \"config\"");
         return;
     }
+    if (rpc_conn_is_tied(rpc_call_conn(call))) {
+        rpc_fail(call, RPC_FAILED, "this connection is the lease of another guest");
+        return;
+    }
     if (load_merged(daemon, config, &attach.config, &error)) {
         rpc_fail(call, RPC_FAILED, "%s", error.text);
         return;
@@ -167,6 +170,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     attach.domid = (uint32_t)domid;
     attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
     attach.run = json_is_true(json_object_get(params, "prelaunch")) ? GUEST_PRELAUNCH : GUEST_CONT;
+    attach.lease = rpc_call_conn(call);
     attach.ctx = dm;
     guest_attach(daemon, &attach);
 }
@@ -212,7 +216,7 @@ static json_t *describe_serials(const struct guest *guest)
     json_t *serials = json_array();
 
     for (unsigned i = 0; i < guest->config.n_serials; i++) {
-        char label[16];
+        char label[24];
 
         if (guest->config.serial[i].kind == SERIAL_NONE)
             continue;

@@ -2,6 +2,7 @@
 #include "daemon/rpc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct rpc_conn {
     size_t out_len, out_sent, out_size;
     int fds[RPC_FDS];
     unsigned n_fds;
+    bool fds_lost;          /* with the line that is under way */
     struct rpc_call *calls; /* not answered yet */
     bool dead;              /* to be closed when the stack is unwound */
     void (*closed)(void *arg);
@@ -41,6 +43,7 @@ struct rpc_server {
     const struct rpc_method *methods;
     void *ctx;
     int fd;
+    int spare_fd; /* given up for a moment when there are no more: see turn_away() */
     struct loop_watch *watch;
     struct rpc_conn *conns;
     unsigned n_conns;
@@ -187,6 +190,11 @@ void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *a
     conn->closed_arg = arg;
 }
 
+bool rpc_conn_is_tied(const struct rpc_conn *conn)
+{
+    return conn->closed != NULL;
+}
+
 static struct rpc_call *call_create(struct rpc_conn *conn, json_t *id)
 {
     struct rpc_call *call = calloc(1, sizeof(*call));
@@ -223,6 +231,15 @@ static void serve_line(struct rpc_conn *conn, const char *line, size_t len)
         conn->dead = true;
         goto free_message;
     }
+    if (conn->fds_lost) {
+        conn->fds_lost = false;
+        rpc_fail(
+            call, RPC_FAILED,
+            "descriptors that came with the request were lost: more than %u, or the daemon has "
+            "no more (LimitNOFILE=)",
+            RPC_FDS);
+        goto free_message;
+    }
     if (!valid) {
         if (message)
             rpc_fail(call, RPC_INVALID_REQUEST, "not a JSON-RPC 2.0 request with named parameters");
@@ -251,23 +268,30 @@ static void take_fds(struct rpc_conn *conn, struct msghdr *msg)
             int fd;
 
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-            if (conn->n_fds < RPC_FDS)
+            if (conn->n_fds < RPC_FDS) {
                 conn->fds[conn->n_fds++] = fd;
-            else
+            } else {
                 close(fd);
+                conn->fds_lost = true;
+            }
         }
     }
+    if (msg->msg_flags & MSG_CTRUNC)
+        conn->fds_lost = true;
 }
 
 /* One read; whole lines are served, the rest is kept. */
 static void conn_read(struct rpc_conn *conn)
 {
-    char control[CMSG_SPACE(RPC_FDS * sizeof(int))];
+    union {
+        char bytes[CMSG_SPACE(RPC_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
     struct iovec iov;
     struct msghdr msg = {
         .msg_iov = &iov,
         .msg_iovlen = 1,
-        .msg_control = control,
+        .msg_control = &control,
         .msg_controllen = sizeof(control),
     };
     size_t line = 0;
@@ -319,6 +343,25 @@ static void on_conn(void *arg, unsigned events)
         conn_close(conn, true);
 }
 
+static int spare_open(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Without a descriptor for it a client stays in the queue, and the socket readable, for ever: take
+ * it with the one kept for this and hang up. */
+static void turn_away(struct rpc_server *server)
+{
+    int fd;
+
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+    fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    server->spare_fd = spare_open();
+}
+
 static void on_listen(void *arg, unsigned events)
 {
     struct rpc_server *server = arg;
@@ -326,8 +369,11 @@ static void on_listen(void *arg, unsigned events)
     int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct rpc_conn *conn;
 
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            turn_away(server);
         return;
+    }
     conn = server->n_conns < RPC_CONNECTIONS ? calloc(1, sizeof(*conn)) : NULL;
     if (!conn)
         goto close_fd;
@@ -358,8 +404,11 @@ int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_m
     if (!server)
         return -ENOMEM;
     *server = (struct rpc_server){.loop = loop, .methods = methods, .ctx = ctx, .fd = listen_fd};
+    server->spare_fd = spare_open();
     err = loop->ops->watch(loop->ctx, listen_fd, LOOP_READ, on_listen, server, &server->watch);
     if (err) {
+        if (server->spare_fd >= 0)
+            close(server->spare_fd);
         free(server);
         return err;
     }
@@ -375,5 +424,7 @@ void rpc_server_destroy(struct rpc_server *server)
         conn_close(server->conns, false);
     server->loop->ops->unwatch(server->loop->ctx, server->watch);
     close(server->fd);
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
     free(server);
 }

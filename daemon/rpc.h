@@ -55,5 +55,7 @@ struct rpc_conn *rpc_call_conn(struct rpc_call *call);
 /* One callback a connection, when the client has gone (not for rpc_server_destroy()). NULL: none.
  */
 void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *arg);
+/* Whether there is one. */
+bool rpc_conn_is_tied(const struct rpc_conn *conn);
 
 #endif

@@ -115,20 +115,26 @@ static void host_disarm(void *ctx, struct host_timer *timer)
         rearm_timer(vm);
 }
 
+/* As many as there are now: one that a device arms for the past again waits for the next turn. */
 static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
 {
     struct vm *vm = ev_timer->data;
     uint64_t now = loop_now(vm);
-    struct host_timer *timer;
+    unsigned left = 0;
 
-    do {
-        for (timer = vm->timers; timer && timer->deadline_ns > now; timer = timer->impl)
-            ;
-        if (timer) {
-            unlink_timer(vm, timer);
-            timer->expire(timer->arg);
-        }
-    } while (timer);
+    for (struct host_timer *timer = vm->timers; timer; timer = timer->impl)
+        left += timer->deadline_ns <= now;
+    while (left--) {
+        struct host_timer *first = NULL;
+
+        for (struct host_timer *timer = vm->timers; timer; timer = timer->impl)
+            if (timer->deadline_ns <= now && (!first || timer->deadline_ns < first->deadline_ns))
+                first = timer;
+        if (!first)
+            break;
+        unlink_timer(vm, first);
+        first->expire(first->arg);
+    }
     rearm_timer(vm);
 }
 
@@ -165,8 +171,10 @@ static void host_power_event(void *ctx, enum host_power event)
     struct vm *vm = ctx;
     bool off = event == HOST_POWER_OFF;
 
-    log_write(vm->worker->params.log, LOG_INFO, vm->params.name, "event=%s",
-              off ? "poweroff" : "reset");
+    /* A guest may ask again and again: hv_shm's need not stop. */
+    if (may_log(vm))
+        log_write(vm->worker->params.log, LOG_INFO, vm->params.name, "event=%s",
+                  off ? "poweroff" : "reset");
     vm->params.hv->shutdown(vm->params.guest, off ? HV_SHUTDOWN_POWEROFF : HV_SHUTDOWN_REBOOT);
 }
 
@@ -270,6 +278,14 @@ static void watch_after_service(struct vm *vm, uint64_t now)
     worker_watch_pages(vm->worker, vm);
 }
 
+/* Its turn is over before it has been served to the end: it gets another one soon. */
+static void come_again(struct vm *vm, uint64_t now)
+{
+    if (!vm->hot)
+        vm->poll_until_ns = now;
+    worker_watch_pages(vm->worker, vm);
+}
+
 static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
 {
     struct vm *vm = io->data;
@@ -282,6 +298,8 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
     }
     if (dispatch_turn(&vm->dispatch, pending.slots))
         watch_after_service(vm, loop_now(vm));
+    if (vm->dispatch.more)
+        come_again(vm, loop_now(vm));
     if (!vm->hot)
         vm->params.hv->guest_rearm(vm->params.guest);
 }
@@ -317,10 +335,12 @@ static int open_disks(struct vm *vm, char *why)
         int err;
 
         if (disk->mem)
-            err = mem_open(disk->mem, disk->sectors, false, loop, vm->worker->pool, &image);
+            err =
+                mem_open(disk->mem, disk->sectors, disk->read_only, loop, vm->worker->pool, &image);
         else
             err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
         if (!err) {
+            disk->raw.fd = -1; /* the image's by now */
             err = blk_open(image, VM_BLK_DEPTH, &vm->blk[disk->drive]);
             if (err)
                 image->ops->close(image);
@@ -329,7 +349,6 @@ static int open_disks(struct vm *vm, char *why)
             snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
             return err;
         }
-        disk->raw.fd = -1; /* the image's by now */
         vm->open_images++;
         vm->params.spec.drive[disk->drive].blk = vm->blk[disk->drive];
     }
@@ -358,17 +377,32 @@ static int open_serials(struct vm *vm, char *why)
     return 0;
 }
 
+/* What never got as far as an image or a chr. */
+static void discard_descriptors(struct vm_params *params)
+{
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        if (params->serial[i].fd >= 0)
+            close(params->serial[i].fd);
+    for (unsigned i = 0; i < params->n_disks; i++)
+        if (params->disk[i].raw.fd >= 0)
+            raw_discard(&params->disk[i].raw);
+}
+
+static void free_mem_disks(const struct vm_params *params)
+{
+    for (unsigned i = 0; i < params->n_disks; i++)
+        free(params->disk[i].mem);
+}
+
 static void image_closed(void *arg)
 {
     struct vm *vm = arg;
-
     void (*drained)(void *arg) = vm->drained;
     void *drained_arg = vm->drained_arg;
 
     if (--vm->open_images)
         return;
-    for (unsigned i = 0; i < vm->params.n_disks; i++)
-        free(vm->params.disk[i].mem);
+    free_mem_disks(&vm->params);
     free(vm);
     drained(drained_arg);
 }
@@ -383,14 +417,9 @@ void vm_end(struct vm *vm)
         vm->params.hv->guest_stop(vm->params.guest);
     machine_destroy(vm->machine);
     ev_timer_stop(vm->worker->ev, &vm->timer);
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         chr_close(vm->chr[i]);
-        if (vm->params.serial[i].fd >= 0)
-            close(vm->params.serial[i].fd); /* never got as far as a chr */
-    }
-    for (unsigned i = 0; i < vm->params.n_disks; i++)
-        if (vm->params.disk[i].raw.fd >= 0)
-            raw_discard(&vm->params.disk[i].raw);
+    discard_descriptors(&vm->params);
 }
 
 void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
@@ -414,9 +443,14 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     struct vm *vm = calloc(1, sizeof(*vm));
     int err;
 
-    snprintf(ret_why, VM_WHY_SIZE, "out of memory");
-    if (!vm)
+    if (!vm) {
+        struct vm_params unused = *params;
+
+        snprintf(ret_why, VM_WHY_SIZE, "out of memory");
+        discard_descriptors(&unused);
+        free_mem_disks(&unused);
         return -ENOMEM;
+    }
     vm->params = *params;
     vm->worker = worker;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
@@ -432,15 +466,18 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     err = open_serials(vm, ret_why);
     if (err)
         goto close;
-    snprintf(ret_why, VM_WHY_SIZE, "%s: attaching to the guest's pages failed", params->hv->name);
     vm->started = true; /* guest_stop() is right after a guest_start() that failed, too */
     err = params->hv->guest_start(params->guest, params->hv_worker);
-    if (err)
+    if (err) {
+        snprintf(ret_why, VM_WHY_SIZE, "%s: mapping the request pages: %s", params->hv->name,
+                 strerror(-err));
         goto close;
+    }
     vm->dispatch = (struct dispatch){
         .hv = params->hv,
         .guest = params->guest,
         .vcpus = params->hv->guest_info(params->guest)->vcpus,
+        .budget = params->budget,
         .illegal = on_illegal,
         .ctx = vm,
     };
@@ -451,10 +488,12 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     vm->dispatch.bus = machine_bus(vm->machine);
     ev_io_set(&vm->io, params->hv->guest_fd(params->guest), EV_READ);
     ev_io_start(worker->ev, &vm->io);
-    snprintf(ret_why, VM_WHY_SIZE, "%s: enabling failed", params->hv->name);
     err = params->hv->guest_enable(params->guest);
-    if (err)
+    if (err) {
+        snprintf(ret_why, VM_WHY_SIZE, "%s: enabling the server: %s", params->hv->name,
+                 strerror(-err));
         goto close;
+    }
     *ret_vm = vm;
     return 0;
 

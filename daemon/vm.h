@@ -27,6 +27,7 @@ struct vm_disk {
     struct raw_image raw; /* fd taken over; -1: a mem disk */
     void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
+    bool read_only; /* mem disks; raw.read_only otherwise */
 };
 
 struct vm_serial {
@@ -44,6 +45,7 @@ struct vm_params {
     struct vm_disk disk[MACHINE_IDE_DRIVES];
     unsigned n_disks;
     struct vm_serial serial[MACHINE_SERIALS];
+    uint32_t budget; /* dispatch.h; 0: no bound */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     void *ctx;

@@ -23,7 +23,7 @@ static bool look(struct worker *worker)
         struct vm *vm = *at;
 
         if (vm_poll(vm, now)) {
-            worker->polls_hit++;
+            __atomic_store_n(&worker->polls_hit, worker->polls_hit + 1, __ATOMIC_RELAXED);
             served = true;
         } else if (now >= vm->poll_until_ns) {
             *at = vm->next_hot;
@@ -40,14 +40,10 @@ static bool look(struct worker *worker)
  */
 #define LOOKS_PER_TURN 16u
 
+/* Only there so that the loop does not sleep. It is no place to look from: an idle watcher rests
+ * as long as any descriptor is ready, and the guests that are watched have their events masked. */
 static void on_poll(struct ev_loop *ev, ev_idle *idle, int revents)
 {
-    struct worker *worker = idle->data;
-
-    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && !look(worker); i++)
-        __builtin_ia32_pause();
-    if (!worker->hot)
-        ev_idle_stop(ev, idle);
 }
 
 void worker_watch_pages(struct worker *worker, struct vm *vm)
@@ -72,11 +68,16 @@ void worker_unwatch_pages(struct worker *worker, struct vm *vm)
     vm->hot = false;
 }
 
+/* After the descriptors of each turn, whatever came from them. */
 static void on_check(struct ev_loop *ev, ev_check *check, int revents)
 {
     struct worker *worker = check->data;
 
-    worker->wakeups++;
+    __atomic_store_n(&worker->wakeups, worker->wakeups + 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && !look(worker); i++)
+        __builtin_ia32_pause();
+    if (!worker->hot && ev_is_active(&worker->poll))
+        ev_idle_stop(ev, &worker->poll);
 }
 
 static void *worker_main(void *arg)
@@ -137,9 +138,8 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
     mailbox_init(&worker->mailbox, worker->ev);
     ev_idle_init(&worker->poll, on_poll);
     worker->poll.data = worker;
-    /* Lowest priority: only in turns in which no descriptor was ready. */
-    ev_set_priority(&worker->poll, EV_MINPRI);
     ev_check_init(&worker->check, on_check);
+    ev_set_priority(&worker->check, EV_MINPRI);
     worker->check.data = worker;
     ev_check_start(worker->ev, &worker->check);
     ev_unref(worker->ev);

@@ -97,6 +97,7 @@ static void serve_string(struct dispatch *dispatch, const struct request *req)
 {
     dispatch->counters.string++;
     dispatch->counters.string_bytes += (uint64_t)req->count * req->size;
+    dispatch->spent += req->count / DISPATCH_STRING_COST;
     if (req->type == IOREQ_PIO && !(req->flags & IOREQ_DF) && string_in_place(dispatch, req))
         return;
     string_by_element(dispatch, req);
@@ -243,6 +244,11 @@ static uint32_t serve_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
     return taken;
 }
 
+static bool spent_up(const struct dispatch *dispatch)
+{
+    return dispatch->budget && dispatch->spent >= dispatch->budget;
+}
+
 /* What was in the ring when we came, however fast it is refilled. */
 static unsigned drain_buffered(struct dispatch *dispatch, struct buf_ioreq_page *page)
 {
@@ -257,7 +263,7 @@ static unsigned drain_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         __atomic_fetch_add(&page->read_pointer, left, __ATOMIC_RELEASE);
         return 0;
     }
-    while (left) {
+    while (left && !spent_up(dispatch)) {
         uint32_t taken = serve_buffered(dispatch, page, read, left);
 
         /* An add, not a store: the hypervisor may have renormalised in between. Renormalisation
@@ -266,7 +272,9 @@ static unsigned drain_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         read += taken;
         left -= taken;
         served++;
+        dispatch->spent++;
     }
+    dispatch->more = left > 0;
     return served;
 }
 
@@ -298,26 +306,55 @@ static uint64_t ready_slots(struct dispatch *dispatch, const struct ioreq_slot *
     return ready;
 }
 
+/* From the vCPU on at which the last turn ended early, around; so none waits for ever. */
+static unsigned serve_slots(struct dispatch *dispatch, struct ioreq_slot *page,
+                            const uint64_t ready[HV_MAX_VCPUS / 64])
+{
+    uint32_t first = dispatch->resume;
+    unsigned served = 0;
+
+    dispatch->resume = 0;
+    for (uint32_t i = 0; i < dispatch->vcpus; i++) {
+        uint32_t vcpu = (first + i) % dispatch->vcpus;
+
+        if (!(ready[vcpu / 64] >> vcpu % 64 & 1))
+            continue;
+        if (spent_up(dispatch)) {
+            dispatch->more = true;
+            dispatch->resume = vcpu;
+            break;
+        }
+        serve_slot(dispatch, &page[vcpu], vcpu);
+        dispatch->spent++;
+        served++;
+    }
+    return served;
+}
+
 unsigned dispatch_turn(struct dispatch *dispatch, const uint64_t *slots)
 {
     struct buf_ioreq_page *buffered = dispatch->hv->buffered(dispatch->guest);
     struct ioreq_slot *page = dispatch->hv->slots(dispatch->guest);
-    uint64_t ready[HV_MAX_VCPUS / 64] = {0};
+    uint64_t ready[HV_MAX_VCPUS / 64] = {0}, any = 0;
     unsigned served = 0;
 
+    dispatch->more = false;
+    dispatch->spent = 0;
     for (uint32_t base = 0; base < dispatch->vcpus; base += 64) {
         uint32_t vcpus = dispatch->vcpus - base < 64 ? dispatch->vcpus - base : 64;
         uint64_t all = vcpus == 64 ? UINT64_MAX : (UINT64_C(1) << vcpus) - 1;
 
         ready[base / 64] = ready_slots(dispatch, page, base, slots ? slots[base / 64] & all : all);
+        any |= ready[base / 64];
     }
     /* After looking at the slots: whatever was buffered before a request is in the ring by now. */
     if (buffered)
         served += drain_buffered(dispatch, buffered);
-    for (uint32_t word = 0; word < HV_MAX_VCPUS / 64; word++)
-        for (uint64_t left = ready[word]; left; left &= left - 1, served++)
-            serve_slot(dispatch, &page[word * 64 + (uint32_t)__builtin_ctzll(left)],
-                       word * 64 + (uint32_t)__builtin_ctzll(left));
-    ++*(served ? &dispatch->counters.turns : &dispatch->counters.spurious);
+    if (any && !dispatch->more)
+        served += serve_slots(dispatch, page, ready);
+    if (served)
+        dispatch->counters.turns++;
+    else if (slots)
+        dispatch->counters.spurious++; /* an event for nothing; a look at the pages is none */
     return served;
 }

@@ -42,16 +42,27 @@ struct dispatch {
     struct hv_guest *guest;
     struct bus *bus;
     uint32_t vcpus;
+    /* What one turn may cost at most, roughly: a request counts 1, a string one more for each
+     * DISPATCH_STRING_COST elements. 0: no bound. */
+    uint32_t budget;
     void (*illegal)(void *ctx, uint32_t vcpu,
                     const char *what); /* vcpu UINT32_MAX: buffered ring */
     void *ctx;
     struct dispatch_counters counters;
+    /* dispatch.c's: */
+    bool more;       /* for the owner to read: the turn ended with the budget, not with the work */
+    uint32_t spent;  /* of the budget */
+    uint32_t resume; /* the vCPU with which the next turn begins */
 };
+
+/* Elements of a string that cost as much as a request. */
+#define DISPATCH_STRING_COST 64u
 
 /*
  * One turn: what is in the buffered ring now (it is older than any slot's request), then each READY
  * slot of `slots` once. A bit per vCPU; NULL: look at all. Bounded by 511 ring entries and one
- * request a vCPU. Returns how many requests were served.
+ * request a vCPU, and by the budget: when that is spent, `more` is set and the owner calls again
+ * with NULL, after the others. Returns how many requests were served.
  */
 unsigned dispatch_turn(struct dispatch *dispatch, const uint64_t *slots);
 
