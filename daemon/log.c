@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,7 +50,9 @@ void log_vwrite(const struct log *log, int priority, const char *guest, const ch
         if ((unsigned char)line[i] < ' ')
             line[i] = '?';
     line[at++] = '\n';
-    if (write(STDERR_FILENO, line, at) < 0)
+    /* A journal that has come to a halt must not stop the workers: the line is lost. */
+    if ((log->journal ? send(STDERR_FILENO, line, at, MSG_DONTWAIT | MSG_NOSIGNAL)
+                      : write(STDERR_FILENO, line, at)) < 0)
         return; /* nobody to tell */
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <glob.h>
 #include <limits.h>
@@ -96,10 +97,24 @@ static int check(const struct daemon_config *config, char **files, int n_files)
     if (!n_files && !glob(pattern, 0, NULL, &found))
         for (size_t i = 0; i < found.gl_pathc; i++)
             bad += check_guest(found.gl_pathv[i]);
+    if (!n_files && !found.gl_pathc)
+        printf("%s: no guests described\n", config->guests_dir);
     globfree(&found);
     if (bad)
         fprintf(stderr, "%u bad configuration file%s\n", bad, bad == 1 ? "" : "s");
     return bad ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Else a guest's disk could become descriptor 2, and get the log. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 int main(int argc, char **argv)
@@ -110,6 +125,7 @@ int main(int argc, char **argv)
     bool check_only = false;
     int option, level = -1;
 
+    occupy_standard_descriptors();
     while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
         switch (option) {
         case 'c':

@@ -25,7 +25,8 @@ static int failed(char *why, const char *what, const char *path)
 /* A socket file that nobody listens on is left over from a daemon that died. */
 static bool is_stale(const struct sockaddr_un *addr, int type)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    /* Not to wait for one whose queue is full: that one is alive. */
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool stale;
 
     if (fd < 0)
@@ -68,7 +69,12 @@ int opener_listen(const char *path, int type, mode_t mode, const char *group, in
     err = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
     umask(old_umask);
     if (err) {
-        err = failed(ret_why, "socket", path);
+        err = -errno;
+        if (err == -EADDRINUSE)
+            snprintf(ret_why, OPENER_WHY_SIZE,
+                     "socket %s: another program listens there, or it is no socket", path);
+        else
+            err = failed(ret_why, "socket", path);
         goto close_fd;
     }
     err = *group ? set_group(path, group, ret_why) : 0;
@@ -135,9 +141,11 @@ int opener_log_file(const char *path, int *ret_fd, char *ret_why)
 
 int opener_directory(const char *path, char *ret_why)
 {
-    if (mkdir(path, 0755) && errno != EEXIST)
-        return failed(ret_why, "directory", path);
-    return 0;
+    mode_t old_umask = umask(0022); /* who may read statistics must get to the socket */
+    int err = mkdir(path, 0755) && errno != EEXIST ? failed(ret_why, "directory", path) : 0;
+
+    umask(old_umask);
+    return err;
 }
 
 int opener_lock(const char *path, int *ret_fd, char *ret_why)

@@ -46,6 +46,8 @@ int record_write(const char *run_dir, const char *guest, const struct hv_record 
     err = write_synced(temporary, text);
     if (!err && rename(temporary, path))
         err = -errno;
+    if (err)
+        unlink(temporary);
     free(text);
     return err;
 }

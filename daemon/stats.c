@@ -109,7 +109,8 @@ static json_t *one_guest(const struct guest *guest)
     json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
     json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
     json_object_set_new(object, "log_suppressed",
-                        json_integer((json_int_t)guest->vm->log_limit.suppressed_total));
+                        json_integer((json_int_t)__atomic_load_n(
+                            &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
     json_object_set_new(object, "devices", devices(guest));
     return object;
