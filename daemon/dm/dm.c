@@ -274,7 +274,7 @@ static char *request(const struct dm *dm, bool again)
         json_array_append_new(qmp, json_string("listen"));
     json = json_pack("{s:s, s:i, s:s, s:{s:i, s:O, s:o, s:i, s:b, s:b}}", "jsonrpc", "2.0", "id", 1,
                      "method", "dm-attach", "params", "domid", (int)dm->args.domid, "config",
-                     dm->args.config, "qmp", qmp, "vcpus", (int)dm->args.vcpus, "stopped",
+                     dm->args.config, "qmp", qmp, "vcpus", (int)dm->args.vcpus, "prelaunch",
                      dm->args.stopped && !again, "again", again);
     if (json)
         text = json_dumps(json, JSON_COMPACT);
