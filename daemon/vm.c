@@ -304,12 +304,21 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
         vm->params.hv->guest_rearm(vm->params.guest);
 }
 
-bool vm_poll(struct vm *vm, uint64_t now_ns)
+bool vm_poll(struct vm *vm)
+{
+    if (!dispatch_turn(&vm->dispatch, NULL))
+        return false;
+    vm->poll_hit = true;
+    return true;
+}
+
+bool vm_poll_goes_on(struct vm *vm, uint64_t now_ns)
 {
     uint64_t limit = (uint64_t)vm->worker->params.poll_us * 1000;
 
-    if (!dispatch_turn(&vm->dispatch, NULL))
-        return false;
+    if (!vm->poll_hit)
+        return now_ns < vm->poll_until_ns;
+    vm->poll_hit = false;
     if (vm->poll_ns < limit / 2)
         vm->poll_ns *= 2;
     vm->poll_until_ns = now_ns + vm->poll_ns;

@@ -13,32 +13,35 @@ static uint64_t now_ns(const struct worker *worker)
     return worker->evloop.loop.ops->now_ns(worker->evloop.loop.ctx);
 }
 
-/* Looks at the pages of all watched guests once; true if there was anything to serve. */
-static bool look(struct worker *worker)
+/* Looks at the pages of all watched guests once. */
+static void look(struct worker *worker)
+{
+    for (struct vm *vm = worker->hot; vm; vm = vm->next_hot)
+        if (vm_poll(vm))
+            __atomic_store_n(&worker->polls_hit, worker->polls_hit + 1, __ATOMIC_RELAXED);
+}
+
+/* Lets go of those guests whose time is up. */
+static void expire(struct worker *worker)
 {
     uint64_t now = now_ns(worker);
-    bool served = false;
 
     for (struct vm **at = &worker->hot; *at;) {
         struct vm *vm = *at;
 
-        if (vm_poll(vm, now)) {
-            __atomic_store_n(&worker->polls_hit, worker->polls_hit + 1, __ATOMIC_RELAXED);
-            served = true;
-        } else if (now >= vm->poll_until_ns) {
-            *at = vm->next_hot;
-            vm->hot = false;
-            vm_poll_end(vm);
+        if (vm_poll_goes_on(vm, now)) {
+            at = &vm->next_hot;
             continue;
         }
-        at = &vm->next_hot;
+        *at = vm->next_hot;
+        vm->hot = false;
+        vm_poll_end(vm);
     }
-    return served;
 }
 
-/* How often the pages are looked at between two looks at the descriptors, which cost a system call.
- */
-#define LOOKS_PER_TURN 16u
+/* How often the pages are looked at between two looks at the clock and at the descriptors, which
+ * cost system calls. */
+#define LOOKS_PER_TURN 64u
 
 /* Only there so that the loop does not sleep. It is no place to look from: an idle watcher rests
  * as long as any descriptor is ready, and the guests that are watched have their events masked. */
@@ -74,8 +77,12 @@ static void on_check(struct ev_loop *ev, ev_check *check, int revents)
     struct worker *worker = check->data;
 
     __atomic_store_n(&worker->wakeups, worker->wakeups + 1, __ATOMIC_RELAXED);
-    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && !look(worker); i++)
+    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN; i++) {
+        look(worker);
         __builtin_ia32_pause();
+    }
+    if (worker->hot)
+        expire(worker);
     if (!worker->hot && ev_is_active(&worker->poll))
         ev_idle_stop(ev, &worker->poll);
 }
