@@ -103,6 +103,9 @@ static void shm_guest_stop(struct hv_guest *guest)
     if (guest->enabled && !guest->gone)
         tell(guest, HV_SHM_DISABLE, &message, sizeof(message));
     guest->enabled = false;
+    /* The descriptor falls silent: a loop may look at it once more after it was told not to. */
+    epoll_ctl(guest->epoll_fd, EPOLL_CTL_DEL, guest->kick_fd, NULL);
+    epoll_ctl(guest->epoll_fd, EPOLL_CTL_DEL, guest->sock, NULL);
     hv_shm_mem_finish(&guest->mem); /* The pages stay: devices lower their lines as they go. */
 }
 
