@@ -395,8 +395,8 @@ int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_dom
     return err;
 }
 
-/* libxl's backend types: "vbd" is the kernel's blkback; "qdisk" is what libxl expects the domain's
- * own device model to serve, if it is in our domain. */
+/* "vbd" is the kernel's blkback, which libxl uses for files as well (by a loop device); "qdisk" is
+ * what it expects the domain's own device model to serve, if it is in our domain. */
 static bool backend_serves(const char *backend)
 {
     unsigned domid;
@@ -413,7 +413,8 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid)
     bool served = true;
     char **devices;
 
-    snprintf(path, sizeof(path), "/local/domain/%u/device/vbd", domid);
+    /* libxl's own copy, which the guest cannot write. */
+    snprintf(path, sizeof(path), "/libxl/%u/device/vbd", domid);
     devices = xs_directory(host->xs, XBT_NULL, path, &count);
     for (unsigned i = 0; devices && i < count; i++) {
         char *type = read_path(host, "%s/%s/device-type", path, devices[i]);

@@ -6,6 +6,7 @@
  *   hvx serve DOMID MODE [RECORD]   until the domain is gone; then whether anything was left open
  *   hvx orphan RECORD               removes the server that a killed `serve` left
  *   hvx limits DOMID                all servers, all ranges, failures at every step
+ *   hvx find NAME                   the domain, and whether its disks have PV backends
  *   hvx fakedm ARGS...              what libxl takes for a device model, and nothing else
  */
 #include "hvx.h"
@@ -587,6 +588,22 @@ static int limits(struct hvx *hvx, uint32_t domid)
     return err;
 }
 
+static int find(struct hvx *hvx, const char *name)
+{
+    uint32_t domid = 0;
+    int err;
+
+    host_open(hvx);
+    err = hvx->hv->find_domain(hvx->host, name, &domid);
+    if (err)
+        printf("hvx: %s: %s\n", name, strerror(-err));
+    else
+        printf("hvx: %s is %u, PV disks: %d\n", name, domid,
+               hvx->hv->disks_have_pv(hvx->host, domid));
+    host_close(hvx);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct hvx hvx;
@@ -602,6 +619,8 @@ int main(int argc, char **argv)
         return orphan(&hvx, argv[2]);
     if (!strcmp(verb, "limits") && argc == 3)
         return limits(&hvx, (uint32_t)atoi(argv[2]));
-    fprintf(stderr, "usage: hvx serve|orphan|limits|fakedm ...\n");
+    if (!strcmp(verb, "find") && argc == 3)
+        return find(&hvx, argv[2]);
+    fprintf(stderr, "usage: hvx serve|orphan|limits|find|fakedm ...\n");
     return 2;
 }
