@@ -15,7 +15,7 @@
  *   worker    guest_start()    from here on the worker's; then claim(), ..., then
  *             guest_enable()   the hypervisor sends requests; event channels are bound
  *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
- *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched after
+ *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched
  *   control   guest_destroy()  server and pages given back
  * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before.
  *
@@ -64,9 +64,9 @@ struct hv_host_events {
     /* A domain (hv_xen) or peer (hv_shm) that has a guest here is gone or dying; the receiver stops
      * and destroys the guest. `guest` is as from guest_create(). */
     void (*guest_gone)(void *ctx, struct hv_guest *guest);
-    /* hv_shm: a peer introduced itself as `name` (valid until guest_create()); guest_create() with this `peer` takes it over,
-     * in the event or, if that returned 0, within 30 s. It is refused with the -errno that is
-     * returned. */
+    /* hv_shm: a peer introduced itself as `name` (valid until guest_create()); guest_create() with
+     * this `peer` takes it over, in the event or, if that returned 0, within 30 s. It is refused
+     * with the -errno that is returned. */
     int (*peer)(void *ctx, const char *name, void *peer);
     /* One line for the log, key=value. */
     void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
@@ -79,10 +79,10 @@ struct hv_host_params {
 };
 
 struct hv_guest_params {
-    const char *name;  /* for logs */
-    uint32_t domid;    /* hv_xen */
-    void *peer;        /* hv_shm: from the `peer` event */
-    bool primary;      /* the only device model: claims 0xcf8 and friends */
+    const char *name;       /* for logs */
+    uint32_t domid;         /* hv_xen */
+    void *peer;             /* hv_shm: from the `peer` event */
+    bool primary;           /* the only device model: claims 0xcf8 and friends */
     uint32_t map_limit_mib; /* guest memory mapped at a time, at most; 0: the default, 64 */
 };
 
@@ -111,7 +111,7 @@ struct hv_pending {
 
 struct hv_counters {
     uint64_t map_calls, map_pages, unmap_pages, invalidates; /* hv_xen: buckets */
-    uint64_t holes; /* accesses to what is not RAM */
+    uint64_t holes;                                          /* accesses to what is not RAM */
     uint64_t hypercalls;
 };
 
@@ -170,8 +170,8 @@ struct hv_ops {
     /*
      * Guest memory. Pins up to `len` bytes from `gpa` on into iov and returns how many entries were
      * filled, at most HV_PIN_IOV, at least 1; *ret_len is how much they cover (short when the iovec
-     * or the mapping limit is exhausted: unpin and go on). An entry whose base is NULL is a hole: the
-     * caller reads all-ones from it or drops what it writes. What is pinned stays mapped until
+     * or the mapping limit is exhausted: unpin and go on). An entry whose base is NULL is a hole:
+     * the caller reads all-ones from it or drops what it writes. What is pinned stays mapped until
      * unpin, INVALIDATE or not. -ESRCH: guest gone; treated as one large hole.
      */
     int (*pin)(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,

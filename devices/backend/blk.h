@@ -43,18 +43,18 @@ struct blk_client_ops {
     /* `error` is 0 or -errno as the backend met it (-EIO, -ENOSPC, ...). The request is the
      * device's again: it reads the pages and puts it back. */
     void (*done)(void *owner, struct blk_req *req, int error);
-    /* blk_get() had said -EAGAIN and is worth another try, or blk_idle() had said no and is true now.
-     * From the loop, never inline; others may have been faster, so it can be for nothing. */
+    /* blk_get() had said -EAGAIN and is worth another try, or blk_idle() had said no and is true
+     * now. From the loop, never inline; others may have been faster, so it can be for nothing. */
     void (*ready)(void *owner);
 };
 
 struct blk_counters {
-    uint64_t reads, writes, flushes;     /* completed, with or without error */
-    uint64_t read_bytes, written_bytes;  /* of those without error */
-    uint64_t errors;                     /* of the completed */
-    uint64_t cancelled;                  /* not among reads, writes, flushes */
-    uint64_t io_ns;                      /* sum of the times from submission to completion */
-    uint32_t in_flight;                  /* now, cancelled ones included */
+    uint64_t reads, writes, flushes;    /* completed, with or without error */
+    uint64_t read_bytes, written_bytes; /* of those without error */
+    uint64_t errors;                    /* of the completed */
+    uint64_t cancelled;                 /* not among reads, writes, flushes */
+    uint64_t io_ns;                     /* sum of the times from submission to completion */
+    uint32_t in_flight;                 /* now, cancelled ones included */
 };
 
 /* The device says who it is, once, before its first request. */
@@ -67,8 +67,8 @@ const struct blk_counters *blk_counters(const struct blk *blk);
  * `ready` follows. `token` is the device's own, to tell generations apart. */
 int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
             struct blk_req **ret_req);
-/* Its pages, in order; the last may be partly used. Valid until blk_submit() for writes, from `done`
- * to blk_put() for reads: filled without error, zeroed with one. */
+/* Its pages, in order; the last may be partly used. Valid until blk_submit() for writes, from
+ * `done` to blk_put() for reads: filled without error, zeroed with one. */
 const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count);
 /* Copies between the request's bytes [offset, offset + len) and `buf`. */
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len);

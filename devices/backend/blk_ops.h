@@ -64,8 +64,8 @@ struct blk_image {
     void *closed_arg;
 };
 
-/* The backend tells of a completion; `error` 0 or -errno. The last thing it does with `req` and, when
- * none other is in flight, with the image: the device may close it from here. */
+/* The backend tells of a completion; `error` 0 or -errno. The last thing it does with `req` and,
+ * when none other is in flight, with the image: the device may close it from here. */
 void blk_image_done(struct blk_req *req, int error);
 
 /* The device's handle. `depth` requests at most exist at a time. Takes the image over.

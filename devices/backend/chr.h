@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A character device behind a serial port: a pty, a file, a unix socket or nothing. Callers' half and
- * constructors; one thread; nothing blocks. Output that the other end does not take is kept in a
- * small ring; when that is full the oldest end is not waited for: it is refused, and the UART decides.
+ * A character device behind a serial port: a pty, a file, a unix socket or nothing. Callers' half
+ * and constructors; one thread; nothing blocks. Output that the other end does not take is kept in
+ * a small ring; when that is full the oldest end is not waited for: it is refused, and the UART
+ * decides.
  *
- * Bytes go out together at the end of the loop's turn. Callbacks come from the loop only, never from
- * within chr_write() or chr_accept(), and may call anything here, chr_close() included.
+ * Bytes go out together at the end of the loop's turn. Callbacks come from the loop only, never
+ * from within chr_write() or chr_accept(), and may call anything here, chr_close() included.
  *
  *   pty     The chr holds the slave open itself, raw, so that it does not hang up while nobody has
  *           it open, and a listener who comes finds the last few KiB of output. When they are full
- *           and nobody has the slave open they are thrown away. A listener who stops reading without
- *           closing holds up the line, as on hardware, until he reads on or leaves.
+ *           and nobody has the slave open they are thrown away. A listener who stops reading
+ *           without closing holds up the line, as on hardware, until he reads on or leaves.
  *   tty     Another terminal line; dead once it has hung up.
  *   file    Also character devices that are no terminals. What cannot be written (a full
  *           filesystem) is dropped. No input.
@@ -42,11 +43,11 @@ bool chr_write(struct chr *chr, uint8_t byte);
 /* The device has room again. */
 void chr_accept(struct chr *chr);
 
-/* Constructors; `fd`s are opened by the control side, become non-blocking and are owned by the chr from
- * success on. A chr of NULL is a line that is not connected: callers test for it.
- * -EINVAL: a kind of descriptor that is none of the above; -ENOMEM; what fcntl(2) and, for the slave of
- * a pty, ioctl(TIOCGPTPEER) said. */
-/* A pty's master (unlocked), tty, file or connected socket. `read_input`: false leaves input alone. */
+/* Constructors; `fd`s are opened by the control side, become non-blocking and are owned by the chr
+ * from success on. A chr of NULL is a line that is not connected: callers test for it.
+ * -EINVAL: a kind of descriptor that is none of the above; -ENOMEM; what fcntl(2) and, for the
+ * slave of a pty, ioctl(TIOCGPTPEER) said. */
+/* A pty's master (unlocked), tty, file or connected socket. `read_input`: false leaves input be. */
 int chr_open_fd(int fd, bool read_input, const struct loop *loop, struct chr **ret_chr);
 /* A listening stream socket. */
 int chr_open_listener(int listen_fd, const struct loop *loop, struct chr **ret_chr);

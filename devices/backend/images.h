@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The disk backends there are, and how to open each. Daemon and tests call these; devices do not. */
+/* The disk backends there are, and how to open each. Daemon and tests use these, devices not. */
 #ifndef IOEMUD_DEVICES_BACKEND_IMAGES_H
 #define IOEMUD_DEVICES_BACKEND_IMAGES_H
 
@@ -14,15 +14,15 @@ struct aio; /* devices/backend/aio.h: a worker's libaio context */
 /*
  * raw: a file or a block device as it is, through libaio.
  *
- * Opening is split, since opens are privileged and block: raw_probe() looks at a descriptor that the
- * opener got (control side), raw_open() takes the result over (worker side).
+ * Opening is split, since opens are privileged and block: raw_probe() looks at a descriptor that
+ * the opener got (control side), raw_open() takes the result over (worker side).
  */
 struct raw_image {
     int fd;                  /* owned; closed by raw_discard() or the image's close */
     uint64_t bytes;          /* size, rounded down to whole sectors */
     uint32_t physical_block; /* bytes */
-    uint32_t align;          /* O_DIRECT's alignment of offset and length; 512 or less is what we use */
-    bool direct;             /* opened O_DIRECT; false: buffered fallback, `why` says why */
+    uint32_t align; /* O_DIRECT's alignment of offset and length; 512 or less is what we use */
+    bool direct;    /* opened O_DIRECT; false: buffered fallback, `why` says why */
     bool read_only;
     bool block_device;
     bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
@@ -31,9 +31,9 @@ struct raw_image {
 
 struct raw_options {
     bool read_only;
-    bool direct;        /* try O_DIRECT */
+    bool direct; /* try O_DIRECT */
     bool write_through;
-    bool shared;        /* another daemon or guest may have it open for writing too: no exclusive lock */
+    bool shared; /* another daemon or guest may have it open for writing too: no exclusive lock */
 };
 
 /*
@@ -41,21 +41,21 @@ struct raw_options {
  *
  * Locks are open file description locks of the whole file, so two opens in one process exclude each
  * other too, and other programs' byte locks count: exclusive for writers, shared for readers, none
- * with `shared`. Writers of block devices (not `shared`) also open O_EXCL, which mounts, RAID and LVM
- * heed. The lock is the descriptor's and ends when it is closed.
+ * with `shared`. Writers of block devices (not `shared`) also open O_EXCL, which mounts, RAID and
+ * LVM heed. The lock is the descriptor's and ends when it is closed.
  *
- * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger than
- * guests' sectors; `direct` and `why` say so and are for the caller to announce.
+ * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger
+ * than guests' sectors; `direct` and `why` say so and are for the caller to announce.
  *
- * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno as
- * open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
+ * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno
+ * as open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
  */
 int raw_probe(const char *path, const struct raw_options *options, struct raw_image *ret_image,
               char *ret_why, size_t why_size);
 /* For what raw_open() has not taken over. */
 void raw_discard(struct raw_image *image);
-/* On the worker. Takes `image` over on success: the caller forgets it, without raw_discard(). A file
- * that shrinks later gives -EIO beyond its end. Its close may wait for the device. -ENOMEM. */
+/* On the worker. Takes `image` over on success: the caller forgets it, without raw_discard(). A
+ * file that shrinks later gives -EIO beyond its end. Its close may wait for the device. -ENOMEM. */
 int raw_open(const struct raw_image *image, struct aio *aio, const struct loop *loop,
              struct pool *pool, struct blk_image **ret_image);
 
@@ -64,10 +64,10 @@ int raw_open(const struct raw_image *image, struct aio *aio, const struct loop *
  * Faults can be injected.
  */
 struct mem_faults {
-    int error;            /* -errno that requests touching [first, last] complete with (a flush touches
-                             the whole disk); 0 none */
+    int error; /* -errno that requests touching [first, last] complete with (a flush touches
+                  the whole disk); 0 none */
     uint64_t first, last; /* sectors, inclusive */
-    bool hold;            /* nothing completes, or moves data, until mem_release() or `hold` is cleared */
+    bool hold; /* nothing completes, or moves data, until mem_release() or `hold` is cleared */
 };
 int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *loop,
              struct pool *pool, struct blk_image **ret_image);

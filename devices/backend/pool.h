@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker's pool of page-aligned, locked pages, reserved once. Disk data passes through them because
- * O_DIRECT cannot target foreign mappings, and a request that outlives its guest still has a place to
- * land. Taking and giving back never allocates. One thread.
+ * A worker's pool of page-aligned, locked pages, reserved once. Disk data passes through them
+ * because O_DIRECT cannot target foreign mappings, and a request that outlives its guest still has
+ * a place to land. Taking and giving back never allocates. One thread.
  */
 #ifndef IOEMUD_DEVICES_BACKEND_POOL_H
 #define IOEMUD_DEVICES_BACKEND_POOL_H

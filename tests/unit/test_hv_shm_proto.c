@@ -21,7 +21,7 @@
 /* clang-format off */
 static const uint8_t hello_bytes[] = {
     'H', 'S', 'M', '1',  1, 0,  2, 0,  192, 0, 0, 0,  7, 0, 0, 0,   /* magic type fds length id */
-    1, 0, 0, 0,  0xfc, 0xff, 0xff, 0xff,  2, 0, 0, 0,  2, 0, 0, 0,  /* version features vcpus regions */
+    1, 0, 0, 0,  0xfc, 0xff, 0xff, 0xff,  2, 0, 0, 0,  2, 0, 0, 0,  /* version ... regions */
     'w', 'e', 'b', '-', '1', '.', 'a', '_', ZERO8, ZERO16, ZERO16, ZERO16, /* name */
     ZERO16, ZERO16,                                                 /* reserved */
     0, 0, 0x10, 0, ZERO4,  0, 0x10, 0, 0, ZERO4,                    /* gpa 1M, size 4K */
