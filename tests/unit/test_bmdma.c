@@ -360,6 +360,34 @@ static void selecting_the_other_drive_does_not_disturb(void **state)
     assert_read(RAM, 3 * 512, 512);
 }
 
+/* Two transfers on one cable: the bus master serves one, the other waits for its own start. */
+static void the_bus_master_serves_one_drive_at_a_time(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, true);
+    rig_dma_setup(&rig, 0, TABLE, true);
+    rig_command(&rig, 0, 0xc8, 3, 1);
+    rig_command(&rig, 1, 0xc8, 4, 2);
+    rig_dma_start(&rig, 0, true); /* device 1 is selected, and goes first */
+    ide_rig_settle(&rig);
+    assert_stalled();
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(rig.fake.ram[RAM + i], ide_rig_byte(1, 4 * 512 + i));
+    rig_select(&rig, 0);
+    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
+    rig_dma_stop(&rig, 0);
+    rig_dma_start(&rig, 0, true);
+    ide_rig_settle(&rig);
+    assert_over(BMISTA_INTR);
+    assert_read(RAM, 3 * 512, 512);
+    rig_dma_stop(&rig, 0);
+    rig_dma_start(&rig, 0, true);
+    ide_rig_settle(&rig);
+    rig_select(&rig, 1);
+    assert_true(rig_irq(&rig, 1));
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(rig.fake.ram[RAM + i], ide_rig_byte(1, 5 * 512 + i));
+}
+
 static void the_channels_are_independent(void **state)
 {
     rig_prd(&rig, TABLE, 0, RAM, 512, true);
@@ -462,6 +490,7 @@ int main(void)
         TEST(without_bus_mastering_nothing_moves),
         TEST(stopped_in_mid_transfer_nothing_lands_later),
         TEST(selecting_the_other_drive_does_not_disturb),
+        TEST(the_bus_master_serves_one_drive_at_a_time),
         TEST(the_channels_are_independent),
         TEST(an_error_ends_the_transfer),
         TEST(the_registers_read_back),
