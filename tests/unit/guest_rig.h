@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon's control side and workers without a hypervisor: an ops table whose every step can be
+ * told to fail, and that asserts the order of calls which ioreq/hv.h prescribes.
+ */
+#ifndef IOEMUD_TESTS_UNIT_GUEST_RIG_H
+#define IOEMUD_TESTS_UNIT_GUEST_RIG_H
+
+#include <semaphore.h>
+
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+
+enum rig_step {
+    RIG_NONE,
+    RIG_CREATE,
+    RIG_START,
+    RIG_CLAIM, /* the one after `fail_after` others */
+    RIG_ENABLE,
+};
+
+struct guest_rig {
+    struct daemon daemon; /* one worker, unless the test makes more */
+    char dir[32];
+    struct rpc_server *rpc;
+    /* What is to fail next, with -ENXIO. */
+    enum rig_step fail;
+    unsigned fail_after;
+    /* Seen. Worker and main thread: read after the loop has come to rest. */
+    unsigned hv_guests, claimed; /* now */
+    struct hv_guest *last;       /* as created */
+    sem_t held, release;         /* rig_hold_worker() */
+    struct mail hold;
+};
+
+struct rig_outcome {
+    unsigned told;
+    int err;
+    char why[GUEST_WHY_SIZE];
+};
+
+void guest_rig_start(struct guest_rig *rig);
+/* Asserts that nothing is left. */
+void guest_rig_stop(struct guest_rig *rig);
+
+/* Runs the main thread's loop until `done` says so; fails the test after 10 s. */
+void guest_rig_run(struct guest_rig *rig, bool (*done)(struct guest_rig *rig, void *arg),
+                   void *arg);
+/* Until there are so many guests, none of them starting or stopping. */
+void guest_rig_settle(struct guest_rig *rig, unsigned guests);
+/* Worker 0 does nothing until it is released. */
+void guest_rig_hold_worker(struct guest_rig *rig);
+void guest_rig_release_worker(struct guest_rig *rig);
+
+/* Attaches a Xen guest described by JSON (quotes as '). The outcome is valid until the next call. */
+void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
+
+/* Makes the file DIR/NAME, 1 MiB. */
+void guest_rig_image(struct guest_rig *rig, const char *name);
+unsigned guest_rig_descriptors(void);
+/* Files in DIR/guests. */
+unsigned guest_rig_records(struct guest_rig *rig);
+
+/* The guest's half of the fake: raises vCPU 0's event, or says that the domain is gone. */
+void guest_rig_kick(struct hv_guest *guest, bool stay_ready);
+void guest_rig_lose(struct hv_guest *guest);
+/* Puts a one-byte port read into the slot; whether it has been answered. */
+void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
+bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);
+
+#endif

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest's life, with every step of it failing once: nothing may be left, nobody told twice. */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/guest_rig.h"
+
+static struct guest_rig the_rig;
+static struct rig_outcome outcome, second, third;
+
+static int setup(void **state)
+{
+    guest_rig_start(&the_rig);
+    *state = &the_rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    guest_rig_stop(*state);
+    return 0;
+}
+
+#define MEM_DISK                                                                                   \
+    "{'vdev': 'hda', 'format': 'mem', 'size': 1048576, 'serial': 'S-1', 'model': 'M 1'}"
+
+/* A guest of everything that takes descriptors: disks of both kinds, a pty, a listening socket. */
+static const char *everything(struct guest_rig *rig)
+{
+    static char json[1024];
+
+    guest_rig_image(rig, "a.img");
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'disks': [" MEM_DISK ", {'vdev': 'hdc', 'path': '%s/a.img'}],"
+             "'serial': [{'type': 'pty'}, {'type': 'unix', 'path': '%s/com2'}]}",
+             rig->dir, rig->dir);
+    return json;
+}
+
+static bool no_socket_left(struct guest_rig *rig)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/com2", rig->dir);
+    return stat(path, &st) && errno == ENOENT;
+}
+
+/* Attaching says so, once, and leaves nothing. */
+static void expect_failure(struct guest_rig *rig, const char *json, int err, unsigned descriptors)
+{
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.told, 1);
+    assert_int_equal(outcome.err, err);
+    assert_true(outcome.why[0]);
+    assert_null(strstr(outcome.why, "Success"));
+    assert_int_equal(rig->hv_guests, 0);
+    assert_int_equal(rig->daemon.worker[0]->guests, 0);
+    assert_int_equal(guest_rig_records(rig), 0);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+    assert_true(no_socket_left(rig));
+}
+
+static void a_guest_comes_and_goes(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+
+    for (unsigned i = 0; i < 3; i++) {
+        guest_rig_attach(rig, everything(rig), &outcome);
+        guest_rig_settle(rig, 1);
+        assert_int_equal(outcome.told, 1);
+        assert_int_equal(outcome.err, 0);
+        assert_int_equal(guest_rig_records(rig), 1);
+        json_decref(daemon_stats(&rig->daemon, NULL));
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        json_decref(daemon_stats(&rig->daemon, NULL));
+        guest_rig_settle(rig, 0);
+        assert_int_equal(rig->hv_guests, 0);
+        assert_int_equal(guest_rig_records(rig), 0);
+        assert_int_equal(guest_rig_descriptors(), descriptors);
+        assert_true(no_socket_left(rig));
+    }
+    assert_int_equal(outcome.told, 1);
+}
+
+static void what_a_disk_calls_itself_reaches_the_machine(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_attach(rig, "{'name': 'a', 'budget': 3, 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 1);
+    assert_string_equal(rig->daemon.guests->vm->params.spec.drive[0].serial, "S-1");
+    assert_string_equal(rig->daemon.guests->vm->params.spec.drive[0].model, "M 1");
+    assert_int_equal(rig->daemon.guests->vm->dispatch.budget, 3);
+}
+
+static bool told(struct guest_rig *rig, void *arg)
+{
+    return outcome.told > 0;
+}
+
+static void every_step_may_fail(void **state)
+{
+    struct guest_rig *rig = *state;
+    const enum rig_step steps[] = {RIG_CREATE, RIG_START, RIG_ENABLE};
+    const char *json = everything(rig);
+    unsigned descriptors = guest_rig_descriptors(), claims = 0;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        rig->fail = steps[i];
+        rig->fail_after = 0;
+        expect_failure(rig, json, -ENXIO, descriptors);
+    }
+    for (;; claims++) {
+        rig->fail = RIG_CLAIM;
+        rig->fail_after = claims;
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_run(rig, told, NULL);
+        assert_int_equal(outcome.told, 1);
+        if (!outcome.err)
+            break; /* there are no more than these */
+        assert_int_equal(outcome.err, -ENXIO);
+        guest_rig_settle(rig, 0);
+        assert_int_equal(rig->hv_guests, 0);
+        assert_int_equal(guest_rig_records(rig), 0);
+        assert_int_equal(guest_rig_descriptors(), descriptors);
+    }
+    assert_true(claims > 10);
+    rig->fail = RIG_NONE;
+}
+
+static void no_descriptor_is_taken_for_granted(void **state)
+{
+    struct guest_rig *rig = *state;
+    const char *json = everything(rig);
+    unsigned descriptors = guest_rig_descriptors();
+    unsigned room = 0, first_free = (unsigned)dup(0);
+    struct rlimit limit, low;
+
+    close((int)first_free);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (;; room++) {
+        low = (struct rlimit){first_free + room, limit.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &low);
+        guest_rig_attach(rig, json, &outcome);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        if (!outcome.told)
+            break; /* as far as its worker */
+        assert_true(outcome.err < 0 && outcome.why[0]);
+        guest_rig_settle(rig, 0);
+        assert_int_equal(guest_rig_descriptors(), descriptors);
+        assert_true(room < 40);
+    }
+    assert_true(room > 3); /* image, pty, socket, the hypervisor's */
+    guest_rig_settle(rig, 1);
+}
+
+static void a_record_that_cannot_be_written_ends_the_attempt(void **state)
+{
+    struct guest_rig *rig = *state;
+    const char *json = everything(rig);
+    unsigned descriptors = guest_rig_descriptors();
+    char path[64];
+
+    /* A folder in its place. */
+    snprintf(path, sizeof(path), "%s/guests/a.json", rig->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    guest_rig_attach(rig, json, &outcome);
+    assert_int_equal(outcome.told, 1);
+    assert_non_null(strstr(outcome.why, "record"));
+    assert_int_equal(rig->hv_guests, 0);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+    assert_int_equal(guest_rig_records(rig), 1); /* that folder */
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void a_missing_image_is_named(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    expect_failure(rig,
+                   "{'name': 'a', 'disks': [" MEM_DISK
+                   ", {'vdev': 'hdb', 'path': '/nonexistent/b.img'}]}",
+                   -ENOENT, guest_rig_descriptors());
+    assert_non_null(strstr(outcome.why, "hdb"));
+    assert_non_null(strstr(outcome.why, "/nonexistent/b.img"));
+}
+
+static void a_domain_that_is_lost_takes_its_guest_along(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_rig_settle(rig, 1);
+    guest_rig_lose(rig->last);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(rig->hv_guests, 0);
+}
+
+static unsigned gones;
+
+static void on_gone(void *ctx)
+{
+    gones++;
+}
+
+static void detaching_while_it_starts_waits_for_the_start(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    gones = 0;
+    guest_rig_hold_worker(rig);
+    guest_rig_attach(rig, everything(rig), &outcome);
+    assert_int_equal(rig->daemon.guests->state, GUEST_STARTING);
+    guest_detach(rig->daemon.guests, on_gone, NULL);
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.told, 1);
+    assert_int_equal(outcome.err, -ECANCELED);
+    assert_int_equal(gones, 1);
+
+    guest_rig_hold_worker(rig);
+    rig->fail = RIG_ENABLE;
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_detach(rig->daemon.guests, on_gone, NULL);
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.told, 1);
+    assert_int_equal(outcome.err, -ENXIO);
+    assert_int_equal(gones, 2);
+}
+
+/* "a" drains; its name and its image are waited for by others. */
+static void park_two(struct guest_rig *rig, const char *same_name, const char *same_image)
+{
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_rig_settle(rig, 1);
+    guest_rig_hold_worker(rig);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_attach(rig, same_name, &second);
+    guest_rig_attach(rig, same_image, &third);
+    assert_int_equal(rig->daemon.guests->state, GUEST_PARKED);
+    assert_int_equal(rig->daemon.guests->next->state, GUEST_PARKED);
+    assert_int_equal(second.told + third.told, 0);
+}
+
+static const char *same_image(struct guest_rig *rig)
+{
+    static char json[256];
+
+    snprintf(json, sizeof(json), "{'name': 'c', 'disks': [{'vdev': 'hda', 'path': '%s/a.img'}]}",
+             rig->dir);
+    return json;
+}
+
+static void whoever_is_parked_starts_when_the_former_has_drained(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    park_two(rig, "{'name': 'a', 'disks': [" MEM_DISK "]}", same_image(rig));
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(second.told, 1);
+    assert_int_equal(second.err, 0);
+    assert_int_equal(third.told, 1);
+    assert_int_equal(third.err, 0);
+}
+
+static void one_that_was_parked_may_fail_then_and_the_next_still_starts(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    park_two(rig, "{'name': 'a', 'disks': [{'vdev': 'hda', 'path': '/nonexistent'}]}",
+             same_image(rig));
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(second.told, 1);
+    assert_int_equal(second.err, -ENOENT);
+    assert_int_equal(third.told, 1);
+    assert_int_equal(third.err, 0);
+}
+
+static void those_parked_at_the_end_of_the_daemon_are_told(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    park_two(rig, "{'name': 'a', 'disks': [{'vdev': 'hda', 'path': '/nonexistent'}]}",
+             same_image(rig));
+    daemon_stop(&rig->daemon);
+    assert_int_equal(second.told, 1);
+    assert_int_equal(second.err, -ECANCELED);
+    assert_int_equal(third.told, 1);
+    guest_rig_attach(rig, "{'name': 'd', 'disks': [" MEM_DISK "]}", &outcome);
+    assert_int_equal(outcome.err, -ESHUTDOWN);
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+}
+
+static void the_daemon_may_stop_while_guests_start(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_hold_worker(rig);
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &second);
+    daemon_stop(&rig->daemon);
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.told, 1);
+    assert_int_equal(second.told, 1);
+}
+
+/* A neighbour whose descriptor is always ready: guests that are watched, with their events masked,
+ * must be looked at all the same. */
+static bool answered(struct guest_rig *rig, void *arg)
+{
+    return guest_rig_answered(arg, 0);
+}
+
+static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct hv_guest *busy, *watched;
+
+    rig->daemon.worker[0]->params.poll_us = 10000000; /* no guest runs yet */
+    guest_rig_attach(rig, "{'name': 'busy', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 1);
+    busy = rig->last;
+    guest_rig_attach(rig, "{'name': 'watched', 'disks': [" MEM_DISK "]}", &second);
+    guest_rig_settle(rig, 2);
+    watched = rig->last;
+
+    guest_rig_ask(watched, 0, 0x1f7);
+    guest_rig_kick(watched, false);
+    guest_rig_run(rig, answered, watched);
+    guest_rig_kick(busy, true);
+    usleep(20000);
+    for (unsigned i = 0; i < 3; i++) {
+        guest_rig_ask(watched, 0, 0x1f7); /* no event: it is masked */
+        guest_rig_run(rig, answered, watched);
+    }
+}
+
+/* ioemu-dm's connection. */
+
+static int dial(struct guest_rig *rig)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char why[OPENER_WHY_SIZE];
+    int fd;
+
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/rpc", rig->dir);
+    if (!rig->rpc) {
+        assert_int_equal(opener_listen(addr.sun_path, SOCK_STREAM, 0600, "", &fd, why), 0);
+        assert_int_equal(rpc_server_create(fd, &rig->daemon.evloop.loop, daemon_control_methods,
+                                           &rig->daemon, &rig->rpc),
+                         0);
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    char line[1024];
+    int len = snprintf(line, sizeof(line), "%s\n", text);
+
+    for (char *c = line; *c; c++)
+        if (*c == '\'')
+            *c = '"';
+    assert_int_equal(write(fd, line, (size_t)len), len);
+}
+
+static bool readable(struct guest_rig *rig, void *arg)
+{
+    struct pollfd poll_fd = {.fd = *(int *)arg, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* The next line that comes; valid until the next call. */
+static const char *hear(struct guest_rig *rig, int fd)
+{
+    static char line[4096];
+    ssize_t n;
+
+    guest_rig_run(rig, readable, &fd);
+    n = read(fd, line, sizeof(line) - 1);
+    line[n > 0 ? n : 0] = '\0';
+    return line;
+}
+
+#define DM_ATTACH(name)                                                                            \
+    "{'jsonrpc': '2.0', 'id': 1, 'method': 'dm-attach', 'params': {'domid': 5, 'config': "         \
+    "{'name': '" name "', 'disks': [" MEM_DISK "]}}}"
+
+static bool one_guest_is(struct guest_rig *rig, void *arg)
+{
+    return rig->daemon.guests && rig->daemon.guests->state == *(enum guest_state *)arg;
+}
+
+static void the_end_of_the_lease_ends_the_guest(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors;
+    int fd = dial(rig);
+
+    hear(rig, (say(fd, "{}"), fd));
+    descriptors = guest_rig_descriptors();
+    say(fd, DM_ATTACH("a"));
+    assert_non_null(strstr(hear(rig, fd), "running"));
+    say(fd, DM_ATTACH("b")); /* would replace the first lease */
+    assert_non_null(strstr(hear(rig, fd), "lease of another"));
+    guest_rig_settle(rig, 1);
+    close(fd);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(guest_rig_descriptors(), descriptors - 2);
+
+    /* The guest first, then its lease. */
+    fd = dial(rig);
+    say(fd, DM_ATTACH("a"));
+    hear(rig, fd);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+    say(fd, DM_ATTACH("a")); /* the connection is good for another one */
+    assert_non_null(strstr(hear(rig, fd), "running"));
+    close(fd);
+    guest_rig_settle(rig, 0);
+}
+
+static void a_lease_may_end_while_the_guest_starts_or_is_parked(void **state)
+{
+    struct guest_rig *rig = *state;
+    enum guest_state starting = GUEST_STARTING, parked = GUEST_PARKED;
+    int fd = dial(rig), next;
+
+    guest_rig_hold_worker(rig);
+    say(fd, DM_ATTACH("a"));
+    guest_rig_run(rig, one_guest_is, &starting);
+    close(fd);
+    for (unsigned i = 0; i < 20; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_true(rig->daemon.guests->detach_wanted);
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+
+    fd = dial(rig);
+    say(fd, DM_ATTACH("a"));
+    hear(rig, fd);
+    guest_rig_hold_worker(rig);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    next = dial(rig);
+    say(next, DM_ATTACH("a"));
+    guest_rig_run(rig, one_guest_is, &parked);
+    close(next);
+    for (unsigned i = 0; i < 20; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_null(rig->daemon.guests->next); /* only the one that drains */
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 0);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(a_guest_comes_and_goes),
+        TEST(what_a_disk_calls_itself_reaches_the_machine),
+        TEST(every_step_may_fail),
+        TEST(no_descriptor_is_taken_for_granted),
+        TEST(a_record_that_cannot_be_written_ends_the_attempt),
+        TEST(a_missing_image_is_named),
+        TEST(a_domain_that_is_lost_takes_its_guest_along),
+        TEST(detaching_while_it_starts_waits_for_the_start),
+        TEST(whoever_is_parked_starts_when_the_former_has_drained),
+        TEST(one_that_was_parked_may_fail_then_and_the_next_still_starts),
+        TEST(those_parked_at_the_end_of_the_daemon_are_told),
+        TEST(the_daemon_may_stop_while_guests_start),
+        TEST(a_busy_neighbour_does_not_starve_a_watched_guest),
+        TEST(the_end_of_the_lease_ends_the_guest),
+        TEST(a_lease_may_end_while_the_guest_starts_or_is_parked),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
