@@ -13,12 +13,18 @@ static uint64_t now_ns(const struct worker *worker)
     return worker->evloop.loop.ops->now_ns(worker->evloop.loop.ctx);
 }
 
-/* Looks at the pages of all watched guests once. */
-static void look(struct worker *worker)
+/* Looks at the pages of all watched guests once. False: one has spent its budget, so that it is
+ * time for others: descriptors, disk requests to submit, the control side. */
+static bool look(struct worker *worker)
 {
-    for (struct vm *vm = worker->hot; vm; vm = vm->next_hot)
+    bool all = true;
+
+    for (struct vm *vm = worker->hot; vm; vm = vm->next_hot) {
         if (vm_poll(vm))
             __atomic_store_n(&worker->polls_hit, worker->polls_hit + 1, __ATOMIC_RELAXED);
+        all &= !vm->dispatch.more;
+    }
+    return all;
 }
 
 /* Lets go of those guests whose time is up. */
@@ -77,10 +83,8 @@ static void on_check(struct ev_loop *ev, ev_check *check, int revents)
     struct worker *worker = check->data;
 
     __atomic_store_n(&worker->wakeups, worker->wakeups + 1, __ATOMIC_RELAXED);
-    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN; i++) {
-        look(worker);
+    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && look(worker); i++)
         __builtin_ia32_pause();
-    }
     if (worker->hot)
         expire(worker);
     if (!worker->hot && ev_is_active(&worker->poll))

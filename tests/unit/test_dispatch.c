@@ -365,6 +365,69 @@ static void an_eight_byte_buffered_write_takes_two_slots(void **state)
 }
 
 /* A guest that keeps the ring full (2024): one turn takes what was there, and serves the slots. */
+static void a_budget_ends_the_turn_and_the_next_goes_on_from_there(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot read = {
+        .type = IOREQ_PIO, .addr = 0x1f7, .size = 1, .count = 1, .flags = IOREQ_READ};
+
+    f->dispatch.budget = 2;
+    for (unsigned vcpu = 0; vcpu < 5; vcpu++)
+        put(f, vcpu, read);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 2);
+    assert_true(f->dispatch.more);
+    /* The first one is back at once, and has to wait until all others have had their turn. */
+    put(f, 0, read);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 2);
+    assert_true(f->dispatch.more);
+    assert_answered(&f->guest.slots[3]);
+    assert_int_equal(f->guest.slots[0].flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 2);
+    assert_answered(&f->guest.slots[4]);
+    assert_answered(&f->guest.slots[0]);
+    assert_false(f->dispatch.more);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 0);
+    assert_false(f->dispatch.more);
+}
+
+static void long_strings_cost_more_of_the_budget(void **state)
+{
+    struct fixture *f = *state;
+
+    f->dispatch.budget = 4;
+    for (unsigned vcpu = 0; vcpu < 4; vcpu++)
+        put(f, vcpu,
+            (struct ioreq_slot){.type = IOREQ_PIO,
+                                .addr = 0x1f0,
+                                .size = 1,
+                                .count = 256,
+                                .data = 0x1000,
+                                .flags = IOREQ_READ | IOREQ_DATA_IS_PTR | IOREQ_DF});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 1);
+    assert_true(f->dispatch.more);
+}
+
+static void requests_wait_for_what_is_left_in_the_ring(void **state)
+{
+    struct fixture *f = *state;
+    struct ioreq_slot *slot =
+        put(f, 0,
+            (struct ioreq_slot){
+                .type = IOREQ_PIO, .addr = 0x1f7, .size = 1, .count = 1, .flags = IOREQ_READ});
+
+    for (unsigned i = 0; i < 5; i++)
+        ring_put(f, i, IOREQ_PIO, 0, 0x1f1, i);
+    f->guest.buffered.write_pointer = 5;
+    f->dispatch.budget = 3;
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 3);
+    assert_true(f->dispatch.more);
+    assert_int_equal(f->guest.buffered.read_pointer, 3);
+    assert_int_equal(slot->flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 3);
+    assert_false(f->dispatch.more);
+    assert_answered(slot);
+}
+
 static void starvation_2024_a_full_ring_is_one_bounded_turn(void **state)
 {
     struct fixture *f = *state;
@@ -404,6 +467,9 @@ int main(void)
         TEST(xsa_262_illegal_states_are_left_alone),
         TEST(buffered_writes_come_before_requests),
         TEST(an_eight_byte_buffered_write_takes_two_slots),
+        TEST(a_budget_ends_the_turn_and_the_next_goes_on_from_there),
+        TEST(long_strings_cost_more_of_the_budget),
+        TEST(requests_wait_for_what_is_left_in_the_ring),
         TEST(starvation_2024_a_full_ring_is_one_bounded_turn),
     };
 

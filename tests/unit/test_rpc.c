@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -256,6 +257,35 @@ static void who_does_not_read_its_answers_loses_its_connection(void **state)
     assert_int_equal(fake_loop_watches(f->loop), 1); /* the listener */
 }
 
+static void a_client_for_whom_there_is_no_descriptor_is_hung_up_on(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct rlimit limit, none;
+    char byte;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), used[64], n = 0;
+
+    strcpy(addr.sun_path, f->path);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = (struct rlimit){64, limit.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    while (n < 64 && (used[n] = dup(0)) >= 0)
+        n++;
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    /* Were it left in the queue, the listening socket would keep the loop awake. */
+    fake_loop_turn(f->loop, 100);
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+    while (n)
+        close(used[--n]);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    close(fd);
+    /* Those who are in go on, and so does the next. */
+    assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
+    close(f->client);
+    f->client = dial(f);
+    assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -264,6 +294,7 @@ int main(void)
         TEST(requests_may_come_in_pieces_and_in_one),
         TEST(a_notification_is_not_answered),
         TEST(errors_have_code_and_reason),
+        TEST(a_client_for_whom_there_is_no_descriptor_is_hung_up_on),
         TEST(an_answer_may_come_later_or_after_the_client_has_gone),
         TEST(descriptors_come_with_their_request),
         TEST(a_lease_ends_with_its_connection),
