@@ -40,6 +40,9 @@
 #define ATA_SECTOR       512u
 #define ATA_MULTIPLE_MAX 16u                          /* sectors a DRQ block, IDENTIFY word 47 */
 #define ATA_CHUNK_MAX    (BLK_MAX_BYTES / ATA_SECTOR) /* sectors a request */
+/* PIO's chunks are shorter: a guest can stop in the middle of one for ever, and the pages that it
+ * holds meanwhile are missed by the others. A multiple of ATA_MULTIPLE_MAX. */
+#define ATA_PIO_CHUNK_MAX 64u
 
 /* Command block registers by offset (ATA-6 7). */
 enum ata_reg {

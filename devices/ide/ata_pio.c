@@ -21,7 +21,7 @@ uint32_t ata_block_sectors(const struct ata_drive *drive)
     return ata_flags(drive) & ATA_CF_MULTIPLE ? drive->state.multiple : 1;
 }
 
-/* The next DRQ block of the chunk. ATA_CHUNK_MAX is a multiple of every block size, so only the
+/* The next DRQ block of the chunk. ATA_PIO_CHUNK_MAX is a multiple of every block size, so only the
  * last block of a command can be short. */
 static void open_block(struct ata_drive *drive)
 {
@@ -33,7 +33,7 @@ static void open_block(struct ata_drive *drive)
 
 static uint32_t next_chunk(const struct ata_drive *drive)
 {
-    return drive->state.sectors < ATA_CHUNK_MAX ? drive->state.sectors : ATA_CHUNK_MAX;
+    return drive->state.sectors < ATA_PIO_CHUNK_MAX ? drive->state.sectors : ATA_PIO_CHUNK_MAX;
 }
 
 void ata_start_pio_in(struct ata_drive *drive)

@@ -117,8 +117,8 @@ static bool valid_progress(const struct ata_drive *drive)
         return false;
     if (transfer && (ata_flags(drive) & ATA_CF_MULTIPLE) && !state->multiple)
         return false;
-    if (chunk && (!state->chunk || state->chunk > ATA_CHUNK_MAX || state->chunk > state->sectors ||
-                  state->pos > state->chunk * ATA_SECTOR))
+    if (chunk && (!state->chunk || state->chunk > ATA_PIO_CHUNK_MAX ||
+                  state->chunk > state->sectors || state->pos > state->chunk * ATA_SECTOR))
         return false;
     if (state->phase == ATA_STORE && state->pos != state->chunk * ATA_SECTOR)
         return false;

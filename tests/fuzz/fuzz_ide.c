@@ -231,6 +231,15 @@ static void do_command(struct target *target, struct script *script)
         rig_command_chs(rig, disk, opcode, lba >> 6, lba & 3, lba & 0x3f, count & 0xff);
 }
 
+/* Whether the channel's registers are where the script thinks: configuration may say otherwise. */
+static bool decoded(struct target *target, unsigned c)
+{
+    struct ide_rig *rig = &target->rig;
+
+    return rig_in8(rig, rig->control[c]) != 0xff &&
+           rig_in8(rig, (uint16_t)(rig->command[c] + ATA_REG_DEVICE)) != 0xff;
+}
+
 /* All that the data port can give now, it gives, from the right place, and no more. */
 static void do_data_in(struct target *target, struct script *script)
 {
@@ -246,8 +255,8 @@ static void do_data_in(struct target *target, struct script *script)
     uint32_t avail = in ? before.chunk * ATA_SECTOR - before.pos : 0;
     bool aligned = before.pos % size == 0;
 
-    if (bus_read(target->rig.bus, BUS_PORT, target->rig.control[c], 1) == 0xff)
-        return; /* not decoded now */
+    if (!decoded(target, c))
+        return;
     bus_port_read_block(target->rig.bus, target->rig.command[c], size, buf, count);
     if (known && aligned) {
         const uint8_t *disk_bytes = target->rig.disk[disk] + before.lba * ATA_SECTOR + before.pos;
@@ -317,8 +326,7 @@ static void do_whole_write(struct target *target, struct script *script)
     const struct ata_drive *drive = drive_of(target, disk);
     rig_select(rig, disk);
     if (!drive->present || drive->state.phase != ATA_IDLE || drive->held ||
-        channel_of(target, disk / 2)->selected != disk % 2 ||
-        bus_read(rig->bus, BUS_PORT, rig->control[disk / 2], 1) == 0xff)
+        channel_of(target, disk / 2)->selected != disk % 2 || !decoded(target, disk / 2))
         return;
     for (uint32_t i = 0; i < count * 512; i++)
         data[i] = (uint8_t)(i + (i >> 9) * seed + seed);
