@@ -212,7 +212,7 @@ static bool message_take(struct hv_guest *guest)
     const struct hv_shm_header *header = (const void *)message;
     int fds[HV_SHM_HELLO_FDS];
     unsigned fd_count = 0;
-    int len = hv_shm_receive(guest->sock, message, fds, &fd_count);
+    int len = hv_shm_receive(guest->sock, guest->host->reaper, message, fds, &fd_count);
 
     if (len == -EAGAIN)
         return false;
@@ -225,7 +225,7 @@ static bool message_take(struct hv_guest *guest)
         message_handle(guest, message, fds);
     else
         hv_shm_guest_fail(guest, "sent a message that does not exist");
-    hv_shm_close_all(fds, fd_count);
+    hv_shm_reaper_close_all(guest->host->reaper, fds, fd_count);
     return !guest->gone;
 }
 

@@ -75,7 +75,8 @@ static int welcome(struct hv_guest *guest)
     }
     if (rc == 0)
         rc = hv_shm_send(guest->sock, HV_SHM_WELCOME, &message, sizeof(message), fds, count);
-    hv_shm_close_all(fds + 1, count - 1);
+    for (unsigned i = 1; i < count; i++)
+        close(fds[i]);
     return rc;
 }
 
@@ -158,6 +159,7 @@ void hv_shm_guest_destroy(struct hv_guest *guest)
     hv_shm_mem_finish(&guest->mem);
     munmap(guest->pages, sizeof(*guest->pages));
     close_doorbells(guest);
-    close(guest->sock);
+    shutdown(guest->sock, SHUT_RDWR);
+    hv_shm_reaper_close(guest->host->reaper, guest->sock);
     free(guest);
 }

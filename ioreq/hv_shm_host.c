@@ -112,7 +112,8 @@ static void conn_unlink(struct hv_host *host, struct hv_shm_conn *conn)
 static void conn_drop(struct hv_host *host, struct hv_shm_conn *conn)
 {
     conn_unlink(host, conn);
-    close(conn->fd);
+    shutdown(conn->fd, SHUT_RDWR); /* at once, whenever it is closed */
+    hv_shm_reaper_close(host->reaper, conn->fd);
     hv_shm_hello_finish(&conn->hello);
     free(conn);
 }
@@ -162,7 +163,8 @@ static void host_accept(struct hv_host *host)
         }
         return;
     }
-    if (host->conn_count >= HV_SHM_HALF_OPEN && !conn_evict(host)) {
+    if (hv_shm_reaper_busy(host->reaper) ||
+        (host->conn_count >= HV_SHM_HALF_OPEN && !conn_evict(host))) {
         close(fd);
         return;
     }
@@ -215,7 +217,7 @@ static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
     unsigned fd_count = 0;
     int len, rc;
 
-    len = hv_shm_receive(conn->fd, message, fds, &fd_count);
+    len = hv_shm_receive(conn->fd, host->reaper, message, fds, &fd_count);
     if (len == -EAGAIN)
         return;
     if (len == 0) {
@@ -227,7 +229,7 @@ static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
         return;
     }
     rc = hv_shm_hello_parse(message, (size_t)len, fds, fd_count, &conn->hello, &why);
-    hv_shm_close_all(fds, fd_count);
+    hv_shm_reaper_close_all(host->reaper, fds, fd_count);
     if (rc < 0) {
         conn_refuse(host, conn, rc, why);
         return;
@@ -291,7 +293,10 @@ int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     host->ctx = params->ctx;
     host->listen_fd = params->listen_fd;
     host->listening = true;
-    host->timer_fd = -1;
+    host->timer_fd = host->epoll_fd = -1;
+    rc = hv_shm_reaper_create(&host->reaper);
+    if (rc < 0)
+        goto fail;
     host->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (host->epoll_fd >= 0)
         host->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -317,6 +322,7 @@ fail:
         close(host->timer_fd);
     if (host->epoll_fd >= 0)
         close(host->epoll_fd);
+    hv_shm_reaper_destroy(host->reaper);
     free(host);
     return rc;
 }
@@ -330,6 +336,7 @@ void hv_shm_host_close(struct hv_host *host)
     close(host->listen_fd);
     close(host->timer_fd);
     close(host->epoll_fd);
+    hv_shm_reaper_destroy(host->reaper);
     free(host);
 }
 

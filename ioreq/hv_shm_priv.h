@@ -4,6 +4,7 @@
  *
  *   hv_shm_host.c   control side: listens, takes HELLO, refuses, watches for peers that go
  *   hv_shm_wire.c   messages in and out; HELLO checked and turned into mappings
+ *   hv_shm_reaper.c closes descriptors that peers sent
  *   hv_shm_mem.c    the table of memory regions, the dirty bitmap
  *   hv_shm_guest.c  control side: guest made and destroyed
  *   hv_shm.c        worker side, and the ops table
@@ -79,11 +80,14 @@ struct hv_shm_conn {
     struct hv_shm_conn *next; /* newest first */
 };
 
+struct hv_shm_reaper;
+
 struct hv_host {
     const struct hv_host_events *events;
     void *ctx;
     int epoll_fd, listen_fd, timer_fd;
     bool listening; /* listen_fd is in epoll_fd; not while descriptors are short */
+    struct hv_shm_reaper *reaper;
     struct hv_shm_conn *conns;
     unsigned conn_count;
     uint64_t log_window_ns; /* rate limit: lines since, and suppressed */
@@ -115,12 +119,12 @@ struct hv_guest {
 
 /* One message into buf (HV_SHM_MESSAGE_MAX bytes, 8-aligned). Returns its length, 0 at the end of
  * the connection, -EAGAIN, -EPROTO: truncated, too many descriptors or a header that does not fit.
- * The descriptors are the caller's to close. */
-int hv_shm_receive(int sock, void *buf, int fds[HV_SHM_HELLO_FDS], unsigned *ret_fd_count);
+ * The descriptors are the caller's, for hv_shm_reaper_close_all(). */
+int hv_shm_receive(int sock, struct hv_shm_reaper *reaper, void *buf, int fds[HV_SHM_HELLO_FDS],
+                   unsigned *ret_fd_count);
 /* Never waits: a peer that does not read is -EPIPE. The header is completed but for its id. */
 int hv_shm_send(int sock, enum hv_shm_type type, void *message, size_t length, const int *fds,
                 unsigned fd_count);
-void hv_shm_close_all(const int *fds, unsigned count);
 /* Maps a piece of a sealed memfd. -errno, with *ret_why for people. */
 int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_base,
                const char **ret_why);
@@ -128,6 +132,17 @@ int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_ba
 int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsigned fd_count,
                        struct hv_shm_hello_info *ret_info, const char **ret_why);
 void hv_shm_hello_finish(struct hv_shm_hello_info *info);
+
+/* hv_shm_reaper.c. From any thread; never waits. */
+
+int hv_shm_reaper_create(struct hv_shm_reaper **ret_reaper);
+/* Waits a second at most for what is being closed. */
+void hv_shm_reaper_destroy(struct hv_shm_reaper *reaper);
+/* A descriptor that came from a peer, or a socket on which a peer may have sent some. */
+void hv_shm_reaper_close(struct hv_shm_reaper *reaper, int fd);
+void hv_shm_reaper_close_all(struct hv_shm_reaper *reaper, const int *fds, unsigned count);
+/* So many wait to be closed that no more peers should be let in. */
+bool hv_shm_reaper_busy(struct hv_shm_reaper *reaper);
 
 /* hv_shm_mem.c */
 

@@ -14,14 +14,14 @@
 
 #define WELCOME_FDS (2 + HV_SHM_VCPUS_MAX)
 
-void hv_shm_close_all(const int *fds, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        close(fds[i]);
-}
+/* The most that the kernel lets through at a time: one that did not fit would be closed by it, and
+ * our thread would wait for that. */
+#define SCM_FDS 253
 
-/* Collects the descriptors that came with a message. */
-static unsigned take_fds(struct msghdr *msg, int fds[HV_SHM_HELLO_FDS])
+/* Collects the descriptors that came with a message, the first ones into fds; returns how many came.
+ */
+static unsigned take_fds(struct msghdr *msg, struct hv_shm_reaper *reaper,
+                         int fds[HV_SHM_HELLO_FDS])
 {
     unsigned count = 0;
 
@@ -31,24 +31,25 @@ static unsigned take_fds(struct msghdr *msg, int fds[HV_SHM_HELLO_FDS])
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n; i++, count++) {
             int fd;
 
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
             if (count < HV_SHM_HELLO_FDS)
-                fds[count++] = fd;
+                fds[count] = fd;
             else
-                close(fd);
+                hv_shm_reaper_close(reaper, fd);
         }
     }
     return count;
 }
 
-int hv_shm_receive(int sock, void *buf, int fds[HV_SHM_HELLO_FDS], unsigned *ret_fd_count)
+int hv_shm_receive(int sock, struct hv_shm_reaper *reaper, void *buf, int fds[HV_SHM_HELLO_FDS],
+                   unsigned *ret_fd_count)
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(HV_SHM_HELLO_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(SCM_FDS * sizeof(int))];
     } control;
     struct iovec iov = {.iov_base = buf, .iov_len = HV_SHM_MESSAGE_MAX};
     struct msghdr msg = {.msg_iov = &iov,
@@ -64,13 +65,14 @@ int hv_shm_receive(int sock, void *buf, int fds[HV_SHM_HELLO_FDS], unsigned *ret
     while (len < 0 && errno == EINTR);
     if (len < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? -EAGAIN : 0;
-    count = take_fds(&msg, fds);
-    if (len > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && len >= (ssize_t)sizeof(*header) &&
-        header->magic == HV_SHM_MAGIC && header->length == (size_t)len && header->fds == count) {
+    count = take_fds(&msg, reaper, fds);
+    if (len >= (ssize_t)sizeof(*header) && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
+        count <= HV_SHM_HELLO_FDS && header->magic == HV_SHM_MAGIC &&
+        header->length == (size_t)len && header->fds == count) {
         *ret_fd_count = count;
         return (int)len;
     }
-    hv_shm_close_all(fds, count);
+    hv_shm_reaper_close_all(reaper, fds, count < HV_SHM_HELLO_FDS ? count : HV_SHM_HELLO_FDS);
     return len ? -EPROTO : 0;
 }
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -507,6 +509,113 @@ static void the_kick_cannot_be_made_to_block_the_daemon(void **state)
     peer_close(bystander);
 }
 
+/* A TCP socket full of data that nobody takes: its last close() waits for ten seconds. */
+static int lingering_socket(int *ret_other)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger linger = {.l_onoff = 1, .l_linger = 10};
+    socklen_t len = sizeof(addr);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static const char data[65536];
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    *ret_other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    close(listener);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+        ;
+    return fd;
+}
+
+static void is_prompt(struct peer *peer)
+{
+    struct timespec start, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(peer_in(peer, 0, 0x300, 1), 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true(end.tv_sec - start.tv_sec < 2);
+}
+
+struct evil {
+    int sock, rc;
+    const void *first; /* sent before, without descriptors; or NULL */
+    size_t first_length;
+    const void *message;
+    size_t length;
+    int fds[2]; /* the last one is the evil one */
+    unsigned fd_count;
+};
+
+/* In the server's thread, so that the message still holds the descriptor when we close ours: the
+ * server's close() is to be the last. */
+static void send_evil(struct shm_server *server, void *arg)
+{
+    struct evil *evil = arg;
+
+    if (evil->first)
+        peer_send_raw(evil->sock, evil->first, evil->first_length, NULL, 0);
+    evil->rc = peer_send_raw(evil->sock, evil->message, evil->length, evil->fds, evil->fd_count);
+    close(evil->fds[evil->fd_count - 1]);
+}
+
+static void a_descriptor_that_is_slow_to_close_holds_up_nobody(void **state)
+{
+    struct shm_server *server = *state;
+    struct peer *bystander = shm_server_peer(server, "bystander", 1), *peer;
+    struct hv_shm_memory add = {.header = {HV_SHM_MAGIC, HV_SHM_MEMORY_ADD, 1, sizeof(add), 0}};
+    struct evil evil;
+    struct bad_hello b;
+    int other[3];
+
+    /* in a HELLO */
+    hello_init(&b);
+    evil =
+        (struct evil){.sock = shm_server_socket(server),
+                      .message = &b,
+                      .length = b.hello.header.length,
+                      .fds = {peer_memfd("pages", PAGES_SIZE, true), lingering_socket(&other[0])},
+                      .fd_count = 2};
+    shm_server_run(server, send_evil, &evil);
+    assert_int_equal(outcome(evil.sock), -EINVAL);
+    close(evil.fds[0]);
+    close(evil.sock);
+    is_prompt(bystander);
+
+    /* in a message that nobody reads any more */
+    b.hello.header.fds = 0;
+    evil = (struct evil){.sock = shm_server_socket(server),
+                         .first = &b,
+                         .first_length = b.hello.header.length,
+                         .message = &add,
+                         .length = sizeof(add),
+                         .fds = {lingering_socket(&other[1])},
+                         .fd_count = 1};
+    shm_server_run(server, send_evil, &evil);
+    assert_int_equal(evil.rc, 0);
+    close(evil.sock);
+    is_prompt(bystander);
+
+    /* on the worker's side */
+    peer = shm_server_peer(server, "liar", 1);
+    evil.sock = peer_socket(peer);
+    evil.first = NULL;
+    evil.fds[0] = lingering_socket(&other[2]);
+    shm_server_run(server, send_evil, &evil);
+    assert_int_equal(evil.rc, 0);
+    is_prompt(bystander);
+    peer_close(peer);
+    is_prompt(bystander);
+    for (unsigned i = 0; i < 3; i++)
+        close(other[i]); /* with data unread: resets, and the close() comes back */
+    peer_close(bystander);
+}
+
 struct vandal {
     struct peer *peer;
     bool stop;
@@ -603,6 +712,7 @@ int main(void)
         CASE(a_peer_that_does_not_read_is_gone),
         CASE(ram_cannot_be_taken_away_by_shrinking_or_punching),
         CASE(the_kick_cannot_be_made_to_block_the_daemon),
+        CASE(a_descriptor_that_is_slow_to_close_holds_up_nobody),
         CASE(garbage_in_every_page_from_another_thread_harms_nobody),
         CASE(hanging_up_at_any_step_leaves_nothing),
     };
