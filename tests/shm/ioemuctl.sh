@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# ioemuctl and `ioemud --check` as administrators use them, against the shipped daemon: words and exit
+# statuses. Programs: $IOEMUD, $IOEMUCTL.
+set -u
+dir=$(mktemp -d /tmp/ioemud-ctl-XXXXXX)
+pid=
+trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$dir"' EXIT
+failed=0
+mkdir "$dir/guests.d"
+
+# expect STATUS TEXT COMMAND...: TEXT, a fixed string, is in the output.
+expect()
+{
+    local status=$1 text=$2 output got
+    shift 2
+    output=$("$@" 2>&1)
+    got=$?
+    if [ $got != "$status" ] || ! grep -qF -- "$text" <<<"$output"; then
+        echo "not ok: $* (status $got, wanted $status and \"$text\")"
+        head -n 12 <<<"$output" | sed 's/^/    /'
+        failed=1
+    fi
+}
+ctl() { "$IOEMUCTL" -s "$dir/control.sock" "$@"; }
+stats() { "$IOEMUCTL" -s "$dir/stats.sock" "$@"; }
+
+cat >"$dir/ioemud.json" <<END
+{
+  "workers": 1, "xen": false,
+  "control_socket": "$dir/control.sock", "stats_socket": "$dir/stats.sock",
+  "shm_socket": "$dir/shm.sock", "run_dir": "$dir/run", "guests_dir": "$dir/guests.d"
+}
+END
+echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda", "format": "mem", "size": "1M" } ] }' \
+    >"$dir/guests.d/sim1.json"
+echo '{ "hypervisor": "shm", "disks": [ { "vdev": "sda", "path": "/x" } ] }' >"$dir/guests.d/bad.json"
+echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda" } ] }' >"$dir/guests.d/half.json"
+echo '{ "hypervisor": "shm", "disks": [] }' >"$dir/sim2.json"
+
+# Before there is a daemon.
+expect 3 'is the daemon running?' ctl list
+expect 2 'a command is expected' ctl
+expect 2 'no such command: lsit' ctl lsit
+expect 2 'missing after attach' ctl attach
+expect 2 'one argument too many: b' ctl detach a b
+expect 2 '--force does not go with list' ctl list --force
+expect 2 '--domid does not go with detach' ctl detach x --domid 3
+expect 2 'no id of a domain: 0' ctl attach x --domid 0
+expect 2 'no number of seconds: soon' ctl -t soon list
+expect 0 'Exit status:' ctl --help
+expect 0 'ioemuctl ' ctl --version
+expect 1 'bad.json:1:45: at /disks/0/vdev:' "$IOEMUD" -c "$dir/ioemud.json" --check
+expect 1 '1 bad configuration file' "$IOEMUD" -c "$dir/ioemud.json" --check
+expect 0 'sim2.json: good' "$IOEMUD" -c "$dir/ioemud.json" --check "$dir/sim2.json"
+echo '{ "worker": 2 }' >"$dir/wrong.json"
+expect 1 'did you mean "workers"?' "$IOEMUD" -c "$dir/wrong.json"
+expect 1 'No such file' "$IOEMUD" -c "$dir/none.json"
+
+"$IOEMUD" -c "$dir/ioemud.json" 2>"$dir/log" &
+pid=$!
+for ((i = 0; i < 100; i++)); do
+    ! ctl list >/dev/null 2>&1 || break
+    sleep 0.1
+done
+
+expect 0 'No guests are attached.' ctl list
+expect 0 'No guests are attached.' stats stats
+expect 0 'WORKER' stats stats
+expect 1 'another ioemud is running' "$IOEMUD" -c "$dir/ioemud.json"
+expect 0 'sim1 is attached' ctl attach sim1
+expect 1 'attached already' ctl attach sim1
+expect 1 'bad.json:1:45' ctl attach bad
+expect 1 'No such file' ctl attach nobody
+expect 1 'No such file' ctl attach "$dir/nobody.json"
+expect 1 'disk hda has no "path"' ctl attach "$dir/guests.d/half.json"
+expect 1 'disk hda has no "path"' ctl attach half
+expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
+expect 0 'sim1' stats list
+expect 0 'hda (memory)' ctl list
+expect 0 '"name":"sim2"' ctl --json list
+expect 1 'no guest nobody' stats stats nobody
+expect 1 'there is no method attach here' stats attach sim1
+expect 0 'sim2 is detached' ctl detach sim2
+expect 1 'no guest sim2' ctl detach sim2
+expect 1 'insist with --force' ctl shutdown
+expect 0 'the daemon has ended' ctl shutdown --force
+wait $pid || { echo "not ok: the daemon's status was $?"; failed=1; }
+pid=
+expect 3 'is the daemon running?' ctl list
+[ $failed = 0 ] || sed 's/^/    log: /' "$dir/log"
+exit $failed
