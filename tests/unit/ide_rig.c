@@ -37,6 +37,9 @@ static void open_disk(struct ide_rig *rig, unsigned i)
     require(!mem_open(rig->disk[i], rig->options.sectors[i], rig->options.read_only,
                       fake_loop(rig->loop), rig->pool, &rig->image[i]),
             "mem_open");
+    rig->image[i]->info.write_cache = !rig->options.write_through;
+    if (rig->options.physical_block)
+        rig->image[i]->info.physical_block = rig->options.physical_block;
     require(!blk_open(rig->image[i], 4, &rig->spec.drive[i].blk), "blk_open");
 }
 

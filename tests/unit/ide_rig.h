@@ -22,8 +22,10 @@ struct ide_rig_options {
     bool cmd646;
     uint64_t sectors[RIG_DISKS]; /* 0: absent */
     bool read_only;
-    uint32_t pool_pages; /* 0: plenty */
-    bool unprogrammed;   /* as after reset */
+    bool write_through;      /* disks without a cache */
+    uint32_t physical_block; /* 0: 512 */
+    uint32_t pool_pages;     /* 0: plenty */
+    bool unprogrammed;       /* as after reset */
 };
 
 struct ide_rig {

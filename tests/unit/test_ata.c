@@ -48,6 +48,12 @@ static int read_only_disk(void **state)
     return setup_with(&(struct ide_rig_options){.sectors = {8192}, .read_only = true});
 }
 
+static int write_through_4k(void **state)
+{
+    return setup_with(&(struct ide_rig_options){
+        .sectors = {8192}, .write_through = true, .physical_block = 4096});
+}
+
 static int small_pool(void **state)
 {
     return setup_with(&(struct ide_rig_options){.sectors = {8192, 4096}, .pool_pages = 32});
@@ -395,6 +401,25 @@ static void without_a_write_cache_each_write_is_flushed(void **state)
     rig_write_data(&rig, 0, data, 512);
     assert_completed(0);
     assert_int_equal(flushes(), 3);
+}
+
+static void a_disk_without_a_cache_says_so(void **state)
+{
+    uint8_t id[512], data[512] = {7};
+
+    identify(0, id);
+    assert_int_equal(word_of(id, 82) & 0x20, 0);
+    assert_int_equal(word_of(id, 85) & 0x20, 0);
+    assert_int_equal(word_of(id, 106), 0x6003); /* eight logical sectors a physical one */
+    assert_int_equal(word_of(id, 209), 0x4000);
+    features(0x02, 0);
+    assert_aborted(0);
+    features(0x82, 0);
+    assert_aborted(0);
+    rig_command(&rig, 0, 0x30, 7, 1);
+    rig_write_data(&rig, 0, data, 512);
+    assert_completed(0);
+    assert_int_equal(flushes(), 0); /* the write was stable when it was done */
 }
 
 static void flush_cache_reaches_the_disk(void **state)
@@ -905,6 +930,17 @@ static void a_pio_write_survives_migration_anywhere(void **state)
     assert_memory_equal(rig.disk[0] + 21 * 512, data, sizeof(data));
 }
 
+static void a_verify_survives_migration(void **state)
+{
+    rig_command_ext(&rig, 0, 0x42, 0, 1000);
+    for (unsigned i = 0; rig_status(&rig, 0) == ATA_SR_BSY; i++) {
+        assert_true(i < 4);
+        migrate();
+    }
+    assert_completed(0);
+    assert_int_equal(blk_counters(rig.spec.drive[0].blk)->read_bytes, 1000 * 512);
+}
+
 static void commands_that_wait_survive_migration(void **state)
 {
     uint8_t data[512];
@@ -1047,6 +1083,7 @@ int main(void)
         TEST(long_writes_are_gathered, one_disk),
         TEST(write_multiple_has_blocks_of_several_sectors, one_disk),
         TEST(without_a_write_cache_each_write_is_flushed, one_disk),
+        TEST(a_disk_without_a_cache_says_so, write_through_4k),
         TEST(flush_cache_reaches_the_disk, one_disk),
         TEST(a_flush_that_fails_is_reported, one_disk),
         TEST(chs_addresses_follow_the_translation, one_disk),
@@ -1076,6 +1113,7 @@ int main(void)
         TEST(without_pages_the_drive_is_busy, small_pool),
         TEST(a_pio_read_survives_migration_anywhere, one_disk),
         TEST(a_pio_write_survives_migration_anywhere, one_disk),
+        TEST(a_verify_survives_migration, one_disk),
         TEST(commands_that_wait_survive_migration, two_disks),
         TEST(settings_and_registers_survive_migration, two_disks),
         TEST(a_pending_interrupt_survives_migration, one_disk),

@@ -70,7 +70,9 @@ static void every_drive_is_reached_through_its_bars(void **state)
 
     for (unsigned disk = 0; disk < 4; disk++) {
         rig_command(&rig, disk, 0x20, 7, 1);
-        rig_read_data(&rig, disk, data, 512);
+        ide_rig_settle(&rig);
+        assert_int_equal(rig_status(&rig, disk), READY | ATA_SR_DRQ);
+        bus_port_read_block(rig.bus, rig.command[disk / 2], 2, data, 256);
         for (unsigned i = 0; i < 512; i++)
             assert_int_equal(data[i], ide_rig_byte(disk, 7 * 512 + i));
         memset(data, (int)disk + 1, 512);
@@ -82,8 +84,12 @@ static void every_drive_is_reached_through_its_bars(void **state)
         assert_memory_equal(rig.disk[disk] + 9 * 512, data, 512);
     }
     assert_int_equal(rig_in8(&rig, (uint16_t)(rig.control[0] - 1)), 0xff);
-    rig_srst(&rig, 1);
-    assert_int_equal(rig_in8(&rig, rig.command[1] + 1), 1);
+    for (unsigned channel = 0; channel < 2; channel++) {
+        rig_command(&rig, 2 * channel, 0x40, 9999, 1);
+        assert_int_equal(rig_in8(&rig, rig.command[channel] + 1), ATA_ER_IDNF);
+        rig_srst(&rig, channel);
+        assert_int_equal(rig_in8(&rig, rig.command[channel] + 1), 1);
+    }
 }
 
 static void the_channels_share_inta(void **state)
