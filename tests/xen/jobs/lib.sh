@@ -30,6 +30,10 @@ finish()
     exit
 }
 
+# A process costs tens of emulated milliseconds here, so waiting must not start any.
+exec 9<> <(:)
+nap() { read -r -t "$1" -u 9; }
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for()
 {
@@ -37,12 +41,20 @@ wait_for()
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $end ] || return 1
-        sleep 0.2
+        nap 0.3
     done
 }
 
 domid() { xl domid "$1" 2>/dev/null; }
-gone() { ! xl list "$1" >/dev/null 2>&1; }
+# gone NAME: true when the xl that watches over this guest has ended, as it does with the guest.
+gone()
+{
+    local line pid=
+    while read -r line; do
+        case $line in *"[pid "*) pid=${line##*\[pid } ;; esac
+    done <"/var/log/xen/xl-$1.log"
+    [ -n "$pid" ] && [ ! -e "/proc/${pid%]}" ]
+}
 only_dom0() { [ "$(xl list | wc -l)" = 2 ]; }
 
 # model_line qemu|ioemu: the configuration line that chooses the device model.
@@ -109,4 +121,89 @@ run_tiny()
     else
         not_ok "$prefix/done" "the guest said nothing at its end"
     fi
+}
+
+# Linux guests. The image of guests/mklinux; its root partition as the e2fsprogs name it.
+linux_root() { echo "$1?offset=$(cat /lab/linux/root-offset)"; }
+
+# linux_disk NAME [SCENARIO]: prints the path of a fresh disk that does SCENARIO.
+linux_disk()
+{
+    local image=$CONFIGS/$1.img
+    cp --sparse=always /lab/linux/linux.img "$image"
+    if [ -n "${2:-}" ]; then
+        echo "$2" >"$CONFIGS/$1.scenario"
+        debugfs -w -R "write $CONFIGS/$1.scenario /scenario" "$(linux_root "$image")" 2>/dev/null >&2
+    fi
+    echo "$image"
+}
+
+# linux_config NAME qemu|ioemu DISK [LINE...]: prints the path of a configuration. What the guest
+# says on its serial port goes to $CONFIGS/NAME.serial.
+linux_config()
+{
+    local file=$CONFIGS/$1.cfg name=$1 model=$2 disk=$3
+    shift 3
+    {
+        echo "name=\"$name\""
+        echo 'type="hvm"'
+        echo 'memory=160'
+        echo 'vcpus=1'
+        echo 'vga="none"'
+        echo 'vnc=0'
+        echo 'usb=0'
+        echo 'boot="c"'
+        echo 'on_poweroff="destroy"'
+        echo 'on_reboot="restart"'
+        echo 'on_crash="destroy"'
+        echo "serial=\"file:$CONFIGS/$name.serial\""
+        echo "disk=[${disk:+\"format=raw,vdev=hda,target=$disk\"}]"
+        model_line "$model"
+        printf '%s\n' "$@"
+    } >"$file"
+    : >"$CONFIGS/$name.serial"
+    echo "$file"
+}
+
+# create PREFIX CONFIG
+create()
+{
+    if ! xl create -q "$2" >"$CONFIGS/$1.create" 2>&1; then
+        not_ok "$1/created" "$(head -n 1 "$CONFIGS/$1.create")"
+        return 1
+    fi
+}
+
+# passes on what the guest's serial port said since, with names prefixed
+serial_results()
+{
+    local prefix=$1 line
+    while read -r line; do
+        line=${line%$'\r'}
+        case $line in
+        "GUEST ok "*) ok "$prefix/${line#GUEST ok }" ;;
+        "GUEST not ok "*) not_ok "$prefix/${line#GUEST not ok }" ;;
+        "GUEST "*) note "$prefix: ${line#GUEST }" ;;
+        esac
+    done <"$2"
+}
+
+# linux_judge PREFIX NAME DISK SECONDS [ENDING]: waits for the guest to end, passes on its results,
+# and judges what it left on its disk.
+linux_judge()
+{
+    local prefix=$1 name=$2 disk=$3 limit=$4 ending=${5:-poweroff} root wanted found
+    root=$(linux_root "$disk")
+    if ! wait_for "$limit" gone "$name"; then
+        not_ok "$prefix/powered-off" "still there after $limit s"
+        xl destroy "$name"
+    fi
+    serial_results "$prefix" "$CONFIGS/$name.serial"
+    tr -d '\r' <"$CONFIGS/$name.serial" | grep -q "^GUEST end $ending"
+    judge "$prefix/came-to-its-end" $? "last said: $(tail -n 1 "$CONFIGS/$name.serial")"
+    check "$prefix/e2fsck-clean" e2fsck -fn "$root"
+    wanted=$(debugfs -R 'cat /data/data.md5' "$root" 2>/dev/null | cut -d' ' -f1)
+    found=$(debugfs -R 'cat /data/data' "$root" 2>/dev/null | md5sum | cut -d' ' -f1)
+    [ -n "$wanted" ] && [ "$wanted" = "$found" ]
+    judge "$prefix/checksum-holds-outside" $? "wanted $wanted, found $found"
 }
