@@ -537,6 +537,10 @@ int guest_peer(struct daemon *daemon, const char *name, void *peer)
 {
     struct guest *guest = guest_by_name(daemon, name);
 
+    /* Who was parked with a peer at this address has lost it: hung up, and its memory used again. */
+    for (struct guest *other = daemon->guests; other; other = other->next)
+        if (other->peer == peer)
+            other->peer = NULL;
     if (!guest || guest->config.hypervisor != GUEST_SHM)
         return -ENOENT;
     if (guest->state != GUEST_WAITING)

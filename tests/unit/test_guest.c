@@ -357,6 +357,24 @@ static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
     }
 }
 
+static void idle_guests_cost_no_wakeup(void **state)
+{
+    struct guest_rig *rig = *state;
+    const uint64_t *wakeups = &rig->daemon.worker[0]->wakeups;
+    uint64_t before;
+
+    guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_attach(rig, everything(rig), &second);
+    guest_rig_settle(rig, 2);
+    guest_rig_ask(rig->last, 0, 0x1f7);
+    guest_rig_kick(rig->last, false);
+    guest_rig_run(rig, answered, rig->last);
+    usleep(50000); /* the pages are watched for 50 us */
+    before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
+    usleep(100000);
+    assert_true(__atomic_load_n(wakeups, __ATOMIC_RELAXED) == before);
+}
+
 /* ioemu-dm's connection. */
 
 static int dial(struct guest_rig *rig)
@@ -495,6 +513,7 @@ int main(void)
         TEST(those_parked_at_the_end_of_the_daemon_are_told),
         TEST(the_daemon_may_stop_while_guests_start),
         TEST(a_busy_neighbour_does_not_starve_a_watched_guest),
+        TEST(idle_guests_cost_no_wakeup),
         TEST(the_end_of_the_lease_ends_the_guest),
         TEST(a_lease_may_end_while_the_guest_starts_or_is_parked),
     };
