@@ -126,8 +126,8 @@ void ata_fail(struct ata_drive *drive, uint8_t error)
     ata_complete(drive);
 }
 
-/* ATA-6 8.27.6 and others: the address of the first unrecoverable error, in the command's own way
- * of addressing. */
+/* The read and write commands' error outputs (ATA-6 8): the address of the first unrecoverable error,
+ * in the command's own way of addressing. */
 void ata_fail_at(struct ata_drive *drive, uint8_t error, uint64_t lba)
 {
     struct ata_state *state = &drive->state;
@@ -328,7 +328,7 @@ static const struct blk_client_ops client_ops = {
 
 /* Commands. */
 
-/* CHS to LBA (ATA-6 6.2); false: no such sector under the present translation. */
+/* CHS to LBA (ATA-5, "sector addressing"); false: no such sector under the present translation. */
 static bool decode_chs(const struct ata_state *state, uint64_t *ret_lba)
 {
     uint32_t cylinder = (uint32_t)state->reg[ATA_REG_LBA_HIGH] << 8 | state->reg[ATA_REG_LBA_MID];

@@ -108,7 +108,8 @@ enum ata_power {
 /* What a guest can observe of a drive, and all that is saved, besides the bytes of a PIO transfer.
  */
 struct ata_state {
-    /* By enum ata_reg; FEATURES to LBA_HIGH are two deep, for 48-bit commands (ATA-6 6.20). */
+    /* By enum ata_reg; FEATURES to LBA_HIGH are two deep, for 48-bit commands (ATA-6, "48-bit
+     * Address feature set"). */
     uint8_t reg[ATA_REGS], previous[ATA_REGS];
     uint8_t device;
     uint8_t error;

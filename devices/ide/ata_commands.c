@@ -2,7 +2,7 @@
 /* The command set: one function and a few flags an opcode. What is missing is aborted. */
 #include "devices/ide/ata_internal.h"
 
-/* SET FEATURES subcommands (ATA-6 8.46). */
+/* Subcommands (ATA-6, SET FEATURES). */
 enum {
     FEATURE_WRITE_CACHE_ON = 0x02,
     FEATURE_TRANSFER_MODE = 0x03,
@@ -13,7 +13,7 @@ enum {
     FEATURE_REVERT_ON_RESET = 0xcc,
 };
 
-/* CHECK POWER MODE's answers (ATA-6 8.7). */
+/* Answers (ATA-6, CHECK POWER MODE). */
 #define POWER_STANDBY 0x00
 #define POWER_IDLE    0x80
 #define POWER_ACTIVE  0xff
@@ -36,7 +36,7 @@ static void seek(struct ata_drive *drive)
     ata_complete(drive);
 }
 
-/* ATA-5 8.16: the translation that CHS addresses use. A track of no sectors would be divided by. */
+/* ATA-5, INITIALIZE DEVICE PARAMETERS: the translation that CHS addresses use. A track of no sectors would be divided by. */
 static void initialize_device_parameters(struct ata_drive *drive)
 {
     struct ata_state *state = &drive->state;
@@ -50,7 +50,7 @@ static void initialize_device_parameters(struct ata_drive *drive)
     ata_complete(drive);
 }
 
-/* ATA-6 8.47: powers of two; 0 disables READ and WRITE MULTIPLE. */
+/* ATA-6, SET MULTIPLE MODE: powers of two; 0 disables READ and WRITE MULTIPLE. */
 static void set_multiple_mode(struct ata_drive *drive)
 {
     uint8_t count = drive->state.reg[ATA_REG_COUNT];
@@ -63,7 +63,7 @@ static void set_multiple_mode(struct ata_drive *drive)
     ata_complete(drive);
 }
 
-/* ATA-6 table 44: PIO default (0, 1), PIO 0-4, multiword DMA 0-2, Ultra DMA 0-5. The mode does not
+/* ATA-6, SET FEATURES 03h: PIO default (0, 1), PIO 0-4, multiword DMA 0-2, Ultra DMA 0-5. The mode does not
  * change how bytes move here; IDENTIFY shows it. */
 static bool transfer_mode_exists(uint8_t mode)
 {
@@ -156,7 +156,7 @@ static void check_power_mode(struct ata_drive *drive)
 #define M  ATA_CF_MULTIPLE
 #define N  ATA_CF_NO_COUNT
 
-/* NOP (00h) is aborted by definition (ATA-6 8.23), so it needs no entry, nor does DEVICE RESET
+/* NOP (00h) is aborted by definition, so it needs no entry, nor does DEVICE RESET
  * (08h), which is for packet devices. Opcodes 94h-99h are the power commands of ATA-1 to ATA-3. */
 const struct ata_command ata_commands[256] = {
     [0x10 ... 0x1f] = {seek, 0},                 /* RECALIBRATE */

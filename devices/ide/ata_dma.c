@@ -6,7 +6,7 @@
  *
  * Where the memory ends within a sector: a read delivers the part that fits; a write leaves the
  * sector alone. Either way the drive then waits with that sector still to be done, as a real one
- * would with DMARQ raised (SFF-8038i 3.1, the status with Active and Interrupt both clear).
+ * would with DMARQ raised (SFF-8038i, the status with Active and Interrupt both clear).
  */
 #include "devices/ide/ata_internal.h"
 

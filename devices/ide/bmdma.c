@@ -87,7 +87,7 @@ void bmdma_interrupt(struct bmdma *bm)
     bm->state.status |= BMISTA_INTR;
 }
 
-/* A table does not cross 64 KiB (SFF-8038i 1.1): the counter wraps within, as PIIX3's does. */
+/* A table does not cross 64 KiB (SFF-8038i): the counter wraps within, as PIIX3's does. */
 static uint32_t after(uint32_t prd, uint32_t count)
 {
     return (prd & ~0xffffu) | ((prd + count * PRD_SIZE) & 0xffff);

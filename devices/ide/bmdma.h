@@ -10,7 +10,7 @@
  * and a plan has room for 256, so one always covers a sector unless the table ends before, and a
  * table of crumbs costs as many short turns as it has sectors, not one long one.
  *
- * Status when a transfer is over (SFF-8038i 3.1):
+ * Status when a transfer is over (SFF-8038i, "status bit interpretation"):
  *
  *   Interrupt Active
  *       1       0     the table was as long as the transfer

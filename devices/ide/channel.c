@@ -120,7 +120,7 @@ static uint8_t read_reg(struct ide_channel *channel, unsigned reg)
     return value;
 }
 
-/* ATA-6 9.10 and 8.9: both drives run it whichever is selected; device 0 then is, and speaks. */
+/* ATA-6 9.10: both drives run it whichever is selected; device 0 then is, and speaks. */
 static void diagnose(struct ide_channel *channel)
 {
     const struct ata_drive *drive = selected_drive(channel);

@@ -8,7 +8,7 @@
  * - device 0 answers for an absent device 1, with a status of 0 (ATA-6 9.16.1), which ends every
  *   driver's and firmware's probe at once;
  * - nobody answers for an absent device 0: the cable floats, D7 pulled down by the host adapter
- *   (ATA-6 table 4, DD7): 7Fh, a status without BSY, so that nobody waits for it.
+ *   (ATA-6 5, DD7): 7Fh, a status without BSY, so that nobody waits for it.
  */
 #ifndef IOEMUD_DEVICES_IDE_CHANNEL_H
 #define IOEMUD_DEVICES_IDE_CHANNEL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CMD PCI0646U2 (data sheet MAN-000646-U2, 2.3): an IDE controller in PCI native mode, all of whose
+ * CMD PCI0646U2 (its data sheet's register names): an IDE controller in PCI native mode, all of whose
  * ports are in BARs and whose channels share INTA, so that any number of them fits beside the one
  * at the legacy ports.
  *

@@ -73,7 +73,7 @@ static void assert_over(uint8_t dma_status)
     assert_int_equal(rig_dma_status(&rig, 0), BMISTA_INTR);
 }
 
-/* Status when a table is shorter: the drive waits, nothing is signalled (SFF-8038i 3.1). */
+/* Status when a table is shorter: the drive waits, nothing is signalled (SFF-8038i). */
 static void assert_stalled(void)
 {
     assert_int_equal(rig_dma_status(&rig, 0), 0);
