@@ -202,9 +202,36 @@ void ide_dma_start(struct ide *ide, bool write, uint64_t lba, unsigned count,
     peer_out(ide->peer, ide->vcpu, (uint16_t)(ide->bm + BM_COMMAND), 1, direction | BM_START);
 }
 
+static bool intx_is_high(struct peer *peer, void *arg)
+{
+    const struct ide *ide = arg;
+
+    return peer_intx_level(peer, ide->slot, 0);
+}
+
+/* INTA may be another channel's: the bus master says whose it is. */
+static int wait_native(struct ide *ide)
+{
+    uint64_t limit = now_ns() + POLL_LIMIT_NS;
+    struct timespec pause = {.tv_nsec = 20000};
+
+    for (;;) {
+        int rc = peer_wait(ide->peer, intx_is_high, ide);
+
+        if (rc < 0)
+            return rc;
+        if (peer_in(ide->peer, ide->vcpu, (uint16_t)(ide->bm + BM_STATUS), 1) & BM_IRQ)
+            return 0;
+        if (peer_error(ide->peer) || now_ns() > limit)
+            return peer_error(ide->peer) ? peer_error(ide->peer) : -ETIMEDOUT;
+        nanosleep(&pause, NULL);
+    }
+}
+
 int ide_dma_finish(struct ide *ide, uint32_t rises_before)
 {
-    int rc = peer_wait_isa(ide->peer, ide->irq, rises_before);
+    int rc = ide->irq == IDE_NATIVE ? wait_native(ide)
+                                    : peer_wait_isa(ide->peer, ide->irq, rises_before);
     uint8_t bm_status;
 
     if (rc == 0)
@@ -231,7 +258,7 @@ int ide_dma_prd(struct ide *ide, bool write, uint64_t lba, unsigned count,
     if (rc < 0)
         return rc;
     in8(ide, STATUS); /* what was left over is not taken for ours */
-    before = peer_isa_rises(ide->peer, ide->irq);
+    before = ide->irq == IDE_NATIVE ? 0 : peer_isa_rises(ide->peer, ide->irq);
     ide_dma_start(ide, write, lba, count, prd, prd_count);
     return ide_dma_finish(ide, before);
 }
@@ -334,6 +361,36 @@ int ide_init(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned channel
         peer_pci_write(peer, vcpu, PIIX3_IDE, 4, 2, 0x5);
         ide->bm = (uint16_t)(bar + 8 * channel);
     }
+    out8(ide, DEVICE, 0xa0 | drive << 4);
+    return wait_status(ide, IDE_BSY, 0);
+}
+
+int ide_init_native(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned slot,
+                    uint16_t ports, unsigned channel, unsigned drive, uint64_t prd_gpa)
+{
+    /* BARs 0 to 4: command and control block of either channel, bus master. */
+    static const uint8_t at[5] = {0, 8, 16, 24, 32};
+    uint16_t bdf = (uint16_t)(slot << 3), base[5];
+
+    if (peer_pci_read(peer, vcpu, bdf, 0, 4) != 0x06461095)
+        return -ENXIO;
+    for (unsigned i = 0; i < 5; i++) {
+        base[i] = (uint16_t)(peer_pci_read(peer, vcpu, bdf, 0x10 + 4 * i, 4) & 0xfffc);
+        if (base[i])
+            continue;
+        base[i] = (uint16_t)(ports + at[i]);
+        peer_pci_write(peer, vcpu, bdf, 0x10 + 4 * i, 4, base[i]);
+    }
+    peer_pci_write(peer, vcpu, bdf, 4, 2, 0x5);
+    *ide = (struct ide){.peer = peer,
+                        .vcpu = vcpu,
+                        .cmd = base[2 * channel],
+                        .ctl = (uint16_t)(base[2 * channel + 1] + 2),
+                        .bm = (uint16_t)(base[4] + 8 * channel),
+                        .irq = IDE_NATIVE,
+                        .slot = slot,
+                        .drive = drive,
+                        .prd_gpa = prd_gpa};
     out8(ide, DEVICE, 0xa0 | drive << 4);
     return wait_status(ide, IDE_BSY, 0);
 }

@@ -45,11 +45,14 @@ enum ide_pio {
     IDE_PIO_REP32,
 };
 
+#define IDE_NATIVE 0x100u
+
 struct ide {
     struct peer *peer;
     unsigned vcpu;
     uint16_t cmd, ctl, bm; /* bm 0: no bus master */
-    unsigned irq;          /* ISA line */
+    unsigned irq;          /* ISA line; IDE_NATIVE: INTA of `slot` */
+    unsigned slot;
     unsigned drive;        /* 0 master, 1 slave */
     unsigned multiple;     /* sectors a block; 0: READ and WRITE SECTORS */
     uint64_t prd_gpa;      /* room for a PRD table of 4096 bytes that crosses no 64 KiB */
@@ -66,6 +69,10 @@ struct ide_prd {
  * ports if nobody did. prd_gpa as above. */
 int ide_init(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned channel, unsigned drive,
              uint64_t prd_gpa);
+/* Channel of a controller in PCI native mode at 00:SLOT.0 (CMD646): gives its BARs ports from `ports`
+ * on (64 of them) if it has none. -ENXIO: no such controller. */
+int ide_init_native(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned slot,
+                    uint16_t ports, unsigned channel, unsigned drive, uint64_t prd_gpa);
 int ide_soft_reset(struct ide *ide);
 int ide_identify(struct ide *ide, uint16_t words[256]);
 uint64_t ide_capacity(const uint16_t words[256]); /* sectors */

@@ -255,13 +255,18 @@ void rig_image(struct rig *rig, const char *name, uint64_t sectors, char path[RI
 
 void rig_guest(struct rig *rig, const char *name, const char *disks)
 {
+    rig_guest_more(rig, name, disks, NULL);
+}
+
+void rig_guest_more(struct rig *rig, const char *name, const char *disks, const char *more)
+{
     char file[RIG_PATH], path[RIG_PATH], text[4096];
 
     snprintf(file, sizeof(file), "guests.d/%.63s.json", name);
     in_dir(rig, file, path);
     snprintf(text, sizeof(text),
-             "{\n  \"name\": \"%s\",\n  \"hypervisor\": \"shm\",\n  \"disks\": [%s]\n}\n", name,
-             disks);
+             "{\n  \"name\": \"%s\",\n  \"hypervisor\": \"shm\",\n  \"disks\": [%s]%s%s\n}\n", name,
+             disks, more ? ",\n  " : "", more ? more : "");
     write_file(path, text);
 }
 
