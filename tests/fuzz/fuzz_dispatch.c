@@ -61,12 +61,19 @@ static void turn(struct target *target)
 {
     struct hv_guest *guest = &target->guest;
     struct ioreq_slot before[VCPUS];
-    unsigned notified[VCPUS], served;
+    unsigned notified[VCPUS], served = 0;
     uint32_t write = guest->buffered.write_pointer;
 
     memcpy(before, guest->slots, sizeof(before));
     memcpy(notified, guest->notified, sizeof(notified));
-    served = dispatch_turn(&target->dispatch, NULL);
+    /* However small the budget: some work a turn, and the same in the end. */
+    do {
+        unsigned now = dispatch_turn(&target->dispatch, NULL);
+
+        assert(now > 0 || !target->dispatch.more);
+        assert(!target->dispatch.budget || now <= target->dispatch.budget);
+        served += now;
+    } while (target->dispatch.more);
     assert(served <= BUF_IOREQ_SLOTS + VCPUS);
     for (unsigned i = 0; i < VCPUS; i++) {
         const struct ioreq_slot *slot = &guest->slots[i];
@@ -154,6 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .ctx = &target,
     };
     for (unsigned n = 0; size >= RECORD && n < MAX_RECORDS; n++, data += RECORD, size -= RECORD) {
+        target.dispatch.budget = data[3] % 8; /* 0: none */
         if (data[0] & 3)
             one_slot(&target, data);
         else
