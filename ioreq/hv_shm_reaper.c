@@ -2,9 +2,9 @@
 /*
  * hv_shm: closes what peers sent, in a thread of its own.
  *
- * close(2) can take as long as whoever made the file likes: a TCP socket lingers over unsent data, a
- * file system in user space is asked to flush. The same holds for a unix socket with messages in it
- * that nobody has read: their descriptors go with it. Only memfds are known to be harmless.
+ * close(2) can take as long as whoever made the file likes: a TCP socket lingers over unsent data,
+ * a file system in user space is asked to flush. The same holds for a unix socket with messages in
+ * it that nobody has read: their descriptors go with it. Only memfds are known to be harmless.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 
 #include "ioreq/hv_shm_priv.h"
 
-/* Waiting for a close() that does not come back. Beyond half of it no new peers are accepted, beyond
- * all of it descriptors stay open. */
+/* Waiting for a close() that does not come back. Beyond half of it no new peers are accepted,
+ * beyond all of it descriptors stay open. */
 #define QUEUE      512u
 #define STACK_SIZE 65536u
 

@@ -18,8 +18,7 @@
  * our thread would wait for that. */
 #define SCM_FDS 253
 
-/* Collects the descriptors that came with a message, the first ones into fds; returns how many came.
- */
+/* The descriptors that came with a message, the first ones into fds; returns how many came. */
 static unsigned take_fds(struct msghdr *msg, struct hv_shm_reaper *reaper,
                          int fds[HV_SHM_HELLO_FDS])
 {

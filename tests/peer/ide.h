@@ -69,8 +69,8 @@ struct ide_prd {
  * ports if nobody did. prd_gpa as above. */
 int ide_init(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned channel, unsigned drive,
              uint64_t prd_gpa);
-/* Channel of a controller in PCI native mode at 00:SLOT.0 (CMD646): gives its BARs ports from `ports`
- * on (64 of them) if it has none. -ENXIO: no such controller. */
+/* Channel of a controller in PCI native mode at 00:SLOT.0 (CMD646): gives its BARs ports from
+ * `ports` on (64 of them) if it has none. -ENXIO: no such controller. */
 int ide_init_native(struct ide *ide, struct peer *peer, unsigned vcpu, unsigned slot,
                     uint16_t ports, unsigned channel, unsigned drive, uint64_t prd_gpa);
 int ide_soft_reset(struct ide *ide);
