@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Guests that do their worst to the shipped daemon, while another guest works beside them on the
- * same worker and must notice nothing. Named after the classes of mistakes of old where there is one.
+ * same worker and must notice nothing. Named after classes of mistakes where there is one.
  */
 #include <errno.h>
 #include <fcntl.h>
