@@ -32,7 +32,7 @@ finish()
 
 # A process costs tens of emulated milliseconds here, so waiting must not start any.
 exec 9<> <(:)
-nap() { read -r -t "$1" -u 9; }
+nap() { read -r -t "$1" -u 9 || :; }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for()
@@ -94,7 +94,7 @@ run_tiny()
 {
     local prefix=$1 config=$2 limit=${3:-60} id began=$SECONDS name line out
     name=$(sed -n 's/^name="\(.*\)"/\1/p' "$config")
-    out=$CONFIGS/$prefix.out
+    out=$CONFIGS/${prefix//\//-}.out
     if ! xl create -q "$config" >"$out.create" 2>&1; then
         not_ok "$prefix/created" "$(head -n 1 "$out.create")"
         return 1
@@ -206,4 +206,37 @@ linux_judge()
     found=$(debugfs -R 'cat /data/data' "$root" 2>/dev/null | md5sum | cut -d' ' -f1)
     [ -n "$wanted" ] && [ "$wanted" = "$found" ]
     judge "$prefix/checksum-holds-outside" $? "wanted $wanted, found $found"
+}
+
+# The daemon.
+daemon_pid() { systemctl show -P MainPID ioemud; }
+daemon_start()
+{
+    systemctl start ioemud && return
+    not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
+    finish
+}
+no_qemu() { ! pgrep -f -- '-xen-domid [1-9]' >/dev/null; }
+# counter GUEST JQ_PATH: a number of that guest's statistics.
+counter() { ioemuctl -j stats "$1" | jq -r ".guests[0]$2"; }
+
+# holdings: what the daemon holds, on one line, to be compared before and after: event channels,
+# descriptors, foreign mappings, and the hypervisor's domains.
+holdings()
+{
+    local pid
+    pid=$(daemon_pid)
+    echo "evtchns=$(/usr/lib/xen-4.17/bin/lsevtchn 0 | wc -l)" \
+        "fds=$(ls "/proc/$pid/fd" | wc -l)" \
+        "mappings=$(grep -c 'privcmd\|xen' "/proc/$pid/maps")" \
+        "domains=$(($(xl list | wc -l) - 1))"
+}
+
+# hypervisor_domains: ids of all that Xen still knows, dying ones too. (`xl list` has them as well,
+# but not one that only a reference to its pages keeps.)
+hypervisor_domains()
+{
+    xl debug-keys q
+    xl dmesg | awk '/dumping domain info|Dumping domain info/ { list = "" }
+        /General information for domain/ { sub(":", "", $NF); list = list " " $NF } END { print list }'
 }
