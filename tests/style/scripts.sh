@@ -9,4 +9,9 @@ while read -r file; do
         bad "$line"
     done < <(shellcheck -x -f gcc -S warning -e SC1091,SC2164 "$file")
 done < <(files 'tests/*' '.ci/*')
+# A job without its tier would never run.
+while read -r file; do
+    [ "$(basename "$file")" = lib.sh ] || grep -qE '^# tier: (default|full)$' "$file" ||
+        bad "$file: no line \"# tier: default\" or \"# tier: full\""
+done < <(files 'tests/xen/jobs/*')
 verdict
