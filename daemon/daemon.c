@@ -200,14 +200,19 @@ static int start_workers(struct daemon *daemon, char *why)
     return 0;
 }
 
+/* Every guest that xl made holds a connection to the control socket. */
+#define CONTROL_CLIENTS 4096u
+#define STATS_CLIENTS   32u
+
 static int open_server(struct daemon *daemon, const char *path, mode_t mode, const char *group,
-                       const struct rpc_method *methods, struct rpc_server **ret_server, char *why)
+                       const struct rpc_method *methods, unsigned clients,
+                       struct rpc_server **ret_server, char *why)
 {
     int fd, err = opener_listen(path, SOCK_STREAM, mode, group, &fd, why);
 
     if (err)
         return err;
-    err = rpc_server_create(fd, &daemon->evloop.loop, methods, daemon, ret_server);
+    err = rpc_server_create(fd, &daemon->evloop.loop, methods, daemon, clients, ret_server);
     if (err) {
         snprintf(why, OPENER_WHY_SIZE, "%s: %s", path, strerror(-err));
         close(fd);
@@ -279,10 +284,10 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         err = start_workers(daemon, why);
     if (!err)
         err = open_server(daemon, daemon->config.control_socket, 0600, "", daemon_control_methods,
-                          &daemon->control, why);
+                          CONTROL_CLIENTS, &daemon->control, why);
     if (!err)
         err = open_server(daemon, daemon->config.stats_socket, *stats_group ? 0660 : 0600,
-                          stats_group, daemon_stats_methods, &daemon->stats, why);
+                          stats_group, daemon_stats_methods, STATS_CLIENTS, &daemon->stats, why);
     if (err) {
         log_write(&daemon->log, LOG_ERR, NULL, "event=start-failed why=\"%s\"", why);
         daemon_finish(daemon);

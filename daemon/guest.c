@@ -488,27 +488,56 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     return guest;
 }
 
-void guest_attach(struct daemon *daemon, struct guest_attach *attach)
+/* One that answers 0xcf8 and the rest for this domain already, under whatever name. */
+static const struct guest *other_primary(const struct daemon *daemon, uint32_t domid)
 {
-    unsigned hv = attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM;
-    char why[GUEST_WHY_SIZE] = "";
-    struct guest *guest;
-    int err = 0;
+    for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->state != GUEST_STOPPING && guest->config.hypervisor == GUEST_XEN &&
+            guest->config.role == GUEST_PRIMARY && guest->domid == domid)
+            return guest;
+    return NULL;
+}
+
+/* 0, or why this cannot be attached, whatever is to be opened for it. */
+static int refusal(struct daemon *daemon, const struct guest_attach *attach, char *why)
+{
+    const struct guest_config *config = &attach->config;
+    bool xen = config->hypervisor == GUEST_XEN;
+    const struct guest *other = NULL;
 
     if (daemon->stopping) {
-        err = -ESHUTDOWN;
-        snprintf(why, sizeof(why), "the daemon is shutting down");
-    } else if (guest_by_name(daemon, attach->config.name)) {
-        err = -EEXIST;
-        snprintf(why, sizeof(why), "guest %s is attached already", attach->config.name);
-    } else if (!daemon->host[hv]) {
-        err = -ENODEV;
-        snprintf(why, sizeof(why),
-                 hv == DAEMON_XEN ? "this daemon does not serve Xen domains (no "
-                                    "/dev/xen/privcmd, or \"xen\": false)"
-                                  : "this daemon takes no hv_shm peers (\"shm_socket\" is not "
-                                    "configured)");
+        snprintf(why, GUEST_WHY_SIZE, "the daemon is shutting down");
+        return -ESHUTDOWN;
     }
+    if (guest_by_name(daemon, config->name)) {
+        snprintf(why, GUEST_WHY_SIZE, "guest %s is attached already", config->name);
+        return -EEXIST;
+    }
+    if (!daemon->host[xen ? DAEMON_XEN : DAEMON_SHM]) {
+        snprintf(why, GUEST_WHY_SIZE,
+                 xen ? "this daemon does not serve Xen domains (no /dev/xen/privcmd, or \"xen\": "
+                       "false)"
+                     : "this daemon takes no hv_shm peers (\"shm_socket\" is not configured)");
+        return -ENODEV;
+    }
+    if (xen && config->role == GUEST_PRIMARY)
+        other = other_primary(daemon, attach->domid);
+    if (other) {
+        snprintf(why, GUEST_WHY_SIZE,
+                 "domain %u has a primary device model already: guest %s; give this one \"role\": "
+                 "\"secondary\"",
+                 attach->domid, other->config.name);
+        return -EEXIST;
+    }
+    return 0;
+}
+
+void guest_attach(struct daemon *daemon, struct guest_attach *attach)
+{
+    char why[GUEST_WHY_SIZE] = "";
+    struct guest *guest;
+    int err = refusal(daemon, attach, why);
+
     guest = err ? NULL : guest_new(daemon, attach);
     if (!guest) {
         if (attach->done)
@@ -516,7 +545,7 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
         guest_config_finish(&attach->config);
         return;
     }
-    if (hv == DAEMON_SHM && !guest->peer) {
+    if (guest->config.hypervisor == GUEST_SHM && !guest->peer) {
         guest->state = GUEST_WAITING;
         tell_done(guest, 0, "");
         return;

@@ -92,6 +92,9 @@ close_fd:
     return err;
 }
 
+#define BUSY_TRIES   10u
+#define BUSY_WAIT_US 10000u
+
 int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, char *ret_why)
 {
     struct raw_options options = {
@@ -101,7 +104,16 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
         .shared = disk->shared,
     };
 
-    return raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
+    int err;
+
+    /* A block device that a former guest held exclusively is free only when the kernel has let go of
+     * its last request, a moment after the guest has drained. */
+    for (unsigned tries = 0;; tries++) {
+        err = raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
+        if (err != -EBUSY || tries == BUSY_TRIES)
+            return err;
+        usleep(BUSY_WAIT_US);
+    }
 }
 
 int opener_pty(int *ret_fd, char ret_path[OPENER_PATH_SIZE], char *ret_why)

@@ -46,7 +46,7 @@ struct rpc_server {
     int spare_fd; /* given up for a moment when there are no more: see turn_away() */
     struct loop_watch *watch;
     struct rpc_conn *conns;
-    unsigned n_conns;
+    unsigned n_conns, clients;
 };
 
 static void conn_watch(struct rpc_conn *conn)
@@ -374,7 +374,7 @@ static void on_listen(void *arg, unsigned events)
             turn_away(server);
         return;
     }
-    conn = server->n_conns < RPC_CONNECTIONS ? calloc(1, sizeof(*conn)) : NULL;
+    conn = server->n_conns < server->clients ? calloc(1, sizeof(*conn)) : NULL;
     if (!conn)
         goto close_fd;
     conn->server = server;
@@ -396,14 +396,15 @@ close_fd:
 }
 
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
-                      void *ctx, struct rpc_server **ret_server)
+                      void *ctx, unsigned clients, struct rpc_server **ret_server)
 {
     struct rpc_server *server = calloc(1, sizeof(*server));
     int err;
 
     if (!server)
         return -ENOMEM;
-    *server = (struct rpc_server){.loop = loop, .methods = methods, .ctx = ctx, .fd = listen_fd};
+    *server = (struct rpc_server){
+        .loop = loop, .methods = methods, .ctx = ctx, .clients = clients, .fd = listen_fd};
     server->spare_fd = spare_open();
     err = loop->ops->watch(loop->ctx, listen_fd, LOOP_READ, on_listen, server, &server->watch);
     if (err) {

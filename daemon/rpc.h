@@ -13,10 +13,9 @@
 
 #include "devices/backend/loop.h"
 
-#define RPC_LINE_MAX    (256u * 1024)
-#define RPC_OUTPUT_MAX  (4u * 1024 * 1024)
-#define RPC_CONNECTIONS 1024u
-#define RPC_FDS         8u
+#define RPC_LINE_MAX   (256u * 1024)
+#define RPC_OUTPUT_MAX (4u * 1024 * 1024)
+#define RPC_FDS        8u
 
 /* JSON-RPC 2.0, section 5.1, and ours below -32000. */
 enum rpc_error {
@@ -37,9 +36,10 @@ struct rpc_method {
     void (*call)(void *ctx, struct rpc_call *call, const json_t *params);
 };
 
-/* `methods` ends with a NULL name. `listen_fd` is taken over on success. */
+/* `methods` ends with a NULL name; at most `clients` are served at a time, each of which can make the
+ * server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes. `listen_fd` is taken over on success. */
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
-                      void *ctx, struct rpc_server **ret_server);
+                      void *ctx, unsigned clients, struct rpc_server **ret_server);
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */
 void rpc_server_destroy(struct rpc_server *server);
 

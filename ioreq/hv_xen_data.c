@@ -184,6 +184,7 @@ void hv_xen_guest_stop(struct hv_guest *guest)
                 xenevtchn_unbind(guest->evtchn, guest->local_ports[i]);
         free(guest->local_ports);
         guest->local_ports = guest->taken = NULL;
+        guest->n_taken = 0;
     }
     portmap_finish(&guest->ports);
     mapcache_destroy(guest->cache);

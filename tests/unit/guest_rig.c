@@ -309,7 +309,7 @@ void guest_rig_start(struct guest_rig *rig)
     char path[64];
     const char *why;
 
-    *rig = (struct guest_rig){0};
+    *rig = (struct guest_rig){.domid = 5};
     strcpy(rig->dir, "/tmp/test_guest.XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(path, sizeof(path), "%s/guests", rig->dir);
@@ -409,7 +409,7 @@ static void on_done(void *ctx, struct guest *guest, int err, const char *why)
 
 void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
 {
-    struct guest_attach attach = {.domid = 5, .done = on_done, .ctx = outcome};
+    struct guest_attach attach = {.domid = rig->domid++, .done = on_done, .ctx = outcome};
     char json[2048];
     struct config_error error;
     json_t *object;

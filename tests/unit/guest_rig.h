@@ -22,6 +22,7 @@ enum rig_step {
 struct guest_rig {
     struct daemon daemon; /* one worker, unless the test makes more */
     char dir[32];
+    uint32_t domid; /* of the next guest */
     struct rpc_server *rpc;
     /* What is to fail next, with -ENXIO. */
     enum rig_step fail;

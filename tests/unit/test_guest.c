@@ -110,6 +110,23 @@ static void what_a_disk_calls_itself_reaches_the_machine(void **state)
     assert_int_equal(rig->daemon.guests->vm->dispatch.budget, 3);
 }
 
+static void a_domain_has_one_primary_device_model(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_attach(rig, "{'name': 'a'}", &outcome);
+    guest_rig_settle(rig, 1);
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'b'}", &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "guest a"));
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'b', 'role': 'secondary', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+}
+
 static bool told(struct guest_rig *rig, void *arg)
 {
     return outcome.told > 0;
@@ -387,7 +404,7 @@ static int dial(struct guest_rig *rig)
     if (!rig->rpc) {
         assert_int_equal(opener_listen(addr.sun_path, SOCK_STREAM, 0600, "", &fd, why), 0);
         assert_int_equal(rpc_server_create(fd, &rig->daemon.evloop.loop, daemon_control_methods,
-                                           &rig->daemon, &rig->rpc),
+                                           &rig->daemon, 64, &rig->rpc),
                          0);
     }
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -502,6 +519,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_guest_comes_and_goes),
         TEST(what_a_disk_calls_itself_reaches_the_machine),
+        TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
         TEST(a_record_that_cannot_be_written_ends_the_attempt),

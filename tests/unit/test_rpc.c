@@ -68,6 +68,8 @@ static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
     free(text);
 }
 
+#define CLIENTS 3u
+
 static const struct rpc_method methods[] = {
     {"echo", method_echo},   {"fail", method_fail}, {"later", method_later},
     {"lease", method_lease}, {"big", method_big},   {NULL, NULL},
@@ -96,7 +98,7 @@ static int setup(void **state)
     unlink(f->path);
     strcpy(addr.sun_path, f->path);
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 16) ||
-        rpc_server_create(fd, fake_loop(f->loop), methods, f, &f->server))
+        rpc_server_create(fd, fake_loop(f->loop), methods, f, CLIENTS, &f->server))
         return -1;
     f->client = dial(f);
     *state = f;
@@ -286,6 +288,22 @@ static void a_client_for_whom_there_is_no_descriptor_is_hung_up_on(void **state)
     assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
 }
 
+static void one_client_too_many_is_hung_up_on(void **state)
+{
+    struct fixture *f = *state;
+    int fds[CLIENTS];
+    char byte;
+
+    for (unsigned i = 0; i < CLIENTS; i++)
+        fds[i] = dial(f);
+    settle(f);
+    assert_int_equal(recv(fds[CLIENTS - 1], &byte, 1, MSG_DONTWAIT), 0);
+    assert_int_equal(recv(fds[CLIENTS - 2], &byte, 1, MSG_DONTWAIT), -1);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    settle(f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -299,6 +317,7 @@ int main(void)
         TEST(descriptors_come_with_their_request),
         TEST(a_lease_ends_with_its_connection),
         TEST(an_endless_line_loses_its_connection),
+        TEST(one_client_too_many_is_hung_up_on),
         TEST(who_does_not_read_its_answers_loses_its_connection),
     };
 
