@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The manual pages are well-formed and name every key and every option that the programs take.
+# The manual pages are well-formed and name every key and every option that the programs take; the
+# sockets' description names every method and every counter.
 . "$(dirname "$0")/common.sh"
 
 while read -r page; do
@@ -34,4 +35,12 @@ options()
 }
 options ioemud ioemud.8
 options ioemuctl ioemuctl.1
+
+while read -r word; do
+    grep -qF "\`$word\`" docs/rpc.md || grep -qE "^## $word\$" docs/rpc.md ||
+        bad "docs/rpc.md: says nothing about \"$word\""
+done < <(
+    grep -oE 'COUNT\([a-z]+, +[a-z_]+\)' daemon/stats.c | sed 's/.*, *//; s/)//' | grep -vx member
+    sed -nE 's/^ *\{"([a-z-]+)", method_.*/\1/p' daemon/methods.c
+)
 verdict
