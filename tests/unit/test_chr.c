@@ -265,10 +265,13 @@ static void a_listener_who_leaves_while_the_line_is_full_frees_it(void **state)
     open_pty(line);
     int slave = open_slave(line);
     assert_true(write_until_refused(line, 1000000) < 1000000);
-    assert_false(chr_write(line->chr, 'z'));
+    /* The kernel may have made room since the first refusal; what counts is what follows this one. */
+    while (chr_write(line->chr, 'z'))
+        ;
+    unsigned writables = line->writables;
     close(slave);
     settle(line);
-    assert_int_equal(line->writables, 1);
+    assert_int_equal(line->writables, writables + 1);
     expect_quiet(line);
     assert_true(chr_write(line->chr, 'y'));
     settle(line);
