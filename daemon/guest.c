@@ -566,7 +566,7 @@ int guest_peer(struct daemon *daemon, const char *name, void *peer)
 {
     struct guest *guest = guest_by_name(daemon, name);
 
-    /* Who was parked with a peer at this address has lost it: hung up, and its memory used again. */
+    /* Who was parked with a peer at this address lost it: hung up, and its memory used again. */
     for (struct guest *other = daemon->guests; other; other = other->next)
         if (other->peer == peer)
             other->peer = NULL;

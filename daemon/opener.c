@@ -106,8 +106,8 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
 
     int err;
 
-    /* A block device that a former guest held exclusively is free only when the kernel has let go of
-     * its last request, a moment after the guest has drained. */
+    /* A block device that a former guest held exclusively is free only when the kernel has let go
+     * of its last request, a moment after the guest has drained. */
     for (unsigned tries = 0;; tries++) {
         err = raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
         if (err != -EBUSY || tries == BUSY_TRIES)

@@ -36,8 +36,8 @@ struct rpc_method {
     void (*call)(void *ctx, struct rpc_call *call, const json_t *params);
 };
 
-/* `methods` ends with a NULL name; at most `clients` are served at a time, each of which can make the
- * server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes. `listen_fd` is taken over on success. */
+/* `methods` ends with a NULL name; at most `clients` are served at a time, each of which can make
+ * the server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes. `listen_fd` is taken over on success. */
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
                       void *ctx, unsigned clients, struct rpc_server **ret_server);
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */

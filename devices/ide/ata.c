@@ -126,8 +126,8 @@ void ata_fail(struct ata_drive *drive, uint8_t error)
     ata_complete(drive);
 }
 
-/* The read and write commands' error outputs (ATA-6 8): the address of the first unrecoverable error,
- * in the command's own way of addressing. */
+/* The read and write commands' error outputs (ATA-6 8): the address of the first unrecoverable
+ * error, in the command's own way of addressing. */
 void ata_fail_at(struct ata_drive *drive, uint8_t error, uint64_t lba)
 {
     struct ata_state *state = &drive->state;

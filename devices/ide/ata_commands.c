@@ -36,7 +36,8 @@ static void seek(struct ata_drive *drive)
     ata_complete(drive);
 }
 
-/* ATA-5, INITIALIZE DEVICE PARAMETERS: the translation that CHS addresses use. A track of no sectors would be divided by. */
+/* ATA-5, INITIALIZE DEVICE PARAMETERS: the translation that CHS addresses use. A track of no
+ * sectors would be divided by. */
 static void initialize_device_parameters(struct ata_drive *drive)
 {
     struct ata_state *state = &drive->state;
@@ -63,8 +64,8 @@ static void set_multiple_mode(struct ata_drive *drive)
     ata_complete(drive);
 }
 
-/* ATA-6, SET FEATURES 03h: PIO default (0, 1), PIO 0-4, multiword DMA 0-2, Ultra DMA 0-5. The mode does not
- * change how bytes move here; IDENTIFY shows it. */
+/* ATA-6, SET FEATURES 03h: PIO default (0, 1), PIO 0-4, multiword DMA 0-2, Ultra DMA 0-5. The mode
+ * does not change how bytes move here; IDENTIFY shows it. */
 static bool transfer_mode_exists(uint8_t mode)
 {
     return mode <= 1 || (mode >= 0x08 && mode <= 0x0c) || (mode >= 0x20 && mode <= 0x22) ||

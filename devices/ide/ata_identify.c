@@ -37,7 +37,8 @@ static void put_dword(uint8_t *words, unsigned index, uint32_t value)
     put_word(words, index + 1, value >> 16);
 }
 
-/* ATA8-ACS, "ATA string convention": padded with spaces, the first character of a word in its high byte. */
+/* ATA8-ACS, "ATA string convention": padded with spaces, the first character of a word in its high
+ * byte. */
 static void put_string(uint8_t *words, unsigned index, unsigned count, const char *text)
 {
     size_t len = strlen(text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CMD PCI0646U2 (its data sheet's register names): an IDE controller in PCI native mode, all of whose
- * ports are in BARs and whose channels share INTA, so that any number of them fits beside the one
- * at the legacy ports.
+ * CMD PCI0646U2 (its data sheet's register names): an IDE controller in PCI native mode, all of
+ * whose ports are in BARs and whose channels share INTA, so that any number of them fits beside the
+ * one at the legacy ports.
  *
  * Each channel's interrupt shows in three places: MRDMODE bit 2 or 3, and CFR bit 2 (primary) or
  * ARTTIM23 bit 4 (secondary). It is set as the drive raises INTRQ, and cleared as the drive drops

@@ -53,7 +53,7 @@ void guest_rig_settle(struct guest_rig *rig, unsigned guests);
 void guest_rig_hold_worker(struct guest_rig *rig);
 void guest_rig_release_worker(struct guest_rig *rig);
 
-/* Attaches a Xen guest described by JSON (quotes as '). The outcome is valid until the next call. */
+/* Attaches a Xen guest described by JSON (quotes as '). It is valid until the next call. */
 void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
 
 /* Makes the file DIR/NAME, 1 MiB. */

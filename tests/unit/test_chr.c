@@ -265,7 +265,7 @@ static void a_listener_who_leaves_while_the_line_is_full_frees_it(void **state)
     open_pty(line);
     int slave = open_slave(line);
     assert_true(write_until_refused(line, 1000000) < 1000000);
-    /* The kernel may have made room since the first refusal; what counts is what follows this one. */
+    /* The kernel may have made room since the first refusal; what counts is what follows. */
     while (chr_write(line->chr, 'z'))
         ;
     unsigned writables = line->writables;
