@@ -305,12 +305,6 @@ void daemon_run(struct daemon *daemon)
     ev_run(daemon->ev, 0);
 }
 
-void daemon_guest_gone(struct daemon *daemon)
-{
-    if (daemon->stopping && !daemon->guests)
-        ev_break(daemon->ev, EVBREAK_ALL);
-}
-
 void daemon_stop(struct daemon *daemon)
 {
     struct guest *next;
@@ -323,7 +317,8 @@ void daemon_stop(struct daemon *daemon)
         next = guest->next;
         guest_detach(guest, NULL, NULL);
     }
-    daemon_guest_gone(daemon);
+    if (!daemon->guests)
+        ev_break(daemon->ev, EVBREAK_ALL);
 }
 
 static void close_server(struct rpc_server *server, const char *path)

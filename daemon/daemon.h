@@ -42,7 +42,7 @@ struct daemon {
     ev_signal sigterm, sigint;
     int lock_fd;
     uint64_t started_ns;
-    bool stopping; /* detach everybody, then end */
+    bool stopping; /* daemon_run() ends with the last guest */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */
@@ -53,8 +53,6 @@ void daemon_finish(struct daemon *daemon);
 
 /* Detaches all guests and ends daemon_run() when their last disk request is back. */
 void daemon_stop(struct daemon *daemon);
-/* For guest.c: a guest is gone altogether. */
-void daemon_guest_gone(struct daemon *daemon);
 
 /* daemon/methods.c: what the sockets answer. */
 extern const struct rpc_method daemon_control_methods[];

@@ -68,7 +68,8 @@ static void guest_free(struct guest *guest)
     free(guest);
     if (gone)
         gone(gone_ctx);
-    daemon_guest_gone(daemon);
+    if (daemon->stopping && !daemon->guests)
+        ev_break(daemon->ev, EVBREAK_ALL);
 }
 
 static void lease_closed(void *arg)

@@ -120,7 +120,8 @@ static json_t *one_worker(const struct worker *worker)
 {
     const struct pool_stats *pool = pool_stats(worker->pool);
     const struct aio_stats *aio = aio_stats(worker->aio);
-    const struct named named[] = {COUNT(worker, wakeups), COUNT(worker, polls_hit)};
+    const struct named named[] = {COUNT(&worker->watcher, wakeups),
+                                  COUNT(&worker->watcher, polls_hit)};
     const struct named aio_named[] = {COUNT(aio, submits), COUNT(aio, requests),
                                       COUNT(aio, retries)};
     json_t *object = counters(named, 2);

@@ -252,38 +252,16 @@ static void vm_is_gone(struct vm *vm)
     if (vm->gone)
         return;
     vm->gone = true;
-    worker_unwatch_pages(vm->worker, vm);
+    watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
     vm->params.gone(vm->params.ctx);
 }
 
-/* Watching pays while requests keep coming within it; otherwise its time is halved, down to none,
- * and probed again once in a while. */
-#define POLL_MIN_NS  5000u
-#define POLL_RETRIES 64u /* events without watching before it is tried again */
-
-static void watch_after_service(struct vm *vm, uint64_t now)
+static enum watch_found serve(struct vm *vm, const uint64_t *slots)
 {
-    uint64_t limit = (uint64_t)vm->worker->params.poll_us * 1000;
+    unsigned served = dispatch_turn(&vm->dispatch, slots);
 
-    if (!limit)
-        return;
-    if (vm->poll_ns < POLL_MIN_NS) {
-        if (++vm->poll_misses < POLL_RETRIES)
-            return;
-        vm->poll_misses = 0;
-        vm->poll_ns = limit;
-    }
-    vm->poll_until_ns = now + vm->poll_ns;
-    worker_watch_pages(vm->worker, vm);
-}
-
-/* Its turn is over before it has been served to the end: it gets another one soon. */
-static void come_again(struct vm *vm, uint64_t now)
-{
-    if (!vm->hot)
-        vm->poll_until_ns = now;
-    worker_watch_pages(vm->worker, vm);
+    return vm->dispatch.more ? WATCH_MORE : served ? WATCH_SERVED : WATCH_NOTHING;
 }
 
 static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
@@ -296,40 +274,20 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
         vm_is_gone(vm);
         return;
     }
-    if (dispatch_turn(&vm->dispatch, pending.slots))
-        watch_after_service(vm, loop_now(vm));
-    if (vm->dispatch.more)
-        come_again(vm, loop_now(vm));
-    if (!vm->hot)
+    if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, pending.slots)))
         vm->params.hv->guest_rearm(vm->params.guest);
 }
 
-bool vm_poll(struct vm *vm)
+static enum watch_found on_look(void *ctx)
 {
-    if (!dispatch_turn(&vm->dispatch, NULL))
-        return false;
-    vm->poll_hit = true;
-    return true;
+    return serve(ctx, NULL);
 }
 
-bool vm_poll_goes_on(struct vm *vm, uint64_t now_ns)
+static void on_watch_ended(void *ctx)
 {
-    uint64_t limit = (uint64_t)vm->worker->params.poll_us * 1000;
+    struct vm *vm = ctx;
 
-    if (!vm->poll_hit)
-        return now_ns < vm->poll_until_ns;
-    vm->poll_hit = false;
-    if (vm->poll_ns < limit / 2)
-        vm->poll_ns *= 2;
-    vm->poll_until_ns = now_ns + vm->poll_ns;
-    return true;
-}
-
-void vm_poll_end(struct vm *vm)
-{
-    vm->poll_ns /= 2;
     vm->params.hv->guest_rearm(vm->params.guest);
-    /* What came between the last look and the re-arming has an event of its own. */
 }
 
 /* Coming and going. */
@@ -418,7 +376,7 @@ static void image_closed(void *arg)
 
 void vm_end(struct vm *vm)
 {
-    worker_unwatch_pages(vm->worker, vm);
+    watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
     /* First the guest's pages and memory, so that no device can reach them any more; hv operations
      * on a stopped guest do nothing. */
@@ -463,7 +421,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     vm->params = *params;
     vm->worker = worker;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
-    vm->poll_ns = (uint64_t)worker->params.poll_us * 1000;
+    watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);
     vm->timer.data = vm;
     ev_io_init(&vm->io, on_readable, -1, EV_READ);

@@ -69,13 +69,7 @@ struct vm {
 
     struct log_limit log_limit;
 
-    /* Watching the pages (worker.h). */
-    struct vm *next_hot;
-    bool hot;
-    bool poll_hit; /* something was found since the clock was last looked at */
-    uint64_t poll_until_ns;
-    uint64_t poll_ns; /* how long to watch: adapts between 0 and the worker's limit */
-    unsigned poll_misses;
+    struct watch watch;
 
     /* vm_drain(). */
     unsigned open_images;
@@ -92,12 +86,5 @@ void vm_end(struct vm *vm);
 /* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight
  * has come back and the images are closed; the vm is freed by then. */
 void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg);
-
-/* For worker.c: serve what is on the pages without waiting for an event; true if there was any. */
-bool vm_poll(struct vm *vm);
-/* Is it worth watching on? Asked once in a while, with the time. */
-bool vm_poll_goes_on(struct vm *vm, uint64_t now_ns);
-/* Watching is over: events wake us again. */
-void vm_poll_end(struct vm *vm);
 
 #endif

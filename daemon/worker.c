@@ -6,91 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "daemon/vm.h"
-
-static uint64_t now_ns(const struct worker *worker)
-{
-    return worker->evloop.loop.ops->now_ns(worker->evloop.loop.ctx);
-}
-
-/* Looks at the pages of all watched guests once. False: one has spent its budget, so that it is
- * time for others: descriptors, disk requests to submit, the control side. */
-static bool look(struct worker *worker)
-{
-    bool all = true;
-
-    for (struct vm *vm = worker->hot; vm; vm = vm->next_hot) {
-        if (vm_poll(vm))
-            __atomic_store_n(&worker->polls_hit, worker->polls_hit + 1, __ATOMIC_RELAXED);
-        all &= !vm->dispatch.more;
-    }
-    return all;
-}
-
-/* Lets go of those guests whose time is up. */
-static void expire(struct worker *worker)
-{
-    uint64_t now = now_ns(worker);
-
-    for (struct vm **at = &worker->hot; *at;) {
-        struct vm *vm = *at;
-
-        if (vm_poll_goes_on(vm, now)) {
-            at = &vm->next_hot;
-            continue;
-        }
-        *at = vm->next_hot;
-        vm->hot = false;
-        vm_poll_end(vm);
-    }
-}
-
-/* How often the pages are looked at between two looks at the clock and at the descriptors, which
- * cost system calls. */
-#define LOOKS_PER_TURN 64u
-
-/* Only there so that the loop does not sleep. It is no place to look from: an idle watcher rests
- * as long as any descriptor is ready, and the guests that are watched have their events masked. */
-static void on_poll(struct ev_loop *ev, ev_idle *idle, int revents)
-{
-}
-
-void worker_watch_pages(struct worker *worker, struct vm *vm)
-{
-    if (vm->hot)
-        return;
-    vm->hot = true;
-    vm->next_hot = worker->hot;
-    worker->hot = vm;
-    if (!ev_is_active(&worker->poll))
-        ev_idle_start(worker->ev, &worker->poll);
-}
-
-void worker_unwatch_pages(struct worker *worker, struct vm *vm)
-{
-    for (struct vm **at = &worker->hot; *at; at = &(*at)->next_hot) {
-        if (*at != vm)
-            continue;
-        *at = vm->next_hot;
-        break;
-    }
-    vm->hot = false;
-}
-
-/* After the descriptors of each turn, whatever came from them. */
-static void on_check(struct ev_loop *ev, ev_check *check, int revents)
-{
-    struct worker *worker = check->data;
-
-    __atomic_store_n(&worker->wakeups, worker->wakeups + 1, __ATOMIC_RELAXED);
-    for (unsigned i = 0; worker->hot && i < LOOKS_PER_TURN && look(worker); i++)
-        __builtin_ia32_pause();
-    if (worker->hot)
-        expire(worker);
-    if (!worker->hot && ev_is_active(&worker->poll))
-        ev_idle_stop(ev, &worker->poll);
-}
-
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -107,6 +22,7 @@ static void worker_free(struct worker *worker)
     aio_destroy(worker->aio);
     pool_destroy(worker->pool);
     if (worker->ev) {
+        watcher_finish(&worker->watcher);
         mailbox_finish(&worker->mailbox);
         evloop_finish(&worker->evloop);
         ev_loop_destroy(worker->ev);
@@ -147,13 +63,7 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
         goto free_worker;
     evloop_init(&worker->evloop, worker->ev);
     mailbox_init(&worker->mailbox, worker->ev);
-    ev_idle_init(&worker->poll, on_poll);
-    worker->poll.data = worker;
-    ev_check_init(&worker->check, on_check);
-    ev_set_priority(&worker->check, EV_MINPRI);
-    worker->check.data = worker;
-    ev_check_start(worker->ev, &worker->check);
-    ev_unref(worker->ev);
+    watcher_init(&worker->watcher, &worker->evloop, params->poll_us);
 
     *ret_why = "page pool";
     err = pool_create(params->pool_pages, &worker->pool);

@@ -17,11 +17,10 @@
 #include "daemon/evloop.h"
 #include "daemon/log.h"
 #include "daemon/mailbox.h"
+#include "daemon/watch.h"
 #include "devices/backend/aio.h"
 #include "devices/backend/pool.h"
 #include "ioreq/hv.h"
-
-struct vm;
 
 #define WORKER_HVS 2 /* hv_xen, hv_shm: as in daemon.h */
 
@@ -44,18 +43,11 @@ struct worker {
     struct pool *pool;
     struct hv_worker *hv[WORKER_HVS];
 
-    /* Guests whose pages are watched at the moment. */
-    struct vm *hot;
-    ev_idle poll;
+    struct watcher watcher;
 
     struct mail end; /* worker_destroy() */
 
     unsigned guests; /* the control side's count, for pinning */
-
-    /* For the statistics; read by the main thread while this one runs. */
-    uint64_t wakeups;   /* turns of the loop */
-    uint64_t polls_hit; /* requests found by watching, without an event */
-    ev_check check;
 };
 
 /* Starts the thread. On failure nothing is left; `ret_why` says which part failed. */
@@ -63,9 +55,5 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
                   const char **ret_why);
 /* Ends the thread; it must have no guests. NULL is fine. */
 void worker_destroy(struct worker *worker);
-
-/* For vm.c, on the worker's thread: watch the pages of `vm` from now on. */
-void worker_watch_pages(struct worker *worker, struct vm *vm);
-void worker_unwatch_pages(struct worker *worker, struct vm *vm);
 
 #endif

@@ -355,7 +355,7 @@ static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
     struct guest_rig *rig = *state;
     struct hv_guest *busy, *watched;
 
-    rig->daemon.worker[0]->params.poll_us = 10000000; /* no guest runs yet */
+    rig->daemon.worker[0]->watcher.limit_ns = UINT64_C(10000000000); /* no guest runs yet */
     guest_rig_attach(rig, "{'name': 'busy', 'disks': [" MEM_DISK "]}", &outcome);
     guest_rig_settle(rig, 1);
     busy = rig->last;
@@ -377,7 +377,7 @@ static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
 static void idle_guests_cost_no_wakeup(void **state)
 {
     struct guest_rig *rig = *state;
-    const uint64_t *wakeups = &rig->daemon.worker[0]->wakeups;
+    const uint64_t *wakeups = &rig->daemon.worker[0]->watcher.wakeups;
     uint64_t before;
 
     guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &outcome);
