@@ -328,7 +328,8 @@ int main(int argc, char **argv)
             puts("ioemuctl " IOEMUD_VERSION);
             return STATUS_OK;
         default:
-            return usage("see above", "");
+            fputs("Try ioemuctl --help.\n", stderr);
+            return STATUS_USAGE;
         }
     }
     return run_checked(&invocation, argv + optind, argc - optind);

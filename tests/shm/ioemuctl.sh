@@ -42,6 +42,7 @@ echo '{ "hypervisor": "shm", "disks": [] }' >"$dir/sim2.json"
 expect 3 'is the daemon running?' ctl list
 expect 2 'a command is expected' ctl
 expect 2 'no such command: lsit' ctl lsit
+expect 2 'Try ioemuctl --help.' ctl --jsno list
 expect 2 'missing after attach' ctl attach
 expect 2 'one argument too many: b' ctl detach a b
 expect 2 '--force does not go with list' ctl list --force
