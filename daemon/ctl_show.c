@@ -58,11 +58,13 @@ static void cell_disk(struct table *table, const json_t *disk)
 {
     if (!disk) {
         table_cell(table, "");
+        table_cell(table, "");
         return;
     }
-    table_cellf(table, "%s %s%s", text_of(disk, "vdev"),
-                strcmp(text_of(disk, "format"), "mem") == 0 ? "(memory)" : text_of(disk, "path"),
-                json_is_true(json_object_get(disk, "read_only")) ? " (ro)" : "");
+    table_cellf(table, "%s%s", text_of(disk, "vdev"),
+                json_is_true(json_object_get(disk, "read_only")) ? " ro" : "");
+    table_cell(table,
+               strcmp(text_of(disk, "format"), "mem") == 0 ? "(memory)" : text_of(disk, "path"));
 }
 
 static void cell_serial(struct table *table, const json_t *serial)
@@ -87,6 +89,8 @@ static void list_guest(struct table *table, const json_t *guest)
         table_cell(table, i ? "" : text_of(guest, "name"));
         if (i)
             table_cell(table, "");
+        else if (number_of(guest, "domid") == 0)
+            table_cell(table, "-"); /* no domain */
         else
             cell_plain(table, guest, "domid");
         for (size_t j = 0; j < COUNT_OF(texts); j++)
@@ -104,9 +108,10 @@ static void list_guest(struct table *table, const json_t *guest)
 void ctl_show_list(const json_t *result, unsigned width, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"NAME", TABLE_SHRINK}, {"DOMID", TABLE_RIGHT},  {"ON", TABLE_LEFT},
-        {"ROLE", TABLE_LEFT},   {"STATE", TABLE_LEFT},   {"WORKER", TABLE_RIGHT},
-        {"VCPUS", TABLE_RIGHT}, {"DISKS", TABLE_SHRINK}, {"SERIAL", TABLE_SHRINK},
+        {"NAME", TABLE_SHRINK},   {"DOMID", TABLE_RIGHT}, {"ON", TABLE_LEFT},
+        {"ROLE", TABLE_LEFT},     {"STATE", TABLE_LEFT},  {"WORKER", TABLE_RIGHT},
+        {"VCPUS", TABLE_RIGHT},   {"DISK", TABLE_LEFT},   {"IMAGE", TABLE_SHRINK},
+        {"SERIAL", TABLE_SHRINK},
     };
     const json_t *guests = json_object_get(result, "guests");
     struct table *table = table_create(columns, COUNT_OF(columns));

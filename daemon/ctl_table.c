@@ -105,7 +105,7 @@ static void shrink_widths(const struct table *table, size_t *widths, size_t limi
     }
 }
 
-static void print_cell(const char *text, enum table_align align, size_t width, bool last, FILE *out)
+static void print_cell(const char *text, enum table_align align, size_t width, FILE *out)
 {
     size_t length = strlen(text);
 
@@ -114,26 +114,45 @@ static void print_cell(const char *text, enum table_align align, size_t width, b
     else if (length > width)
         fprintf(out, "...%s", text + length - (width - 3));
     else
-        fprintf(out, "%-*s", last ? 0 : (int)width, text);
-    fputs(last ? "\n" : "  ", out);
+        fputs(text, out);
+}
+
+/* `cells`: one for each column. Blanks are owed until something follows them. */
+static void print_row(const struct table *table, const char *const *cells, const size_t *widths,
+                      FILE *out)
+{
+    size_t owed = 0;
+
+    for (unsigned i = 0; i < table->n_columns; i++) {
+        enum table_align align = table->column[i].align;
+        size_t length = strlen(cells[i]);
+
+        if (length) {
+            fprintf(out, "%*s", (int)owed, "");
+            print_cell(cells[i], align, widths[i], out);
+            owed = GAP;
+            if (align != TABLE_RIGHT && length < widths[i])
+                owed += widths[i] - length;
+        } else {
+            owed += widths[i] + GAP;
+        }
+    }
+    fputc('\n', out);
 }
 
 void table_print(const struct table *table, unsigned width, FILE *out)
 {
     size_t widths[COLUMNS] = {0};
+    const char *titles[COLUMNS];
 
     natural_widths(table, widths);
     if (width)
         shrink_widths(table, widths, width);
     for (unsigned i = 0; i < table->n_columns; i++)
-        print_cell(table->column[i].title, table->column[i].align, widths[i],
-                   i + 1 == table->n_columns, out);
-    for (size_t i = 0; i < table->n_cells; i++) {
-        unsigned column = i % table->n_columns;
-
-        print_cell(table->cell[i], table->column[column].align, widths[column],
-                   column + 1 == table->n_columns, out);
-    }
+        titles[i] = table->column[i].title;
+    print_row(table, titles, widths, out);
+    for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
+        print_row(table, (const char *const *)table->cell + i, widths, out);
 }
 
 unsigned table_terminal_width(FILE *out)

@@ -78,7 +78,7 @@ expect 1 'disk hda has no "path"' ctl attach "$dir/guests.d/half.json"
 expect 1 'disk hda has no "path"' ctl attach half
 expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
 expect 0 'sim1' stats list
-expect 0 'hda (memory)' ctl list
+expect 0 'hda   (memory)' ctl list
 expect 0 '"name":"sim2"' ctl --json list
 expect 1 'no guest nobody' stats stats nobody
 expect 1 'there is no method attach here' stats attach sim1

@@ -50,6 +50,25 @@ static void test_columns_are_as_wide_as_their_widest_cell(void **state)
     table_destroy(table);
 }
 
+static void test_no_line_ends_in_blanks(void **state)
+{
+    struct table *table = table_create(columns, 3);
+    char *text;
+
+    table_cell(table, "web1");
+    table_cell(table, "");
+    table_cell(table, "");
+    table_cell(table, "");
+    table_cell(table, "");
+    table_cell(table, "/x");
+    text = printed(table, 0);
+    assert_string_equal(text, "NAME  COUNT  PATH\n"
+                              "web1\n"
+                              "             /x\n");
+    free(text);
+    table_destroy(table);
+}
+
 static void test_a_narrow_terminal_shortens_paths_at_their_beginning(void **state)
 {
     struct table *table = example();
@@ -122,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_are_as_wide_as_their_widest_cell),
+        cmocka_unit_test(test_no_line_ends_in_blanks),
         cmocka_unit_test(test_a_narrow_terminal_shortens_paths_at_their_beginning),
         cmocka_unit_test(test_what_does_not_print_does_not_reach_the_terminal),
         cmocka_unit_test(test_numbers_stay_short),
