@@ -20,9 +20,9 @@
 /* libxl hands this back as "driver" when it plugs a vCPU in. */
 #define VCPU_DRIVER "ioemud-vcpu"
 
-#define NO_SAVE    "saving a guest is not supported by ioemud yet; the guest keeps running"
+#define NO_SAVE                                                                                    \
+    "saving and migrating a guest are not supported by ioemud yet; the guest keeps running"
 #define NO_RESTORE "restoring a guest is not supported by ioemud yet"
-#define NO_MIGRATE "migration is not supported by ioemud yet; the guest keeps running"
 #define NO_CDROM   "the guest has no CD-ROM drive: ioemud does not emulate one yet"
 #define NO_HOTPLUG "ioemud can plug vCPUs in only"
 #define NO_PCI     "PCI passthrough is not supported by ioemud"
@@ -291,13 +291,14 @@ static json_t *run_remove_fd(struct qmp_client *client, const json_t *arguments,
     return json_object();
 }
 
-/* The end of a migration switches logging off; that much is easily done. */
+/* `xl save` and `xl migrate` begin with this one, before the guest is suspended, so here is where they
+ * best fail: the guest does not notice (libxl then sends `cont`). What is switched off is off. */
 static json_t *run_dirty_log(struct qmp_client *client, const json_t *arguments,
                              struct qmp_error *ret_error)
 {
     if (json_is_false(json_object_get(arguments, "enable")))
         return json_object();
-    return fail(ret_error, "%s", NO_MIGRATE);
+    return fail(ret_error, "%s", NO_SAVE);
 }
 
 static json_t *run_commands(struct qmp_client *client, const json_t *arguments,
@@ -325,11 +326,11 @@ static const struct qmp_command commands[] = {
 
     {"xen-save-devices-state", NULL, NO_SAVE},
     {"xen-load-devices-state", NULL, NO_RESTORE},
-    {"migrate", NULL, NO_MIGRATE},
+    {"migrate", NULL, NO_SAVE},
     {"migrate-incoming", NULL, NO_RESTORE},
-    {"migrate-set-capabilities", NULL, NO_MIGRATE},
-    {"migrate-set-parameters", NULL, NO_MIGRATE},
-    {"query-migrate", NULL, NO_MIGRATE},
+    {"migrate-set-capabilities", NULL, NO_SAVE},
+    {"migrate-set-parameters", NULL, NO_SAVE},
+    {"query-migrate", NULL, NO_SAVE},
     {"eject", NULL, NO_CDROM},
     {"change", NULL, NO_CDROM},
     {"blockdev-change-medium", NULL, NO_CDROM},

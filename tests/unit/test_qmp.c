@@ -390,7 +390,8 @@ static void a_vcpu_that_cannot_be_is_refused(void **state)
     assert_int_equal(f->online, 1);
 }
 
-/* xl save: stop, add-fd, xen-save-devices-state, and cont from libxl_domain_resume(). */
+/* libxl's order: xen-set-global-dirty-log, stop, add-fd, xen-save-devices-state, and after a
+ * failure cont, from libxl_domain_resume(). */
 static void a_save_fails_with_a_reason_and_the_guest_goes_on(void **state)
 {
     struct fixture *f = *state;
@@ -406,13 +407,13 @@ static void a_save_fails_with_a_reason_and_the_guest_goes_on(void **state)
     assert_status(f, "running", true);
 }
 
-static void a_migration_fails_at_its_first_step(void **state)
+static void a_save_or_migration_fails_at_its_first_step(void **state)
 {
     struct fixture *f = *state;
 
     negotiate(f);
     assert_fails(f, "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":true}}",
-                 "GenericError", "migration is not supported");
+                 "GenericError", "saving and migrating a guest are not supported");
     assert_string_equal(
         talk(f, "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":false}}"),
         "{\"return\":{}}\r\n");
@@ -629,7 +630,7 @@ int main(void)
         TEST(vcpus_are_listed_and_plugged_in_as_vcpu_set_does),
         TEST(a_vcpu_that_cannot_be_is_refused),
         TEST(a_save_fails_with_a_reason_and_the_guest_goes_on),
-        TEST(a_migration_fails_at_its_first_step),
+        TEST(a_save_or_migration_fails_at_its_first_step),
         TEST(the_cdrom_commands_say_that_there_is_none),
         TEST(a_descriptor_is_kept_in_its_set_until_removed),
         TEST(descriptors_go_with_their_client),
