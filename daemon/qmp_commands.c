@@ -291,8 +291,9 @@ static json_t *run_remove_fd(struct qmp_client *client, const json_t *arguments,
     return json_object();
 }
 
-/* `xl save` and `xl migrate` begin with this one, before the guest is suspended, so here is where they
- * best fail: the guest does not notice (libxl then sends `cont`). What is switched off is off. */
+/* `xl save` and `xl migrate` begin with this one, before the guest is suspended, so here is where
+ * they best fail: the guest does not notice (libxl then sends `cont`). What is switched off is
+ * off. */
 static json_t *run_dirty_log(struct qmp_client *client, const json_t *arguments,
                              struct qmp_error *ret_error)
 {
