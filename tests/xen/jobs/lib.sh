@@ -58,7 +58,10 @@ gone()
 only_dom0() { [ "$(xl list | wc -l)" = 2 ]; }
 
 # model_line qemu|ioemu: the configuration line that chooses the device model.
-model_line() { [ "$1" = qemu ] || echo "device_model_override=\"$IOEMU_DM\""; }
+model_line()
+{
+    [ "$1" = qemu ] || printf 'device_model_version="qemu-xen"\ndevice_model_override="%s"\n' $IOEMU_DM
+}
 
 # tiny_config NAME qemu|ioemu ELF DISK [LINE...]: prints the path of a configuration. DISK may be
 # empty.
