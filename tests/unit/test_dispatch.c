@@ -271,7 +271,7 @@ static void invalidate_is_answered_and_drops_mappings(void **state)
     assert_int_equal(f->illegal, 0);
 }
 
-/* XSA-197, XSA-199 (CVE-2016-9637): a port above 16 bits, and other fields out of range. */
+/* XSA-199 (CVE-2016-9637): a port above 16 bits, and other fields out of range. */
 static void xsa_199_fields_out_of_range_touch_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -302,6 +302,50 @@ static void xsa_199_fields_out_of_range_touch_nothing(void **state)
             assert_true(slot->data == UINT64_MAX);
     }
     assert_int_equal(f->port.reads + f->port.block_reads, 0);
+}
+
+/* A device whose first access is the moment at which the guest changes its request. */
+static void changing_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct fixture *f = dev;
+    struct ioreq_slot *slot = &f->guest.slots[0];
+
+    f->port.writes++;
+    f->port.last_size = size;
+    f->port.last_offset = offset;
+    f->port.sum = f->port.sum * 31 + value;
+    slot->addr = 0x10000 + 0x1f0;
+    slot->data = UINT64_MAX;
+    slot->count = UINT32_MAX;
+    slot->size = 7;
+    slot->type = 0x55;
+    slot->flags = IOREQ_STATE_READY | IOREQ_READ | IOREQ_DF;
+}
+
+/* XSA-197 (CVE-2016-9381): what was checked is what is used, whatever the page says by then. */
+static void xsa_197_a_request_that_changes_under_way_is_served_as_it_was(void **state)
+{
+    static const struct bus_io_ops ops = {.write = changing_write, .max_size = 4};
+    struct fixture *f = *state;
+
+    assert_int_equal(bus_claim(f->bus, BUS_PORT, 0x170, 8, &ops, f), 0);
+    f->guest.ram[0x100] = 1;
+    f->guest.ram[0x102] = 2;
+    f->guest.ram[0x104] = 3;
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_PIO,
+                            .addr = 0x170,
+                            .size = 2,
+                            .count = 3,
+                            .data = 0x100,
+                            .flags = IOREQ_DATA_IS_PTR});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(f->port.writes, 3);
+    assert_int_equal(f->port.last_size, 2);
+    assert_int_equal(f->port.sum, (1 * 31 + 2) * 31 + 3);
+    assert_int_equal(f->guest.slots[0].flags, IOREQ_DATA_IS_PTR | IOREQ_STATE_RESP_READY);
+    assert_int_equal(f->illegal, 0);
+    bus_release(f->bus, BUS_PORT, 0x170);
 }
 
 /* XSA-262 (CVE-2018-10981): an illegal state is never "answered". */
@@ -464,6 +508,7 @@ int main(void)
         TEST(absent_pci_functions_read_as_ones),
         TEST(invalidate_is_answered_and_drops_mappings),
         TEST(xsa_199_fields_out_of_range_touch_nothing),
+        TEST(xsa_197_a_request_that_changes_under_way_is_served_as_it_was),
         TEST(xsa_262_illegal_states_are_left_alone),
         TEST(buffered_writes_come_before_requests),
         TEST(an_eight_byte_buffered_write_takes_two_slots),
