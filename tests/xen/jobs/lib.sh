@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
 # What jobs are written with: ". /lab/lib.sh". A job reports lines "ok NAME", "not ok NAME - WHY"
 # and "skip NAME - WHY", and ends with `finish`, whose status says whether all was well.
 
