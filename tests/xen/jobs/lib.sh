@@ -220,7 +220,7 @@ daemon_start()
     not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
     finish
 }
-no_qemu() { ! pgrep -f -- '-xen-domid [1-9]' >/dev/null; }
+no_qemu() { ! pgrep -f -- 'qemu-system.* -xen-domid [1-9]' >/dev/null; }
 # counter GUEST JQ_PATH: a number of that guest's statistics.
 counter() { ioemuctl -j stats "$1" | jq -r ".guests[0]$2"; }
 
