@@ -18,8 +18,8 @@ static void count(uint64_t *counter)
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-/* Looks at the pages of all once. False: it is time for others: somebody has had his share, or there
- * is work for the end of the turn, such as disk requests to submit. */
+/* Looks at the pages of all once. False: it is time for others: somebody has had his share, or
+ * there is work for the end of the turn, such as disk requests to submit. */
 static bool look(struct watcher *watcher)
 {
     bool go_on = true;

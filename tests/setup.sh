@@ -13,7 +13,10 @@ build_packages=(
     libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libcmocka-dev
 )
 # What the tests take beyond that.
-test_packages=(clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3)
+test_packages=(
+    clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
+    qemu-system-x86 # to compare with: tests/diff
+)
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
