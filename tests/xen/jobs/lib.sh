@@ -232,7 +232,7 @@ holdings()
     pid=$(daemon_pid)
     echo "evtchns=$(/usr/lib/xen-4.17/bin/lsevtchn 0 | wc -l)" \
         "fds=$(ls "/proc/$pid/fd" | wc -l)" \
-        "mappings=$(grep -c 'privcmd\|xen' "/proc/$pid/maps")" \
+        "mappings=$(grep -c ' /dev/xen/' "/proc/$pid/maps")" \
         "domains=$(($(xl list | wc -l) - 1))"
 }
 
