@@ -53,6 +53,7 @@ struct chr {
     bool stalled;        /* the device has no room for input */
     bool blocked;        /* the other end takes nothing now */
     bool refused;        /* chr_write() said no, writable() is owed */
+    bool given_up;       /* chr_give_up(), and nothing has been taken since */
     bool deaf;           /* listening stopped for want of descriptors */
     uint32_t head, tail; /* free-running: written at head, sent from tail */
     uint8_t ring[RING_SIZE];
@@ -93,7 +94,7 @@ static void tell_writable(struct chr *chr)
 static void drop_output(struct chr *chr)
 {
     chr->tail = chr->head;
-    chr->blocked = false;
+    chr->blocked = chr->given_up = false;
 }
 
 /* Raw: a fresh terminal would echo the guest's output back as its input. */
@@ -195,6 +196,7 @@ static void flush(struct chr *chr)
     ssize_t n = send_ring(chr);
     if (n > 0) {
         chr->tail += (uint32_t)n;
+        chr->given_up = false;
         if (chr->kind == CHR_PTY)
             (void)hold_slave(chr); /* without, a hangup takes it again */
         chr->blocked = ring_used(chr) != 0;
@@ -301,6 +303,12 @@ void chr_bind(struct chr *chr, const struct chr_client_ops *ops, void *owner)
     rewatch(chr);
 }
 
+void chr_give_up(struct chr *chr)
+{
+    chr->given_up = chr->refused;
+    chr->refused = false;
+}
+
 bool chr_write(struct chr *chr, uint8_t byte)
 {
     const struct loop *loop = chr->loop;
@@ -315,6 +323,8 @@ bool chr_write(struct chr *chr, uint8_t byte)
             flush(chr);
         if (ring_used(chr) == RING_SIZE && chr->kind == CHR_SINK)
             drop_output(chr);
+        if (ring_used(chr) == RING_SIZE && chr->given_up)
+            return true;
         if (ring_used(chr) == RING_SIZE && !chr->refused && somebody_listens(chr))
             chr->refused = true;
         if (ring_used(chr) == RING_SIZE) {

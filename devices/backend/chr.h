@@ -11,7 +11,7 @@
  *   pty     The chr holds the slave open itself, raw, so that it does not hang up while nobody has
  *           it open, and a listener who comes finds the last few KiB of output. When they are full
  *           and nobody has the slave open they are thrown away. A listener who stops reading
- *           without closing holds up the line, as on hardware, until he reads on or leaves.
+ *           without closing holds up the line until he reads on or leaves, or the device gives up.
  *   tty     Another terminal line; dead once it has hung up.
  *   file    Also character devices that are no terminals. What cannot be written (a full
  *           filesystem) is dropped. No input.
@@ -40,6 +40,9 @@ void chr_bind(struct chr *chr, const struct chr_client_ops *ops, void *owner);
 /* Takes the byte, or false when the ring is full and somebody is listening (nobody listening: the
  * byte is taken and dropped, as on a line without a peer; files never refuse). */
 bool chr_write(struct chr *chr, uint8_t byte);
+/* The device has waited long enough for writable(), which is not owed any more: chr_write() takes and
+ * drops what the other end does not, until it reads on. */
+void chr_give_up(struct chr *chr);
 /* The device has room again. */
 void chr_accept(struct chr *chr);
 

@@ -220,7 +220,11 @@ static void rx_restart(struct uart *uart)
     chr_accept(uart->chr);
 }
 
-/* Sends what the other end takes; what it does not waits for chr_writable(). */
+/* How long a listener who does not read may hold the guest up: his console is not worth its
+ * standstill. Much longer than a terminal needs to scroll. */
+#define TX_PATIENCE_NS UINT64_C(2000000000)
+
+/* Sends what the other end takes; what it does not waits for output_writable(). */
 static void tx_drain(struct uart *uart)
 {
     struct uart_state *state = &uart->state;
@@ -231,9 +235,12 @@ static void tx_drain(struct uart *uart)
         uint8_t byte = state->tx.byte[state->tx.head];
         if (state->mcr & MCR_LOOP)
             rx_push(uart, byte, 0);
-        else if (uart->chr && !chr_write(uart->chr, byte))
+        else if (uart->chr && !chr_write(uart->chr, byte)) {
+            if (!uart->tx_timer.deadline_ns)
+                host_timer_arm(uart->host, &uart->tx_timer,
+                               host_now_ns(uart->host) + TX_PATIENCE_NS);
             return;
-        else
+        } else
             uart->tx_bytes++;
         fifo_pop(&state->tx);
     }
@@ -434,6 +441,16 @@ static void output_writable(void *owner)
 {
     struct uart *uart = owner;
 
+    host_timer_disarm(uart->host, &uart->tx_timer);
+    tx_drain(uart);
+    irq_update(uart);
+}
+
+static void tx_timer_expired(void *arg)
+{
+    struct uart *uart = arg;
+
+    chr_give_up(uart->chr);
     tx_drain(uart);
     irq_update(uart);
 }
@@ -447,6 +464,7 @@ void uart_init(struct uart *uart, const struct host *host, unsigned irq, struct 
     uart->state.divisor = 1; /* undefined on the part; 115200 is as good as any */
     uart->state.msr = modem_lines(&uart->state);
     host_timer_init(&uart->rx_timer, rx_timer_expired, uart);
+    host_timer_init(&uart->tx_timer, tx_timer_expired, uart);
 }
 
 void uart_connect(struct uart *uart)
@@ -460,6 +478,7 @@ void uart_connect(struct uart *uart)
 void uart_finish(struct uart *uart)
 {
     host_timer_disarm(uart->host, &uart->rx_timer);
+    host_timer_disarm(uart->host, &uart->tx_timer);
     if (uart->chr)
         chr_bind(uart->chr, NULL, NULL);
 }
@@ -471,6 +490,7 @@ void uart_reset(struct uart *uart)
 
     fifo_clear(&state->rx);
     fifo_clear(&state->tx);
+    host_timer_disarm(uart->host, &uart->tx_timer);
     state->ier = state->fcr = state->lcr = state->mcr = 0;
     state->overrun = state->thre_pending = false;
     state->msr = modem_lines(state);

@@ -45,6 +45,7 @@ struct uart {
     unsigned irq;
     bool rx_stopped; /* the chr was told that there is no room */
     struct host_timer rx_timer;
+    struct host_timer tx_timer; /* armed: the other end takes nothing */
     uint64_t rx_bytes, tx_bytes;
 };
 

@@ -463,6 +463,31 @@ static void a_slow_client_is_waited_for(void **state)
     unlink(line->name);
 }
 
+static void a_listener_who_was_given_up_on_finds_what_came_after_he_read_on(void **state)
+{
+    struct line *line = *state;
+    open_pty(line);
+    int slave = open_slave(line);
+    write_until_refused(line, 1000000);
+    while (chr_write(line->chr, 'z'))
+        ;
+    unsigned writables = line->writables;
+    chr_give_up(line->chr);
+    for (unsigned i = 0; i < 100000; i++)
+        assert_true(chr_write(line->chr, '#'));
+    expect_quiet(line);
+    static char buf[1000000];
+    for (unsigned i = 0; i < 100; i++) {
+        size_t n = read_all(slave, buf, sizeof(buf));
+        assert_null(memchr(buf, '#', n));
+        fake_loop_settle(line->fake, 1, 20);
+    }
+    assert_int_equal(line->writables, writables);
+    write_string(line, "!");
+    expect_read(slave, "!");
+    close(slave);
+}
+
 static void without_descriptors_the_listener_does_not_spin(void **state)
 {
     struct line *line = *state;
@@ -532,6 +557,7 @@ int main(void)
         T(socket_clients_are_served_one_after_the_other),
         T(a_client_that_leaves_in_the_middle_kills_nobody),
         T(a_slow_client_is_waited_for),
+        T(a_listener_who_was_given_up_on_finds_what_came_after_he_read_on),
         T(without_descriptors_the_listener_does_not_spin),
         T(a_connected_socket_serves_too),
         T(what_is_no_line_is_refused),

@@ -25,7 +25,8 @@ struct chr {
     const struct chr_client_ops *ops;
     void *owner;
     char sent[256];
-    unsigned n_sent, credit, accepts;
+    unsigned n_sent, credit, accepts, dropped;
+    bool given_up;
 };
 
 void chr_bind(struct chr *chr, const struct chr_client_ops *ops, void *owner)
@@ -36,11 +37,18 @@ void chr_bind(struct chr *chr, const struct chr_client_ops *ops, void *owner)
 
 bool chr_write(struct chr *chr, uint8_t byte)
 {
+    if (!chr->credit && chr->given_up)
+        chr->dropped++;
     if (!chr->credit)
-        return false;
+        return chr->given_up;
     chr->credit--;
     chr->sent[chr->n_sent++ % sizeof(chr->sent)] = (char)byte;
     return true;
+}
+
+void chr_give_up(struct chr *chr)
+{
+    chr->given_up = true;
 }
 
 void chr_accept(struct chr *chr)
@@ -416,6 +424,21 @@ static void state_survives_with_bytes_both_ways(void **state)
     assert_int_equal(rig.fake.timers_armed, 0);
 }
 
+static void a_listener_who_never_reads_holds_the_guest_up_for_a_while_only(void **state)
+{
+    line.credit = 0;
+    out(RBR, 'o');
+    assert_int_equal(in(LSR)&0x20, 0);
+    fake_host_advance(&rig.fake, UINT64_C(1900000000));
+    assert_int_equal(in(LSR)&0x20, 0);
+    assert_false(line.given_up);
+    fake_host_advance(&rig.fake, UINT64_C(200000000));
+    assert_true(line.given_up);
+    assert_int_equal(line.dropped, 1);
+    assert_int_equal(in(LSR), LSR_IDLE);
+    assert_int_equal(rig.fake.timers_armed, 0);
+}
+
 static void bytes_that_a_load_can_send_are_sent(void **state)
 {
     enable(0x02, 0x01);
@@ -459,6 +482,7 @@ int main(void)
         TEST(a_port_without_a_line_swallows_output),
         TEST(the_second_port_is_its_own),
         TEST(state_survives_with_bytes_both_ways),
+        TEST(a_listener_who_never_reads_holds_the_guest_up_for_a_while_only),
         TEST(bytes_that_a_load_can_send_are_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
