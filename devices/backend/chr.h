@@ -40,8 +40,8 @@ void chr_bind(struct chr *chr, const struct chr_client_ops *ops, void *owner);
 /* Takes the byte, or false when the ring is full and somebody is listening (nobody listening: the
  * byte is taken and dropped, as on a line without a peer; files never refuse). */
 bool chr_write(struct chr *chr, uint8_t byte);
-/* The device has waited long enough for writable(), which is not owed any more: chr_write() takes and
- * drops what the other end does not, until it reads on. */
+/* The device has waited long enough for writable(), which is not owed any more: chr_write() takes
+ * and drops what the other end does not, until it reads on. */
 void chr_give_up(struct chr *chr);
 /* The device has room again. */
 void chr_accept(struct chr *chr);
