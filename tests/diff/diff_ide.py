@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tests/diff/diff_ide.py SERVER [--seed N] [--seconds N] [--accesses N] [--verbose]
+
+Drives our IDE controller (SERVER is qtest_server) and QEMU's with the same random accesses until the
+time is over or something differs that deliberate.md does not allow for; then the shortest sequence
+that shows it is looked for, and printed. Without a seed, half of the time goes to a fixed one and half
+to a fresh one, which is printed. Ends with 0, 1 (a difference), or 77 (no QEMU: skipped)."""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+from ide_ops import generate, perform
+from ide_pair import WINDOW, WINDOW_SIZE, Difference, Pair
+from qtest import Gone
+
+FIXED_SEED = 20261121
+OPS = 300  # a sequence
+MINIMISE_SECONDS = 120
+
+# Sectors of the four drives. QEMU has two cylinders or more.
+LAYOUTS = ((3000, 0, 0, 0), (2100, 2500, 0, 5000), (0, 3100, 4096, 0), (70000, 2016, 2017, 2048))
+
+
+def run(args, seed, layout, ops, patience=10):
+    """(None or the Difference, how many operations were done, how many accesses)"""
+    folder = tempfile.mkdtemp(prefix="diff-ide-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    pair, done, found = None, 0, None
+    try:
+        pair = Pair(args.server, args.qemu, folder, seed, layout, patience)
+        pair.settle()
+        for op in ops:
+            if args.verbose:
+                print(op, flush=True)
+            perform(pair, op)
+            done += 1
+        pair.memory_compare(WINDOW, WINDOW_SIZE, "guest memory at the end")
+    except Difference as difference:
+        found = difference
+    except Gone as gone:
+        found = Difference("gone", str(gone))
+    finally:
+        well = pair.close() if pair else True
+        if not found:
+            try:
+                if not well:
+                    raise Difference("exit", "our server did not end well: " + pair.ours.said())
+                pair.compare_images()
+            except Difference as difference:
+                found = difference
+        accesses = pair.ours.accesses if pair else 0
+        shutil.rmtree(folder)
+    return found, done, accesses
+
+
+def minimise(args, seed, layout, ops, found):
+    """Delta debugging: drop ever smaller parts as long as the same difference stays."""
+    deadline = time.monotonic() + MINIMISE_SECONDS
+    size = len(ops) // 2
+    while size and time.monotonic() < deadline:
+        at = 0
+        while at < len(ops) and time.monotonic() < deadline:
+            shorter = ops[:at] + ops[at + size:]
+            again, done, _ = run(args, seed, layout, shorter, 1)
+            if again and again.kind == found.kind:
+                ops, found = shorter[:done + 1], again
+            else:
+                at += size
+        size //= 2
+    return ops, found
+
+
+def explore(args, seed, deadline):
+    """Sequences from one seed; (accesses, whether all was well)"""
+    accesses, number = 0, 0
+    while time.monotonic() < deadline and (not args.accesses or accesses < args.accesses):
+        name = f"{seed}.{number}"
+        rng = random.Random(name)
+        layout = LAYOUTS[number % len(LAYOUTS)]
+        ops = generate(rng, layout, OPS)
+        found, done, count = run(args, name, layout, ops)
+        accesses += count
+        number += 1
+        if not found:
+            continue
+        print(f"seed {name}, drives of {layout} sectors, operation {done}: {found}", flush=True)
+        if not args.no_minimise:
+            ops, found = minimise(args, name, layout, ops[:done + 1], found)
+            print(f"shortest: {found}")
+            for op in ops:
+                print("   ", op)
+        return accesses, False
+    return accesses, True
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("server")
+    parser.add_argument("--qemu", default="qemu-system-x86_64")
+    parser.add_argument("--seed")
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("IOEMUD_DIFF_SECONDS", 10)))
+    parser.add_argument("--accesses", type=int, default=0)
+    parser.add_argument("--no-minimise", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    if not shutil.which(args.qemu):
+        print(f"skipped: there is no {args.qemu} (Debian: qemu-system-x86)")
+        return 77
+    seeds = [args.seed] if args.seed else [FIXED_SEED, random.SystemRandom().randrange(1 << 32)]
+    start, total = time.monotonic(), 0
+    for i, seed in enumerate(seeds):
+        print(f"seed {seed}", flush=True)
+        accesses, good = explore(args, seed, start + args.seconds * (i + 1) / len(seeds))
+        total += accesses
+        if not good:
+            return 1
+    print(f"{total} accesses, no difference that is not deliberate")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

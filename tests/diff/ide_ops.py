@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Operations on the pair: each a tuple that stands for itself, so that any may be left out of a
+sequence. `generate` makes them up, valid ones mostly; `perform` carries one out and compares."""
+
+import random
+
+from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, IDE, SECTOR, TABLES, WINDOW, Difference
+
+PIO_IN = {0x20: False, 0x21: False, 0x24: True, 0xC4: False, 0x29: True}  # opcode: 48-bit
+PIO_OUT = {0x30: False, 0x31: False, 0x34: True, 0xC5: False, 0x39: True}
+DMA_IN = {0xC8: False, 0xC9: False, 0x25: True}
+DMA_OUT = {0xCA: False, 0xCB: False, 0x35: True}
+NO_DATA = (0x00, 0x10, 0x40, 0x42, 0x70, 0x91, 0xC6, 0xE0, 0xE1, 0xE2, 0xE3, 0xE5, 0xE7, 0xEA, 0xEF,
+           0x08, 0x94, 0x95, 0x97, 0x98, 0xFF)
+
+
+# deliberate: IDENTIFY
+TRANSLATION_WORDS = (1, 3, 6, 54, 55, 56, 57, 58)
+IDENTIFY_MASKS = {
+    **dict.fromkeys((4, 5, 20, 21, 22, 48, 50, 52, 62, 69, 80, 81, 169, 209, 255), 0),
+    49: 0xFBFF, 63: 0x00FF, 82: 0xFFB6, 85: 0xFFB6, 88: 0x00FF, 93: 0xE000, 106: 0xFFF0,
+}
+
+
+# ---- carrying out ----
+
+ADDRESSED = {0x40, 0x42, 0x70, *PIO_IN, *PIO_OUT, *DMA_IN, *DMA_OUT}
+ADDRESS = {2, 3, 4, 5, 6}
+
+
+def registers(pair, channel):
+    """The command block and the state, after which nothing has changed."""
+    pair.settle()
+    if not pair.present(channel) or pair.status(channel) & BSY:
+        return
+    for reg, name in enumerate(("error", "count", "LBA low", "LBA mid", "LBA high"), 1):
+        if reg not in pair.vague[pair.drive(channel)]:
+            pair.inp(COMMAND[channel] + reg, name)
+
+
+def transferred(pair, channel):
+    """What a command with an address leaves in the registers at its end."""
+    if pair.status(channel) & ERR:
+        pair.vague[pair.drive(channel)].add(1)  # deliberate: outside the disk
+    registers(pair, channel)
+
+
+def acknowledge(pair, channel, interrupt=True):
+    """deliberate: pending interrupts: before nIEN or the selection changes, there is none."""
+    pair.settle(interrupt)
+    if pair.present(channel):
+        pair.inp(COMMAND[channel] + 7, "status", mask=0xEF)
+    else:
+        pair.raw([f"inb {COMMAND[channel] + 7:#x}"])
+    pair.settle(interrupt)
+
+
+def chs_address(pair, drive, lba):
+    """As the registers have it, in the present translation."""
+    heads, track = pair.geometry[drive]
+    cylinder, head, sector = lba // track // heads, lba // track % heads, lba % track + 1
+    return head << 24 | min(cylinder, 0xFFFF) << 8 | sector
+
+
+def taskfile(pair, channel, drive, feature, count, lba, ext, chs=False):
+    base = COMMAND[channel]
+    lines = []
+    acknowledge(pair, channel)
+
+    def put(reg, value):
+        lines.append(f"outb {base + reg:#x} {value & 0xff:#x}")
+
+    if chs:
+        lba = chs_address(pair, 2 * channel + drive, lba)
+    device = 0xA0 | (0 if chs else 0x40) | drive << 4
+    put(6, device | (0 if ext else lba >> 24 & 15))
+    if ext:
+        put(1, 0)
+        put(2, count >> 8)
+        put(3, lba >> 24)
+        put(4, lba >> 32)
+        put(5, lba >> 40)
+    put(1, feature)
+    put(2, count)
+    put(3, lba)
+    put(4, lba >> 8)
+    put(5, lba >> 16)
+    pair.raw(lines)
+    if not pair.status(channel) & (BSY | DRQ):
+        for drive in (0, 1):
+            pair.vague[2 * channel + drive] -= ADDRESS
+
+
+def issued(pair, channel, drive, opcode):
+    vague = pair.vague[2 * channel + drive]
+    vague -= {1}
+    if opcode in ADDRESSED:
+        vague |= ADDRESS  # deliberate: address after a command
+    if opcode in (0x98, 0xE5):
+        vague |= {2}  # deliberate: power mode
+
+
+def command(pair, channel, drive, opcode):
+    issued(pair, channel, drive, opcode)
+    pair.out(COMMAND[channel] + 7, opcode)
+    pair.settle()
+
+
+def do_command(pair, channel, drive, opcode, feature, count, lba, ext, chs):
+    taskfile(pair, channel, drive, feature, count, lba, ext, chs)
+    command(pair, channel, drive, opcode)
+    if opcode == 0x91 and pair.present(channel) and not pair.status(channel) & (BSY | DRQ | ERR):
+        pair.geometry[pair.drive(channel)] = ((lba >> 24 & 15) + 1, count & 0xFF)
+        pair.translated[pair.drive(channel)] = True
+    if opcode in ADDRESSED:
+        transferred(pair, channel)
+    else:
+        registers(pair, channel)
+
+
+def transfer_in(pair, channel, what, blocks, size="w"):
+    step = {"w": 2, "l": 4}[size]
+    while pair.status(channel) & DRQ and blocks:
+        ours, qemu = pair.raw([f"in{size} {COMMAND[channel]:#x}"] * (SECTOR // step))
+        for i, (a, b) in enumerate(zip(ours, qemu)):
+            if a != b:
+                raise Difference(what, f"{what}: element {i} of a sector: ours {a:#x}, QEMU {b:#x}")
+        pair.settle()
+        blocks -= 1
+
+
+def do_pio_in(pair, channel, drive, opcode, lba, count, size, blocks, chs):
+    taskfile(pair, channel, drive, 0, count, lba, PIO_IN[opcode], chs)
+    command(pair, channel, drive, opcode)
+    transfer_in(pair, channel, "data", blocks, size)
+    transferred(pair, channel)
+
+
+def do_pio_out(pair, channel, drive, opcode, lba, count, size, blocks, chs, seed):
+    step = {"w": 2, "l": 4}[size]
+    rng = random.Random(seed)
+    taskfile(pair, channel, drive, 0, count, lba, PIO_OUT[opcode], chs)
+    command(pair, channel, drive, opcode)
+    while pair.status(channel) & DRQ and blocks:
+        pair.raw([f"out{size} {COMMAND[channel]:#x} {rng.getrandbits(8 * step):#x}"
+                  for _ in range(SECTOR // step)])
+        pair.settle()
+        blocks -= 1
+    transferred(pair, channel)
+
+
+def do_identify(pair, channel, drive):
+    taskfile(pair, channel, drive, 0, 0, 0, False)
+    command(pair, channel, drive, 0xEC)
+    if pair.status(channel) & DRQ:
+        masks = dict(IDENTIFY_MASKS)
+        if pair.translated[2 * channel + drive]:
+            masks.update(dict.fromkeys(TRANSLATION_WORDS, 0))
+        ours, qemu = pair.raw([f"inw {COMMAND[channel]:#x}"] * 256)
+        wrong = [i for i in range(256) if (ours[i] ^ qemu[i]) & masks.get(i, 0xFFFF)]
+        if wrong:
+            raise Difference("IDENTIFY", "IDENTIFY: " + ", ".join(
+                f"word {i}: ours {ours[i]:#06x}, QEMU {qemu[i]:#06x}" for i in wrong))
+    registers(pair, channel)
+
+
+def do_dma(pair, channel, drive, opcode, lba, count, table, prds, start_first, chs, seed):
+    ext = DMA_IN.get(opcode, DMA_OUT.get(opcode))
+    read = opcode in DMA_IN
+    base = BMDMA + 8 * channel
+    entries = b"".join(addr.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(2, "little") +
+                       (b"\0\x80" if i == len(prds) - 1 else b"\0\0")
+                       for i, (addr, size) in enumerate(prds))
+    if not read:
+        rng = random.Random(seed)
+        for addr, size in prds:
+            pair.memory_write(addr, rng.randbytes(size))
+    pair.memory_write(table, entries)
+    pair.out(base, 0)
+    pair.out(base + 4, table, "l")
+    pair.out(base, 8 if read else 0)
+    pair.out(base + 2, 6)
+    start = f"outb {base:#x} {9 if read else 1:#x}"
+    if start_first:
+        pair.raw([start])
+    taskfile(pair, channel, drive, 0, count, lba, ext, chs)
+    issued(pair, channel, drive, opcode)
+    pair.raw([f"outb {COMMAND[channel] + 7:#x} {opcode:#x}"] + ([] if start_first else [start]))
+    pair.settle()
+    pair.out(base, 8 if read else 0)
+    transferred(pair, channel)
+    for addr, size in prds:
+        pair.memory_compare(addr - 16, size + 32, "guest memory")
+
+
+def do_reset(pair, channel, control):
+    acknowledge(pair, channel)
+    pair.out(COMMAND[channel] + 6, 0xA0)  # deliberate: selection after a reset
+    pair.raw([f"outb {CONTROL[channel]:#x} {control | 4:#x}"])  # deliberate: busy while SRST is set
+    pair.raw([f"outb {CONTROL[channel]:#x} {control:#x}"])
+    for drive in (2 * channel, 2 * channel + 1):
+        pair.vague[drive] = set()
+    acknowledge(pair, channel, interrupt=False)  # deliberate: interrupt after a reset
+    pair.out(BMDMA + 8 * channel + 2, 4)
+    registers(pair, channel)
+    for drive in (0, 1):  # deliberate: settings after a reset
+        if pair.sectors[2 * channel + drive]:
+            do_command(pair, channel, drive, 0xC6, 0, 16, 0, False, False)
+
+
+def do_diagnostic(pair, channel, drive):
+    acknowledge(pair, channel)
+    if drive:
+        return  # deliberate: diagnostic
+    pair.out(COMMAND[channel] + 6, 0xA0)
+    pair.settle()
+    command(pair, channel, 0, 0x90)
+    pair.vague[2 * channel + 1] = {1} | ADDRESS  # deliberate: diagnostic
+    registers(pair, channel)
+
+
+def do_reg(pair, channel, reg, value):
+    if reg == 6:
+        acknowledge(pair, channel)
+    pair.out(COMMAND[channel] + reg, value)
+    registers(pair, channel)
+
+
+def do_control(pair, channel, value):
+    acknowledge(pair, channel)
+    pair.out(CONTROL[channel], value)
+    registers(pair, channel)
+
+
+def do_hob(pair, channel, values):
+    """What was there before the last write shows with HOB set, until a register is written."""
+    if not pair.present(channel) or pair.status(channel) & (BSY | DRQ):
+        return
+    acknowledge(pair, channel)
+    for drive in (0, 1):
+        pair.vague[2 * channel + drive] -= {2, 3, 4, 5}
+    for reg, (first, second) in enumerate(values, 2):
+        pair.out(COMMAND[channel] + reg, first)
+        pair.out(COMMAND[channel] + reg, second)
+    for control in (0x80, 0, 0x80):
+        pair.out(CONTROL[channel], control)
+        pair.vague[pair.drive(channel)] |= {1}  # deliberate: HOB and the Error register
+        registers(pair, channel)
+    pair.out(COMMAND[channel] + 1, 0)
+    registers(pair, channel)
+
+
+def do_status(pair, channel):
+    acknowledge(pair, channel)
+
+
+def do_bm_out(pair, channel, offset, size, value):
+    pair.out(BMDMA + 8 * channel + offset, value, size)
+    pair.settle()
+
+
+def do_bm_in(pair, channel, offset, size):
+    pair.inp(BMDMA + 8 * channel + offset, f"bus master {offset} {size}", size)
+
+
+def config(pair, reg):
+    pair.raw([f"outl 0xcf8 {IDE | reg & 0xfc:#x}"])
+    return 0xCFC + (reg & 3)
+
+
+def do_pci_in(pair, reg, size):
+    port = config(pair, reg)
+    pair.inp(port, f"PCI {reg:#x} {size}", size)
+
+
+def do_pci_out(pair, reg, size, value):
+    port = config(pair, reg)
+    pair.out(port, value, size)
+    pair.inp(port, f"PCI {reg:#x} {size}", size)
+    pair.settle()
+
+
+OPS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
+
+
+COMMANDS = ("command", "pio_in", "pio_out", "dma", "identify", "diagnostic")
+
+
+def perform(pair, op):
+    if op[0] in COMMANDS and not op[2] and not pair.sectors[2 * op[1]]:
+        return  # deliberate: absent device
+    OPS[op[0]](pair, *op[1:])
+
+
+# ---- making up ----
+
+def some_lba(rng, sectors, count, far):
+    """Mostly on the disk; if not, then with the first sector: deliberate: across the end."""
+    pick = rng.randrange(20)
+    if pick == 0:
+        return rng.choice((sectors, sectors + 1, far, far - 1))
+    last = max(sectors - count, 0)
+    return rng.randrange(last + 1) if pick < 15 else last
+
+
+def some_count(rng):
+    return rng.choice((1, 1, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 63, 64, 65, 130))
+
+
+def prd_list(rng, bytes_wanted):
+    """Regions of memory for at least so many bytes, far from one another."""
+    style = rng.randrange(4)
+    prds, at = [], WINDOW + 64 + 2 * rng.randrange(64)
+    while bytes_wanted > 0:
+        if style == 0:
+            size = min(bytes_wanted, 0x10000)
+        elif style == 1:
+            size = rng.choice((512, 1024, 4096, 0x8000))
+        else:
+            size = 2 * rng.randrange(1, 2500 if style == 2 else 300)
+        size = min(size, bytes_wanted)
+        prds.append((at, size))
+        bytes_wanted -= size
+        at += size + 2 * rng.randrange(200)
+    return prds
+
+
+def transfer(rng, layout):
+    drive = rng.choice([i for i in range(4) if layout[i]] * 8 + [0, 1, 2, 3])
+    count = some_count(rng)
+    return drive, count, max(layout[drive], 1)
+
+
+def make_pio(rng, layout):
+    drive, count, sectors = transfer(rng, layout)
+    out = rng.random() < 0.4
+    opcode = rng.choice(list(PIO_OUT if out else PIO_IN))
+    ext = (PIO_OUT if out else PIO_IN)[opcode]
+    lba = some_lba(rng, sectors, count, (1 << 48 if ext else 1 << 28) - 1)
+    if out:
+        lba %= sectors  # deliberate: write outside the disk
+        count = min(count, sectors - lba)
+    chs = not ext and rng.random() < 0.2
+    size = rng.choice("wwl")
+    if out:
+        return ("pio_out", drive // 2, drive % 2, opcode, lba, count, size, 9999, chs, rng.getrandbits(32))
+    return ("pio_in", drive // 2, drive % 2, opcode, lba, count, size, 9999, chs)
+
+
+def make_dma(rng, layout):
+    drive, count, sectors = transfer(rng, layout)
+    opcodes = DMA_OUT if rng.random() < 0.4 else DMA_IN
+    opcode = rng.choice(list(opcodes))
+    ext = opcodes[opcode]
+    lba = some_lba(rng, sectors, count, (1 << 48 if ext else 1 << 28) - 1)
+    chs = not ext and rng.random() < 0.2
+    table = TABLES + 4 * rng.randrange(0x100)
+    prds = prd_list(rng, count * SECTOR + rng.choice((0, 0, 0, 2, 512, 0x20000)))
+    return ("dma", drive // 2, drive % 2, opcode, lba, count, table, prds,
+            rng.random() < 0.3, chs, rng.getrandbits(32))
+
+
+def make_command(rng, layout):
+    drive = rng.randrange(4)
+    opcode = rng.choice(NO_DATA)
+    feature, count, lba = rng.getrandbits(8), rng.getrandbits(8), rng.getrandbits(28)
+    ext = opcode in (0x42, 0xEA)
+    chs = not ext and rng.random() < 0.2
+    if opcode in (0x40, 0x42, 0x70):
+        count = some_count(rng)
+        lba = some_lba(rng, max(layout[drive], 1), count, 0) % max(layout[drive], 1)
+        count = max(min(count, layout[drive] - lba), 1)  # deliberate: outside the disk
+    elif opcode == 0xC6:
+        count = rng.choice((0, 1, 2, 4, 8, 16, 16, 3, 32, 128))
+    elif opcode == 0xEF:
+        feature = rng.choice((0x02, 0x82, 0x03, 0x03, 0x55, 0xAA, 0x66, feature))
+        feature = 0x66 if feature == 0xCC else feature  # deliberate: defaults after a reset
+        count = rng.choice((0, 1, 8, 9, 12, 0x20, 0x22, 0x40, 0x42, 0x45, count))
+    elif opcode == 0x91:
+        count, lba, chs = *rng.choice(((63, 15 << 24), (63, 15 << 24), (17, 3 << 24), (32, 7 << 24))), False
+    return ("command", drive // 2, drive % 2, opcode, feature, count, lba, ext, chs)
+
+
+def make_pci(rng, layout):
+    size = rng.choice("bwl")
+    step = {"b": 1, "w": 2, "l": 4}[size]
+    if rng.random() < 0.6:
+        reg = rng.randrange(0, 256, step)
+        return ("pci_in", reg if reg & 0xFC != 0x2C else 0, size)  # deliberate: subsystem
+    # deliberate: registers that there are not; latency timer; memory space; interrupt line;
+    # subsystem
+    reg = rng.choice((0x00, 0x08, 0x0C, 0x10, 0x14, 0x30, 0x06, 0x40, 0x42))
+    if reg & 0xF0 == 0x40:
+        return ("pci_out", reg, "w", rng.getrandbits(16) | 0x8000)  # deliberate: decoding
+    if reg & 3 or reg == 0x0C:
+        size, step = "b", 1
+    return ("pci_out", reg, size, rng.getrandbits(8 * step))
+
+
+def make_small(rng, layout):
+    channel = rng.randrange(2)
+    pick = rng.randrange(9)
+    if pick == 8:
+        return ("hob", channel, [(rng.getrandbits(8), rng.getrandbits(8)) for _ in range(4)])
+    if pick == 0:
+        return ("status", channel)
+    if pick == 1:
+        return ("reg", channel, rng.randrange(1, 7), rng.getrandbits(8))
+    if pick == 2:
+        return ("control", channel, rng.choice((0, 0, 2, 0x08)))
+    if pick == 3:
+        return ("bm_in", channel, *rng.choice(((0, "b"), (2, "b"), (4, "l"))))  # deliberate: registers that there are not
+    if pick == 4:
+        return ("bm_out", channel, *rng.choice(((2, "b", rng.getrandbits(8)), (4, "l", rng.getrandbits(32)),
+                                                (1, "b", 0xFF))))
+    if pick == 5:
+        return ("reset", channel, rng.choice((0, 0, 2)))
+    if pick == 6:
+        return ("diagnostic", channel, rng.randrange(2))
+    return ("identify", channel, rng.randrange(2))
+
+
+MAKERS = (make_pio, make_pio, make_dma, make_dma, make_command, make_command, make_small, make_small,
+          make_small, make_pci)
+
+
+def generate(rng, layout, count):
+    return [rng.choice(MAKERS)(rng, layout) for _ in range(count)]

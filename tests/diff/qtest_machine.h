@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A primary machine (devices/machine.h) with disks in raw files, RAM and a clock that stands still,
+ * made from QEMU's command line. It has no processor: whoever holds it makes the accesses.
+ */
+#ifndef IOEMUD_TESTS_DIFF_QTEST_MACHINE_H
+#define IOEMUD_TESTS_DIFF_QTEST_MACHINE_H
+
+#include "devices/backend/aio.h"
+#include "devices/machine.h"
+#include "tests/unit/fake_host.h"
+#include "tests/unit/fake_loop.h"
+
+struct pool;
+
+struct qtest_disk {
+    const char *path; /* NULL: absent */
+    bool read_only;
+    char serial[MACHINE_SERIAL_NUMBER_MAX + 1];
+    char model[MACHINE_MODEL_MAX + 1];
+};
+
+struct qtest_options {
+    const char *qtest; /* "unix:PATH" or "stdio" */
+    uint64_t ram_bytes;
+    struct qtest_disk disk[MACHINE_IDE_DRIVES];
+};
+
+/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive and -device ide-hd; takes
+ * what else a test would say to QEMU without effect here (-machine, -display, ...). Ends the
+ * program with a sentence on what it does not understand. */
+void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options);
+
+struct qtest_machine {
+    struct fake_host fake;
+    struct host_ops ops; /* fake's, with these hooks */
+    struct fake_loop *loop;
+    struct pool *pool;
+    struct aio *aio;
+    struct machine_spec spec;
+    struct machine *machine;
+    bool isa[16]; /* levels */
+    bool reset_wanted;
+    /* An ISA line changed. Set by the holder after init. */
+    void (*irq)(void *arg, unsigned irq, bool level);
+    void *irq_arg;
+};
+
+/* Ends the program with a sentence when that does not work. */
+void qtest_machine_init(struct qtest_machine *machine, const struct qtest_options *options);
+void qtest_machine_finish(struct qtest_machine *machine);
+
+/* Waits until the disks have nothing more to do: what an access set off has then happened. */
+void qtest_machine_settle(struct qtest_machine *machine);
+
+#endif
