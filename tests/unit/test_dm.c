@@ -424,6 +424,56 @@ static void a_restricted_guest_is_not_called_running(void **state)
     close(conn);
 }
 
+/* libxl ends such a device model by kill(-1) from its user id, and counts on real or saved ids. */
+static void a_restricted_guest_has_its_user_and_keeps_the_way_back(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const more[] = {"-S", "-runas", "65534:65534", NULL};
+    char path[64], line[256];
+    unsigned real = 0, effective = 1;
+    FILE *file;
+    int conn;
+
+    if (geteuid() != 0)
+        skip();
+    f->listener = listen_on(f->control);
+    start(f, more);
+    conn = attached(f, false);
+    snprintf(path, sizeof(path), "/proc/%d/status", f->pid);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        if (sscanf(line, "Uid: %u %u", &real, &effective) == 2)
+            break;
+    fclose(file);
+    assert_int_equal(real, 65534);
+    assert_int_equal(effective, 0);
+    close(conn);
+    conn = attached(f, true);
+    close(conn);
+}
+
+static void a_user_that_is_not_there_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const users[] = {"no-such-user", "0:0", "4294967295"};
+
+    if (geteuid() != 0)
+        skip();
+    f->listener = listen_on(f->control);
+    for (size_t i = 0; i < 3; i++) {
+        const char *const more[] = {"-runas", users[i], NULL};
+
+        start(f, more);
+        assert_int_equal(status(f), 1);
+        assert_non_null(strstr(heard(f), "-runas"));
+        close(f->log);
+        close(f->word);
+        f->log = f->word = -1;
+    }
+    assert_false(comes(f->listener, 0));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -441,6 +491,8 @@ int main(void)
         TEST(it_comes_back_when_the_daemon_does),
         TEST(it_does_not_fill_the_log_while_it_waits),
         TEST(a_restricted_guest_is_not_called_running),
+        TEST(a_restricted_guest_has_its_user_and_keeps_the_way_back),
+        TEST(a_user_that_is_not_there_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
