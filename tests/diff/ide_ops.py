@@ -24,6 +24,7 @@ IDENTIFY_MASKS = {
 
 # ---- carrying out ----
 
+STEP = {"b": 1, "w": 2, "l": 4}
 ADDRESSED = {0x40, 0x42, 0x70, *PIO_IN, *PIO_OUT, *DMA_IN, *DMA_OUT}
 ADDRESS = {2, 3, 4, 5, 6}
 
@@ -38,21 +39,21 @@ def registers(pair, channel):
             pair.inp(COMMAND[channel] + reg, name)
 
 
-def transferred(pair, channel):
+def transferred(pair, channel, drive):
     """What a command with an address leaves in the registers at its end."""
     if pair.status(channel) & ERR:
-        pair.vague[pair.drive(channel)].add(1)  # deliberate: outside the disk
+        pair.vague[2 * channel + drive].add(1)  # deliberate: outside the disk
     registers(pair, channel)
 
 
-def acknowledge(pair, channel, interrupt=True):
+def acknowledge(pair, channel, interrupt=True, status=True):
     """deliberate: pending interrupts: before nIEN or the selection changes, there is none."""
-    pair.settle(interrupt)
-    if pair.present(channel):
+    pair.settle(interrupt, status)
+    if pair.present(channel) and status:
         pair.inp(COMMAND[channel] + 7, "status", mask=0xEF)
     else:
         pair.raw([f"inb {COMMAND[channel] + 7:#x}"])
-    pair.settle(interrupt)
+    pair.settle(interrupt, status)
 
 
 def chs_address(pair, drive, lba):
@@ -113,40 +114,62 @@ def do_command(pair, channel, drive, opcode, feature, count, lba, ext, chs):
         pair.geometry[pair.drive(channel)] = ((lba >> 24 & 15) + 1, count & 0xFF)
         pair.translated[pair.drive(channel)] = True
     if opcode in ADDRESSED:
-        transferred(pair, channel)
+        transferred(pair, channel, drive)
     else:
         registers(pair, channel)
 
 
-def transfer_in(pair, channel, what, blocks, size="w"):
-    step = {"w": 2, "l": 4}[size]
+def blocks_wanted(pair, channel, blocks, ack):
+    """Once for each sector that the drive is ready to move, `blocks` at most. `ack`: the host reads
+    Status, as one that is interrupted does."""
     while pair.status(channel) & DRQ and blocks:
-        ours, qemu = pair.raw([f"in{size} {COMMAND[channel]:#x}"] * (SECTOR // step))
-        for i, (a, b) in enumerate(zip(ours, qemu)):
-            if a != b:
-                raise Difference(what, f"{what}: element {i} of a sector: ours {a:#x}, QEMU {b:#x}")
+        if ack:
+            acknowledge(pair, channel)
+        yield
         pair.settle()
         blocks -= 1
 
 
-def do_pio_in(pair, channel, drive, opcode, lba, count, size, blocks, chs):
+def abandoned(pair, channel, values):
+    """A host that leaves a transfer where it is: the drive takes nothing until it is reset."""
+    if not pair.status(channel) & DRQ:
+        return False
+    base = COMMAND[channel]
+    acknowledge(pair, channel)  # deliberate: command while busy
+    pair.raw([f"outb {base + reg:#x} {value:#x}" for reg, value in enumerate(values, 1)])
+    pair.out(base + 7, 0xEC)
+    pair.settle()
+    pair.inp(base + 1, "error")
+    do_reset(pair, channel, 0)
+    return True
+
+
+def do_pio_in(pair, channel, drive, opcode, lba, count, size, blocks, ack, chs):
+    elements = SECTOR // STEP[size]
     taskfile(pair, channel, drive, 0, count, lba, PIO_IN[opcode], chs)
     command(pair, channel, drive, opcode)
-    transfer_in(pair, channel, "data", blocks, size)
-    transferred(pair, channel)
+    for _ in blocks_wanted(pair, channel, blocks, ack):
+        ours, qemu = pair.raw([f"in{size} {COMMAND[channel]:#x}"] * elements)
+        for i, (a, b) in enumerate(zip(ours, qemu)):
+            if a != b:
+                raise Difference("data", f"element {i} of a sector: ours {a:#x}, QEMU {b:#x}")
+    if not abandoned(pair, channel, [lba & 0xFF] * 5):
+        transferred(pair, channel, drive)
 
 
-def do_pio_out(pair, channel, drive, opcode, lba, count, size, blocks, chs, seed):
-    step = {"w": 2, "l": 4}[size]
+def do_pio_out(pair, channel, drive, opcode, lba, count, size, blocks, ack, chs, seed):
+    step = STEP[size]
     rng = random.Random(seed)
     taskfile(pair, channel, drive, 0, count, lba, PIO_OUT[opcode], chs)
     command(pair, channel, drive, opcode)
-    while pair.status(channel) & DRQ and blocks:
+    for _ in blocks_wanted(pair, channel, blocks, ack):
         pair.raw([f"out{size} {COMMAND[channel]:#x} {rng.getrandbits(8 * step):#x}"
                   for _ in range(SECTOR // step)])
-        pair.settle()
-        blocks -= 1
-    transferred(pair, channel)
+    if abandoned(pair, channel, [lba & 0xFF] * 5):
+        # deliberate: abandoned write
+        do_pio_out(pair, channel, drive, opcode, lba, count, size, 9999, ack, chs, seed)
+    else:
+        transferred(pair, channel, drive)
 
 
 def do_identify(pair, channel, drive):
@@ -156,6 +179,9 @@ def do_identify(pair, channel, drive):
         masks = dict(IDENTIFY_MASKS)
         if pair.translated[2 * channel + drive]:
             masks.update(dict.fromkeys(TRANSLATION_WORDS, 0))
+        if pair.identified[2 * channel + drive]:
+            masks[59] = 0
+        pair.identified[2 * channel + drive] = True
         ours, qemu = pair.raw([f"inw {COMMAND[channel]:#x}"] * 256)
         wrong = [i for i in range(256) if (ours[i] ^ qemu[i]) & masks.get(i, 0xFFFF)]
         if wrong:
@@ -168,6 +194,7 @@ def do_dma(pair, channel, drive, opcode, lba, count, table, prds, start_first, c
     ext = DMA_IN.get(opcode, DMA_OUT.get(opcode))
     read = opcode in DMA_IN
     base = BMDMA + 8 * channel
+    short = sum(size for _, size in prds) < count * SECTOR and pair.sectors[2 * channel + drive] > lba
     entries = b"".join(addr.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(2, "little") +
                        (b"\0\x80" if i == len(prds) - 1 else b"\0\0")
                        for i, (addr, size) in enumerate(prds))
@@ -186,15 +213,32 @@ def do_dma(pair, channel, drive, opcode, lba, count, table, prds, start_first, c
     taskfile(pair, channel, drive, 0, count, lba, ext, chs)
     issued(pair, channel, drive, opcode)
     pair.raw([f"outb {COMMAND[channel] + 7:#x} {opcode:#x}"] + ([] if start_first else [start]))
-    pair.settle()
+    pair.settle(status=not short)  # deliberate: short memory
     pair.out(base, 8 if read else 0)
-    transferred(pair, channel)
+    if short:
+        do_reset(pair, channel, 0, status=False)
+        for addr, size in prds:
+            pair.memory_write(addr, bytes(size))
+        if not read:
+            do_dma(pair, channel, drive, opcode, lba, count, table,
+                   [(WINDOW + 64 + at, min(0x10000, count * SECTOR - at))
+                    for at in range(0, count * SECTOR, 0x10000)], start_first, chs, seed)
+        return
+    transferred(pair, channel, drive)
     for addr, size in prds:
         pair.memory_compare(addr - 16, size + 32, "guest memory")
 
 
-def do_reset(pair, channel, control):
-    acknowledge(pair, channel)
+def do_bm_start(pair, channel, read):
+    """A bus master that no drive asks for anything."""
+    pair.out(BMDMA + 8 * channel, 9 if read else 1)
+    pair.settle()
+    pair.out(BMDMA + 8 * channel, 8 if read else 0)
+    pair.settle()
+
+
+def do_reset(pair, channel, control, status=True):
+    acknowledge(pair, channel, status=status)
     pair.out(COMMAND[channel] + 6, 0xA0)  # deliberate: selection after a reset
     pair.raw([f"outb {CONTROL[channel]:#x} {control | 4:#x}"])  # deliberate: busy while SRST is set
     pair.raw([f"outb {CONTROL[channel]:#x} {control:#x}"])
@@ -304,7 +348,7 @@ def some_lba(rng, sectors, count, far):
 
 
 def some_count(rng):
-    return rng.choice((1, 1, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 63, 64, 65, 130))
+    return rng.choice((1, 1, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 63, 64, 65, 130, 256))
 
 
 def prd_list(rng, bytes_wanted):
@@ -342,9 +386,10 @@ def make_pio(rng, layout):
         count = min(count, sectors - lba)
     chs = not ext and rng.random() < 0.2
     size = rng.choice("wwl")
-    if out:
-        return ("pio_out", drive // 2, drive % 2, opcode, lba, count, size, 9999, chs, rng.getrandbits(32))
-    return ("pio_in", drive // 2, drive % 2, opcode, lba, count, size, 9999, chs)
+    blocks = rng.choice((9999, 9999, 9999, 9999, 0, 1, 3, 16, 70))
+    ack = rng.random() < 0.3
+    common = (drive // 2, drive % 2, opcode, lba, count, size, blocks, ack, chs)
+    return ("pio_out", *common, rng.getrandbits(32)) if out else ("pio_in", *common)
 
 
 def make_dma(rng, layout):
@@ -355,7 +400,10 @@ def make_dma(rng, layout):
     lba = some_lba(rng, sectors, count, (1 << 48 if ext else 1 << 28) - 1)
     chs = not ext and rng.random() < 0.2
     table = TABLES + 4 * rng.randrange(0x100)
-    prds = prd_list(rng, count * SECTOR + rng.choice((0, 0, 0, 2, 512, 0x20000)))
+    extra = rng.choice((0, 0, 0, 0, 2, 512, 0x20000, -2, -512, -700))
+    if lba + count > sectors:
+        extra = 0
+    prds = prd_list(rng, max(count * SECTOR + extra, 2))
     return ("dma", drive // 2, drive % 2, opcode, lba, count, table, prds,
             rng.random() < 0.3, chs, rng.getrandbits(32))
 
@@ -377,13 +425,14 @@ def make_command(rng, layout):
         feature = 0x66 if feature == 0xCC else feature  # deliberate: defaults after a reset
         count = rng.choice((0, 1, 8, 9, 12, 0x20, 0x22, 0x40, 0x42, 0x45, count))
     elif opcode == 0x91:
-        count, lba, chs = *rng.choice(((63, 15 << 24), (63, 15 << 24), (17, 3 << 24), (32, 7 << 24))), False
+        count, heads = rng.choice(((63, 16), (63, 16), (17, 4), (32, 8)))
+        lba, chs = heads - 1 << 24, False
     return ("command", drive // 2, drive % 2, opcode, feature, count, lba, ext, chs)
 
 
 def make_pci(rng, layout):
     size = rng.choice("bwl")
-    step = {"b": 1, "w": 2, "l": 4}[size]
+    step = STEP[size]
     if rng.random() < 0.6:
         reg = rng.randrange(0, 256, step)
         return ("pci_in", reg if reg & 0xFC != 0x2C else 0, size)  # deliberate: subsystem
@@ -399,7 +448,9 @@ def make_pci(rng, layout):
 
 def make_small(rng, layout):
     channel = rng.randrange(2)
-    pick = rng.randrange(9)
+    pick = rng.randrange(10)
+    if pick == 9:
+        return ("bm_start", channel, rng.random() < 0.5)
     if pick == 8:
         return ("hob", channel, [(rng.getrandbits(8), rng.getrandbits(8)) for _ in range(4)])
     if pick == 0:
@@ -408,11 +459,12 @@ def make_small(rng, layout):
         return ("reg", channel, rng.randrange(1, 7), rng.getrandbits(8))
     if pick == 2:
         return ("control", channel, rng.choice((0, 0, 2, 0x08)))
-    if pick == 3:
-        return ("bm_in", channel, *rng.choice(((0, "b"), (2, "b"), (4, "l"))))  # deliberate: registers that there are not
+    if pick == 3:  # deliberate: registers that there are not
+        return ("bm_in", channel, *rng.choice(((0, "b"), (2, "b"), (4, "l"))))
     if pick == 4:
-        return ("bm_out", channel, *rng.choice(((2, "b", rng.getrandbits(8)), (4, "l", rng.getrandbits(32)),
-                                                (1, "b", 0xFF))))
+        value = rng.getrandbits(32)
+        return ("bm_out", channel,
+                *rng.choice(((2, "b", value & 0xFF), (4, "l", value), (1, "b", 0xFF))))
     if pick == 5:
         return ("reset", channel, rng.choice((0, 0, 2)))
     if pick == 6:

@@ -63,6 +63,7 @@ class Pair:
         self.patience = patience
         self.geometry = [(16, 63)] * 4  # heads, sectors a track
         self.translated = [False] * 4  # by INITIALIZE DEVICE PARAMETERS, ever
+        self.identified = [False] * 4  # QEMU answers the same ever after
         self.vague = [{1}, {1}, {1}, {1}]  # of a drive: registers not compared; deliberate: power on
         for reg, size, value in ((0x20, "l", BMDMA | 1), (0x04, "w", 5), (0x40, "w", 0x8000),
                                  (0x42, "w", 0x8000)):
@@ -100,25 +101,27 @@ class Pair:
     NAMES = ("alternate status", "BMICOM", "BMISTA", "device")
     PORTS = [[CONTROL[i], BMDMA + 8 * i, BMDMA + 8 * i + 2, COMMAND[i] + 6] for i in (0, 1)]
 
-    def settle(self, interrupt=True):
+    def settle(self, interrupt=True, status=True):
         """Until QEMU's disk I/O, which goes on behind its answers, has brought it to where we are.
-        `interrupt`: whether that is compared too."""
+        `interrupt`, `status`: whether these are compared."""
         lines = [f"inb {port:#x}" for ports in self.PORTS for port in ports]
         ours = self.ours.exchange(lines)
         self.state = ours[:4], ours[4:]
         deadline = time.monotonic() + self.patience
         while True:
             qemu = self.qemu.exchange(lines)
-            found = self.unlike(0, ours[:4], qemu[:4], interrupt) or \
-                self.unlike(1, ours[4:], qemu[4:], interrupt)
+            found = self.unlike(0, ours[:4], qemu[:4], interrupt, status) or \
+                self.unlike(1, ours[4:], qemu[4:], interrupt, status)
             if not found:
                 return
             if time.monotonic() > deadline:
                 raise found
             time.sleep(0.0002)
 
-    def unlike(self, channel, ours, qemu, interrupt):
+    def unlike(self, channel, ours, qemu, interrupt, status):
         masks = [0xEF, 0xFF, 0xFF, 0xFF]  # deliberate: bit 4 of the status
+        if not status:
+            masks[0] = 0
         if not interrupt:
             masks[2] = 0xFB
         if ours[0] & ERR:
