@@ -5,6 +5,8 @@
 # TINY and LINUX say how many.
 . /lab/lib.sh
 
+# Guests that never rest would leave the toolstack little of two processors.
+xl sched-credit2 -d Domain-0 -w 1024
 daemon_start
 pid=$(daemon_pid)
 RANDOM=${SEED:-$EPOCHSECONDS}
@@ -77,6 +79,7 @@ check killed/old-guest-destroyed xl destroy other
 check killed/old-neighbour-destroyed xl destroy neighbour
 wait_for 20 only_dom0
 judge killed/only-dom0-is-left $? "$(xl list | tail -n +3)"
+xl sched-credit2 -d Domain-0 -w 256
 no_records() { [ -z "$(ls /run/ioemud/guests)" ]; }
 wait_for 5 no_records
 judge killed/orphans-removed $? "$(ls /run/ioemud/guests)"
