@@ -50,7 +50,7 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .workers = 0,
         .pool_pages = 2048,
         .aio_depth = 256,
-        .poll_us = 400,
+        .poll_us = 200,
         .control_socket = strdup("/run/ioemud/control.sock"),
         .stats_socket = strdup("/run/ioemud/stats.sock"),
         .stats_group = strdup(""),
