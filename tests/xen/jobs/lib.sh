@@ -208,6 +208,8 @@ linux_judge()
     root=$(linux_root "$disk")
     if ! wait_for "$limit" gone "$name"; then
         not_ok "$prefix/powered-off" "still there after $limit s"
+        xl vcpu-list | sed 's/^/#   /'
+        ioemuctl stats "$name" 2>/dev/null | sed 's/^/#   /'
         xl destroy "$name"
     fi
     serial_results "$prefix" "$CONFIGS/$name.serial"
