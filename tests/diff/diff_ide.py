@@ -20,7 +20,7 @@ from ide_pair import WINDOW, WINDOW_SIZE, Difference, Pair
 from qtest import Gone
 
 FIXED_SEED = 20261121
-OPS = 300  # a sequence
+OPS = 500  # a sequence
 MINIMISE_SECONDS = 120
 
 # Sectors of the four drives. QEMU has two cylinders or more.
@@ -29,7 +29,8 @@ LAYOUTS = ((3000, 0, 0, 0), (2100, 2500, 0, 5000), (0, 3100, 4096, 0), (70000, 2
 
 def run(args, seed, layout, ops, patience=10):
     """(None or the Difference, how many operations were done, how many accesses)"""
-    folder = tempfile.mkdtemp(prefix="diff-ide-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    folder = tempfile.mkdtemp(prefix="diff-ide-", dir=memory)
     pair, done, found = None, 0, None
     try:
         pair = Pair(args.server, args.qemu, folder, seed, layout, patience)
@@ -103,7 +104,8 @@ def main():
     parser.add_argument("server")
     parser.add_argument("--qemu", default="qemu-system-x86_64")
     parser.add_argument("--seed")
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("IOEMUD_DIFF_SECONDS", 10)))
+    parser.add_argument("--seconds", type=float,
+                        default=float(os.environ.get("IOEMUD_DIFF_SECONDS", 10)))
     parser.add_argument("--accesses", type=int, default=0)
     parser.add_argument("--no-minimise", action="store_true")
     parser.add_argument("--verbose", action="store_true")

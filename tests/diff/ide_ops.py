@@ -253,9 +253,11 @@ def do_reset(pair, channel, control, status=True):
 
 
 def do_diagnostic(pair, channel, drive):
-    acknowledge(pair, channel)
     if drive:
         return  # deliberate: diagnostic
+    if pair.sectors[2 * channel + 1]:  # leaves it without an error
+        do_command(pair, channel, 1, 0xC6, 0, 16, 0, False, False)
+    acknowledge(pair, channel)
     pair.out(COMMAND[channel] + 6, 0xA0)
     pair.settle()
     command(pair, channel, 0, 0x90)
@@ -348,7 +350,10 @@ def some_lba(rng, sectors, count, far):
 
 
 def some_count(rng):
-    return rng.choice((1, 1, 1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 63, 64, 65, 130, 256))
+    """Mostly few: a sector takes as long as all else."""
+    if rng.random() < 0.8:
+        return rng.choice((1, 1, 1, 2, 2, 3, 4))
+    return rng.choice((7, 8, 15, 16, 17, 32, 63, 64, 65, 130, 256))
 
 
 def prd_list(rng, bytes_wanted):
@@ -369,10 +374,14 @@ def prd_list(rng, bytes_wanted):
     return prds
 
 
+def some_drive(rng, layout):
+    """Mostly one that is there."""
+    return rng.choice([i for i in range(4) if layout[i]] * 8 + [0, 1, 2, 3])
+
+
 def transfer(rng, layout):
-    drive = rng.choice([i for i in range(4) if layout[i]] * 8 + [0, 1, 2, 3])
-    count = some_count(rng)
-    return drive, count, max(layout[drive], 1)
+    drive = some_drive(rng, layout)
+    return drive, some_count(rng), max(layout[drive], 1)
 
 
 def make_pio(rng, layout):
@@ -409,7 +418,7 @@ def make_dma(rng, layout):
 
 
 def make_command(rng, layout):
-    drive = rng.randrange(4)
+    drive = some_drive(rng, layout)
     opcode = rng.choice(NO_DATA)
     feature, count, lba = rng.getrandbits(8), rng.getrandbits(8), rng.getrandbits(28)
     ext = opcode in (0x42, 0xEA)
@@ -421,9 +430,10 @@ def make_command(rng, layout):
     elif opcode == 0xC6:
         count = rng.choice((0, 1, 2, 4, 8, 16, 16, 3, 32, 128))
     elif opcode == 0xEF:
+        # deliberate: transfer modes
         feature = rng.choice((0x02, 0x82, 0x03, 0x03, 0x55, 0xAA, 0x66, feature))
         feature = 0x66 if feature == 0xCC else feature  # deliberate: defaults after a reset
-        count = rng.choice((0, 1, 8, 9, 12, 0x20, 0x22, 0x40, 0x42, 0x45, count))
+        count = rng.choice((0, 1, 8, 9, 12, 0x20, 0x22, 0x40, 0x42, 0x45, 0x18, 0x28, 0x80))
     elif opcode == 0x91:
         count, heads = rng.choice(((63, 16), (63, 16), (17, 4), (32, 8)))
         lba, chs = heads - 1 << 24, False
@@ -472,8 +482,8 @@ def make_small(rng, layout):
     return ("identify", channel, rng.randrange(2))
 
 
-MAKERS = (make_pio, make_pio, make_dma, make_dma, make_command, make_command, make_small, make_small,
-          make_small, make_pci)
+MAKERS = (make_pio, make_dma, make_dma, make_command, make_command, make_command, make_small,
+          make_small, make_small, make_pci)
 
 
 def generate(rng, layout, count):

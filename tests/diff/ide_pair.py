@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our PIIX3 IDE function and QEMU's, side by side: the same accesses go to both, and everything that
-either answers is compared. What differs on purpose is in deliberate.md; where it is allowed for, the
+"""Our PIIX3 IDE function and QEMU's, side by side: the same accesses go to both, and everything
+that either answers is compared. What differs on purpose is in deliberate.md; where it is allowed for, the
 entry's name stands in a comment "deliberate: NAME"."""
 
 import base64
