@@ -8,50 +8,62 @@
 #include "devices/backend/images.h"
 #include "devices/backend/pool.h"
 
-/* Linux breaks a transfer of ours at most where a filesystem or device runs out of something; a
- * file that gives a sector at a time is not to be served for ever. */
-#define MAX_ROUNDS 16
-
 struct raw {
     struct blk_image image; /* first */
     struct raw_image file;
     struct aio *aio;
+    /* Buffered only: a flush has failed, and the kernel has forgotten the pages that it could not
+     * write (fsync(2) tells of them once). No later flush may say that all is well. */
+    int flush_error;
 };
 
 /* A request's state, in its scratch space. */
 struct raw_op {
     struct aio_op op; /* first */
-    uint32_t moved;   /* bytes, in earlier rounds */
-    uint32_t rounds;  /* continuations */
+    struct raw *raw;
 };
 _Static_assert(sizeof(struct raw_op) <= sizeof(((struct blk_req *)0)->backend), "scratch space");
-
-static struct raw_op *op_of(struct blk_req *req)
-{
-    return (struct raw_op *)req->backend;
-}
 
 static struct blk_req *req_of(struct raw_op *op)
 {
     return (struct blk_req *)((char *)op - offsetof(struct blk_req, backend));
 }
 
-static void start(struct blk_req *req)
+static void flushed(struct raw *raw, struct blk_req *req, int error)
 {
-    struct raw *raw = (struct raw *)req->image;
-    struct raw_op *op = op_of(req);
-    struct iocb *iocb = &op->op.iocb;
-    unsigned skip = op->moved / POOL_PAGE;
-    const struct iovec *iov = req->iov + skip;
-    int count = (int)(req->n_iov - skip);
-    long long offset = (long long)(req->sector * BLK_SECTOR + op->moved);
+    if (error && !raw->file.direct && !raw->flush_error)
+        raw->flush_error = error;
+    blk_image_done(req, error ? error : raw->flush_error);
+}
 
+static void on_done(struct aio_op *aio_op, int64_t result)
+{
+    struct raw_op *op = (struct raw_op *)aio_op;
+    struct blk_req *req = req_of(op);
+    if (req->op == BLK_FLUSH)
+        flushed(op->raw, req, result < 0 ? (int)result : 0);
+    else if (result < 0)
+        blk_image_done(req, (int)result);
+    else if (result == req->bytes)
+        blk_image_done(req, 0);
+    else
+        blk_image_short(req, result > req->bytes ? 0 : (uint32_t)result);
+}
+
+static void raw_submit(struct blk_image *image, struct blk_req *req)
+{
+    struct raw *raw = (struct raw *)image;
+    struct raw_op *op = (struct raw_op *)req->backend;
+    struct iocb *iocb = &op->op.iocb;
+    long long offset = (long long)(req->sector * BLK_SECTOR);
+
+    *op = (struct raw_op){.op.done = on_done, .raw = raw};
     switch (req->op) {
     case BLK_READ:
-        io_prep_preadv(iocb, raw->file.fd, iov, count, offset);
+        io_prep_preadv(iocb, raw->file.fd, req->iov, (int)req->n_iov, offset);
         break;
     case BLK_WRITE:
-        io_prep_pwritev(iocb, raw->file.fd, iov, count, offset);
+        io_prep_pwritev(iocb, raw->file.fd, req->iov, (int)req->n_iov, offset);
         if (raw->file.write_through)
             iocb->aio_rw_flags = RWF_DSYNC;
         break;
@@ -60,58 +72,6 @@ static void start(struct blk_req *req)
         break;
     }
     aio_submit(raw->aio, &op->op);
-}
-
-/* Moves the start of what is left to `to` bytes, or with `to` 0 puts the whole pages back. */
-static void set_start(struct blk_req *req, uint32_t to)
-{
-    for (unsigned i = 0; i < req->n_iov; i++) {
-        uint32_t begin = i * POOL_PAGE;
-        uint32_t end = begin + POOL_PAGE < req->bytes ? begin + POOL_PAGE : req->bytes;
-        uint32_t in_page = to > begin && to < end ? to - begin : 0;
-        uintptr_t page = (uintptr_t)req->iov[i].iov_base & ~(uintptr_t)(POOL_PAGE - 1);
-        req->iov[i].iov_base = (void *)(page + in_page);
-        req->iov[i].iov_len = end - begin - in_page;
-    }
-}
-
-static void finish(struct blk_req *req, int error)
-{
-    if (op_of(req)->rounds)
-        set_start(req, 0);
-    blk_image_done(req, error);
-}
-
-static void on_done(struct aio_op *aio_op, int64_t result)
-{
-    struct raw_op *op = (struct raw_op *)aio_op;
-    struct blk_req *req = req_of(op);
-    uint32_t left = req->bytes - op->moved;
-    if (result < 0 || req->op == BLK_FLUSH) {
-        finish(req, result < 0 ? (int)result : 0);
-        return;
-    }
-    if (result == left) {
-        finish(req, 0);
-        return;
-    }
-    /* Short. What is left starts at a sector, as O_DIRECT asks. No sector at all: the file has
-     * shrunk under us (a read), or cannot say why it takes no more (a write). */
-    uint32_t moved = result > left ? 0 : (uint32_t)result / BLK_SECTOR * BLK_SECTOR;
-    if (!moved || ++op->rounds > MAX_ROUNDS) {
-        finish(req, -EIO);
-        return;
-    }
-    op->moved += moved;
-    set_start(req, op->moved);
-    start(req);
-}
-
-static void raw_submit(struct blk_image *image, struct blk_req *req)
-{
-    struct raw_op *op = op_of(req);
-    *op = (struct raw_op){.op.done = on_done};
-    start(req);
 }
 
 static void raw_close(struct blk_image *image)

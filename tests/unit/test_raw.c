@@ -326,6 +326,7 @@ static void a_file_that_shrank_gives_an_error_beyond_its_end(void **state)
         assert_int_equal(transfer(disk, BLK_READ, 200, 4096, NULL), -EIO);
         blk_put(disk->req);
         assert_int_equal(transfer(disk, BLK_READ, 91, 8 * 4096, NULL), -EIO); /* straddles */
+        assert_int_equal(blk_req_good(disk->req), 9 * BLK_SECTOR);
         unsigned n;
         const struct iovec *iov = blk_iov(disk->req, &n);
         for (unsigned i = 0; i < n; i++) { /* whole pages again */
@@ -513,6 +514,8 @@ static int fill_a_small_filesystem(void)
     memset(data, 0x77, sizeof(data));
     if (transfer(&disk, BLK_WRITE, 1, sizeof(data), data) != -ENOSPC)
         return 3;
+    if (blk_req_good(disk.req) < 32768 || blk_req_good(disk.req) > 65536)
+        return 5; /* what there was room for is there */
     /* The continuation did not lose the request's pages. */
     blk_copy_out(disk.req, 0, back, sizeof(back));
     if (memcmp(back, data, sizeof(data)))
@@ -562,6 +565,38 @@ static int grow_a_small_filesystem(void)
     return 0;
 }
 
+/* A device that takes what it is given into the page cache and then has nowhere to write it. */
+static int lose_buffered_writes(void)
+{
+    static uint8_t data[BLK_MAX_BYTES];
+    struct disk disk = {0};
+    char path[32];
+    int error = attach_on_a_small_filesystem(&disk);
+    if (error)
+        return error;
+    detach(&disk);
+    strcpy(disk.file_path, disk.path);
+    int loop = make_loop(&disk, 512, 0, path, sizeof(path));
+    if (loop < 0)
+        return 77;
+    strcpy(disk.path, path);
+    attach(&disk, &(struct raw_options){.direct = false});
+    close(loop);
+    memset(data, 0x77, sizeof(data));
+    for (unsigned i = 0; i < 4; i++) {
+        if (transfer(&disk, BLK_WRITE, i * 256, sizeof(data), data))
+            return 3;
+        blk_put(disk.req);
+    }
+    for (unsigned i = 0; i < 3; i++) { /* the kernel says it once */
+        if (!transfer(&disk, BLK_FLUSH, 0, 0, NULL))
+            return 4 + (int)i;
+        blk_put(disk.req);
+    }
+    detach_all(&disk);
+    return 0;
+}
+
 static void in_child(int (*run)(void))
 {
     pid_t child = fork();
@@ -582,6 +617,11 @@ static void a_full_filesystem_says_enospc(void **state)
 static void a_short_write_is_continued_where_it_stopped(void **state)
 {
     in_child(grow_a_small_filesystem);
+}
+
+static void a_buffered_flush_that_failed_fails_for_ever(void **state)
+{
+    in_child(lose_buffered_writes);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -608,6 +648,7 @@ int main(void)
         T(read_only_devices_are_not_opened_for_writing),
         T(a_device_that_is_mounted_or_claimed_is_refused),
         cmocka_unit_test(a_full_filesystem_says_enospc),
+        cmocka_unit_test(a_buffered_flush_that_failed_fails_for_ever),
         cmocka_unit_test(a_short_write_is_continued_where_it_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
