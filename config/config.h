@@ -74,7 +74,7 @@ struct guest_config {
     char name[CONFIG_NAME_MAX + 1];
     enum guest_hypervisor hypervisor;
     enum guest_role role;
-    uint8_t slot; /* secondary: PCI slot of its controller; 0: chosen (default 0x1e) */
+    uint8_t slot; /* secondary: PCI slot of its controller; 0: MACHINE_SECONDARY_SLOT */
     enum guest_unplug unplug;
     bool platform; /* the Xen platform device; default true */
     char boot_order[4];

@@ -226,7 +226,7 @@ static void fill_spec(struct guest *guest)
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
-        .slot = config->slot,
+        .slot = config->slot ? config->slot : MACHINE_SECONDARY_SLOT,
         .platform = config->platform,
         .unplug = MACHINE_UNPLUG_NEVER,
     };
