@@ -68,8 +68,8 @@ const struct blk_counters *blk_counters(const struct blk *blk);
 int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
             struct blk_req **ret_req);
 /* Its pages, in order; the last may be partly used. Valid until blk_submit() for writes, from
- * `done` to blk_put() for reads: filled; after an error filled up to the bad sector and zeroed from
- * there. */
+ * `done` to blk_put() for reads: filled, after an error up to the bad sector and zeroed from there.
+ */
 const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count);
 /* Copies between the request's bytes [offset, offset + len) and `buf`. */
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len);
