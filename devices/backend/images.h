@@ -25,7 +25,8 @@ struct raw_image {
     bool direct;    /* opened O_DIRECT; false: buffered fallback, `why` says why */
     bool read_only;
     bool block_device;
-    bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
+    bool write_through; /* each write completes when it is stable */
+    bool fuse;          /* so it takes a flush: RWF_DSYNC is left to a server that may ignore it */
     char why[96];       /* "" when `direct` */
 };
 

@@ -21,6 +21,7 @@ struct raw {
 struct raw_op {
     struct aio_op op; /* first */
     struct raw *raw;
+    bool written; /* the data of a write is on its way to be stable */
 };
 _Static_assert(sizeof(struct raw_op) <= sizeof(((struct blk_req *)0)->backend), "scratch space");
 
@@ -36,11 +37,21 @@ static void flushed(struct raw *raw, struct blk_req *req, int error)
     blk_image_done(req, error ? error : raw->flush_error);
 }
 
+/* A write-through write whose filesystem does not make it stable by itself. */
+static bool needs_flush(const struct raw *raw, const struct blk_req *req)
+{
+    return req->op == BLK_WRITE && raw->file.write_through && raw->file.fuse;
+}
+
 static void on_done(struct aio_op *aio_op, int64_t result)
 {
     struct raw_op *op = (struct raw_op *)aio_op;
     struct blk_req *req = req_of(op);
-    if (req->op == BLK_FLUSH)
+    if (result == req->bytes && needs_flush(op->raw, req) && !op->written) {
+        op->written = true;
+        io_prep_fdsync(&op->op.iocb, op->raw->file.fd);
+        aio_submit(op->raw->aio, &op->op);
+    } else if (req->op == BLK_FLUSH || op->written)
         flushed(op->raw, req, result < 0 ? (int)result : 0);
     else if (result < 0)
         blk_image_done(req, (int)result);
@@ -64,7 +75,7 @@ static void raw_submit(struct blk_image *image, struct blk_req *req)
         break;
     case BLK_WRITE:
         io_prep_pwritev(iocb, raw->file.fd, req->iov, (int)req->n_iov, offset);
-        if (raw->file.write_through)
+        if (raw->file.write_through && !raw->file.fuse)
             iocb->aio_rw_flags = RWF_DSYNC;
         break;
     case BLK_FLUSH:
