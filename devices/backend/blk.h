@@ -75,8 +75,8 @@ const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count);
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len);
 void blk_copy_in(struct blk_req *req, uint32_t offset, const void *buf, uint32_t len);
 
-/* After an error: how many of its bytes, from the start on, were moved all the same. The sector that
- * follows is the first that was not. 0 for a BLK_FLUSH. */
+/* After an error: how many of its bytes, from the start on, were moved all the same. The sector
+ * that follows is the first that was not. 0 for a BLK_FLUSH. */
 uint32_t blk_req_good(const struct blk_req *req);
 
 /* What is to become of an error that `done` told: asked once for each. False: the guest is told.

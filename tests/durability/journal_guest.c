@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/durability/journal.h"
 #include "tests/peer/ide.h"
+#include "tests/xen/tiny/journal.h"
 
 #define RAM          (1u << 20)
 #define PRD          0x1000u

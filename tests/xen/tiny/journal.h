@@ -4,11 +4,11 @@
  * one after the other from sector 0 on. Each sector says which it is and has a checksum, so that
  * one that was written in part is told from one that was not written.
  *
- * Freestanding: a guest without a libc writes it (tests/xen/tiny/journal.c), a program on the host
- * checks it.
+ * Freestanding: a guest without a libc writes it (journal.c), a program on the host
+ * (journal-check.c) checks it; tests/durability has a simulated guest that writes it, too.
  */
-#ifndef IOEMUD_TESTS_DURABILITY_JOURNAL_H
-#define IOEMUD_TESTS_DURABILITY_JOURNAL_H
+#ifndef IOEMUD_TESTS_XEN_JOURNAL_H
+#define IOEMUD_TESTS_XEN_JOURNAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

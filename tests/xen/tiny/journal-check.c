@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/durability/journal.h"
+#include "journal.h"
 
 #define WORDS 5
 
