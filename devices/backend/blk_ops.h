@@ -30,7 +30,8 @@ struct blk_req {
     uint64_t sector;
     uint32_t bytes;
     unsigned n_iov;
-    struct iovec iov[BLK_REQ_PAGES]; /* page-aligned, from the pool; n_iov 0 for BLK_FLUSH */
+    struct iovec iov[BLK_REQ_PAGES]; /* page-aligned, from the pool; n_iov 0: flush, discard */
+    bool fua;                        /* of a write: it completes when it is stable */
     struct blk_image *image;
     void *backend[12]; /* the backend's scratch space: an iocb, a list link */
 

@@ -26,14 +26,19 @@ struct raw_image {
     bool read_only;
     bool block_device;
     bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
-    char why[96];       /* "" when `direct` */
+    bool dsync;         /* the kernel takes RWF_DSYNC; false: fdatasync follows a stable write */
+    bool discard;       /* serves BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
+    uint32_t discard_granularity; /* bytes; 0 without `discard` */
+    bool solid_state;             /* the device below says that it does not rotate */
+    char why[96];                 /* "" when `direct` */
 };
 
 struct raw_options {
     bool read_only;
     bool direct; /* try O_DIRECT */
     bool write_through;
-    bool shared; /* another daemon or guest may have it open for writing too: no exclusive lock */
+    bool discard; /* serve discards, if the image can; not of what is read_only */
+    bool shared;  /* another daemon or guest may have it open for writing too: no exclusive lock */
 };
 
 /*
@@ -46,6 +51,11 @@ struct raw_options {
  *
  * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger
  * than guests' sectors; `direct` and `why` say so and are for the caller to announce.
+ *
+ * Discards run on the helper thread of `aio` (there is no opcode for them), within whole blocks of
+ * the file system or device; what cannot be discarded stays. While one is under way the image's
+ * other requests wait here, for the kernel would make io_submit(2), and so the worker, wait for the
+ * file's lock.
  *
  * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno
  * as open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
