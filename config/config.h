@@ -44,6 +44,7 @@ struct daemon_config {
 
 enum disk_cache { DISK_WRITEBACK, DISK_WRITETHROUGH };
 enum disk_backend { DISK_RAW, DISK_MEM };
+enum disk_discard { DISK_DISCARD_UNMAP, DISK_DISCARD_IGNORE };
 
 struct disk_config {
     char vdev[8]; /* "hda".."hdd" (xvda..d are taken for these): position on the controller */
@@ -54,7 +55,9 @@ struct disk_config {
     bool direct; /* default true */
     bool read_only;
     bool shared;
-    char serial[21], model[41];
+    enum disk_discard discard; /* whether what the guest trims is given back */
+    char serial[21], model[41], firmware[9];
+    char wwn[19]; /* "0x5" and 15 hexadecimal digits, or "" */
     /* which keys the file gave, for the merge with xl's line (bit i = position in the key table) */
     uint32_t given;
 };

@@ -57,8 +57,10 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config)
 {
     const struct blk_counters *of = blk_counters(guest->vm->blk[config->vdev[2] - 'a']);
     const struct named named[] = {
-        COUNT(of, reads),         COUNT(of, writes), COUNT(of, flushes),   COUNT(of, read_bytes),
-        COUNT(of, written_bytes), COUNT(of, errors), COUNT(of, cancelled), COUNT(of, io_ns),
+        COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
+        COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),
+        COUNT(of, discarded_bytes), COUNT(of, errors),     COUNT(of, cancelled),
+        COUNT(of, io_ns),
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 

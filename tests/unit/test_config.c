@@ -168,7 +168,8 @@ static void test_every_key_of_a_guest_arrives(void **state)
         "{\"name\":\"web1\",\"hypervisor\":\"shm\",\"role\":\"primary\",\"unplug\":\"never\","
         "\"platform\":false,\"boot\":\"dcn\",\"map_limit_mib\":4096,\"budget\":1,\"disks\":["
         "{\"vdev\":\"hdb\",\"path\":\"/i\",\"format\":\"raw\",\"cache\":\"writethrough\","
-        "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\"},"
+        "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\","
+        "\"discard\":\"ignore\",\"firmware\":\"F1\",\"wwn\":\"0x5000C50015ea71ad\"},"
         "{\"vdev\":\"xvdd\",\"format\":\"mem\",\"size\":\"2M\"}],"
         "\"serial\":[{\"type\":\"file\",\"path\":\"/log\"},{\"type\":\"unix\",\"path\":\"/s\"}]}");
 
@@ -188,6 +189,11 @@ static void test_every_key_of_a_guest_arrives(void **state)
     assert_true(config.disk[0].shared);
     assert_string_equal(config.disk[0].serial, "S");
     assert_string_equal(config.disk[0].model, "M");
+    assert_int_equal(config.disk[0].discard, DISK_DISCARD_IGNORE);
+    assert_string_equal(config.disk[0].firmware, "F1");
+    assert_string_equal(config.disk[0].wwn, "0x5000C50015ea71ad");
+    assert_int_equal(config.disk[1].discard, DISK_DISCARD_UNMAP);
+    assert_string_equal(config.disk[1].wwn, "");
     assert_string_equal(config.disk[1].vdev, "hdd");
     assert_int_equal(config.disk[1].backend, DISK_MEM);
     assert_int_equal(config.disk[1].size, 2 << 20);
@@ -202,7 +208,8 @@ static void test_every_key_of_a_guest_arrives(void **state)
 static void test_a_guest_survives_the_way_to_json_and_back(void **state)
 {
     static const char *const texts[] = {
-        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"},"
+        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\",\"discard\":\"ignore\","
+        "\"firmware\":\"F\",\"wwn\":\"0x5123456789abcdef\"},"
         "{\"vdev\":\"hdc\",\"format\":\"mem\",\"size\":512}],"
         "\"serial\":[{\"type\":\"pty\"},{\"type\":\"file\",\"path\":\"/l\"}]}",
         "{\"role\":\"secondary\",\"slot\":30,\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"}]}",
