@@ -152,9 +152,9 @@ struct ata_link_ops {
      * *ret_end: there is no more than that. Less than a sector only with *ret_end. Stays valid
      * until dma_advance() or the next plan. */
     uint32_t (*dma_plan)(void *ctx, struct ata_drive *drive, uint32_t want, bool *ret_end);
-    /* Moves the first `bytes` of what was planned; the request is not in flight. */
-    void (*dma_gather)(void *ctx, struct blk_req *req, uint32_t bytes);
-    void (*dma_scatter)(void *ctx, const struct blk_req *req, uint32_t bytes);
+    /* Moves the first `bytes` of what was planned, into or from the drive's memory. */
+    void (*dma_gather)(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+    void (*dma_scatter)(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
     /* So many bytes are done: the position moves on. */
     void (*dma_advance)(void *ctx, uint32_t bytes);
     /* The drive's command is over, in whatever way. */

@@ -40,8 +40,11 @@ void ata_dma_step(struct ata_drive *drive)
     if (!blk_idle(drive->config.blk) || !ata_get(drive, write ? BLK_WRITE : BLK_READ, sectors))
         return;
     drive->dma_bytes = bytes;
-    if (write)
-        link->dma_gather(ctx, drive->req, bytes);
+    if (write) {
+        unsigned n_iov;
+        const struct iovec *iov = blk_iov(drive->req, &n_iov);
+        link->dma_gather(ctx, iov, n_iov, bytes);
+    }
     ata_submit(drive);
 }
 
@@ -51,8 +54,11 @@ void ata_dma_done(struct ata_drive *drive)
     void *ctx = drive->config.link_ctx;
     bool write = ata_flags(drive) & ATA_CF_WRITE;
 
-    if (!write)
-        link->dma_scatter(ctx, drive->req, drive->dma_bytes);
+    if (!write) {
+        unsigned n_iov;
+        const struct iovec *iov = blk_iov(drive->req, &n_iov);
+        link->dma_scatter(ctx, iov, n_iov, drive->dma_bytes);
+    }
     link->dma_advance(ctx, drive->dma_bytes);
     drive->config.counters->dma_bytes += drive->dma_bytes;
     ata_advance(drive, drive->dma_bytes / ATA_SECTOR);

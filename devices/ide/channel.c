@@ -47,14 +47,14 @@ static uint32_t link_dma_plan(void *ctx, struct ata_drive *drive, uint32_t want,
     return have;
 }
 
-static void link_dma_gather(void *ctx, struct blk_req *req, uint32_t bytes)
+static void link_dma_gather(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    bmdma_gather(&((struct ide_channel *)ctx)->bm, req, bytes);
+    bmdma_gather(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
-static void link_dma_scatter(void *ctx, const struct blk_req *req, uint32_t bytes)
+static void link_dma_scatter(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    bmdma_scatter(&((struct ide_channel *)ctx)->bm, req, bytes);
+    bmdma_scatter(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
 static void link_dma_advance(void *ctx, uint32_t bytes)
