@@ -10,7 +10,6 @@ enum {
     SMART_READ_DATA = 0xd0,
     SMART_READ_THRESHOLDS = 0xd1, /* obsolete since ATA-4; every tool reads them */
     SMART_AUTOSAVE = 0xd2,
-    SMART_SAVE = 0xd3, /* obsolete since ATA-6 */
     SMART_OFF_LINE = 0xd4,
     SMART_READ_LOG = 0xd5,
     SMART_WRITE_LOG = 0xd6,
@@ -394,7 +393,6 @@ void ata_smart(struct ata_drive *drive)
         {SMART_READ_DATA, read_data},
         {SMART_READ_THRESHOLDS, read_thresholds},
         {SMART_AUTOSAVE, set_autosave},
-        {SMART_SAVE, ata_complete}, /* there is no other copy */
         {SMART_OFF_LINE, off_line},
         {SMART_READ_LOG, ata_smart_read_log},
         {SMART_WRITE_LOG, ata_smart_write_log},

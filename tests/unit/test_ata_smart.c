@@ -249,8 +249,8 @@ static void autosave_is_a_setting(void **state)
     assert_completed();
     rig_smart(&rig, 0, 0xd2, 0, 0x55);
     assert_aborted();
-    rig_smart(&rig, 0, 0xd3, 0, 0);
-    assert_completed();
+    rig_smart(&rig, 0, 0xd3, 0, 0); /* SAVE ATTRIBUTE VALUES is obsolete */
+    assert_aborted();
 }
 
 static void off_line_collection_is_done_at_once(void **state)
