@@ -14,14 +14,14 @@
 
 static void guest_start(struct guest *guest);
 
-const char *guest_state_name(enum guest_state state)
+const char *guest_state_name(const struct guest *guest)
 {
     static const char *const name[] = {
         [GUEST_WAITING] = "waiting", [GUEST_PARKED] = "parked",     [GUEST_STARTING] = "starting",
         [GUEST_RUNNING] = "running", [GUEST_STOPPING] = "stopping",
     };
 
-    return name[state];
+    return guest->state == GUEST_RUNNING && guest->io_stopped ? "io-error" : name[guest->state];
 }
 
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
@@ -130,6 +130,8 @@ static void close_descriptors(struct guest *guest)
 static void release_hv(struct guest *guest)
 {
     if (guest->hv_guest)
+        guest_unpause(guest);
+    if (guest->hv_guest)
         guest->hv->guest_destroy(guest->hv_guest);
     guest->hv_guest = NULL;
     if (guest->recorded)
@@ -147,6 +149,7 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     char reason[OPENER_WHY_SIZE] = "";
 
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
+    guest_disk_errors(disk, vm_disk);
     if (disk->backend == DISK_MEM) {
         vm_disk->sectors = disk->size / BLK_SECTOR;
         vm_disk->read_only = disk->read_only;
@@ -229,7 +232,7 @@ static void fill_spec(struct guest *guest)
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
-        .slot = config->slot,
+        .slot = config->slot ? config->slot : MACHINE_SECONDARY_SLOT,
         .platform = config->platform,
         .unplug = MACHINE_UNPLUG_NEVER,
     };
@@ -454,6 +457,7 @@ static void guest_start(struct guest *guest)
     plug_vcpus(guest);
     guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
+    guest->params.stopped = guest_io_stopped;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
 }
@@ -484,6 +488,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .drained.run = run_drained,
         .lost.run = run_lost,
     };
+    guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     daemon->guests = guest;

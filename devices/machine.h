@@ -44,6 +44,10 @@ struct machine_drive {
     uint64_t wwn; /* World Wide Name, words 108-111, with the NAA field 5h on top; 0: none */
 };
 
+/* Where a secondary's controller goes unless told otherwise: high, since QEMU and libxl fill a bus
+ * from below. */
+#define MACHINE_SECONDARY_SLOT 30u
+
 struct machine_spec {
     enum machine_role role;
     uint32_t instance; /* of a secondary: 0, 1, ...: tells its saved state apart */
@@ -61,7 +65,7 @@ struct machine_spec {
 
 struct machine;
 
-/* `host` is copied. Errors: -EEXIST, -ENOMEM, the bus listener's. `ret_why`, of `why_size` bytes,
+/* `host` is copied. Errors: -EEXIST, -EINVAL (a slot that is none), -ENOMEM, the bus listener's. `ret_why`, of `why_size` bytes,
  * gets which device failed. */
 int machine_create(const struct host *host, const struct bus_listener *listener, void *listener_ctx,
                    const struct machine_spec *spec, struct machine **ret_machine, char *ret_why,

@@ -85,4 +85,29 @@ void mem_set_faults(struct blk_image *image, const struct mem_faults *faults);
 /* Completes what was held, in order and inline; `hold` stays as it is. */
 void mem_release(struct blk_image *image);
 
+/*
+ * fault: any other image, with errors and delays. For tests of whatever is above it, up to an
+ * operating system. Errors behave like bad sectors: those before the first one of a request are
+ * moved, and a request that is tried in parts (blk_window.c) finds the same sector bad each time.
+ */
+#define FAULT_READ    0x1u
+#define FAULT_WRITE   0x2u
+#define FAULT_FLUSH   0x4u
+#define FAULT_DISCARD 0x8u
+
+struct fault_options {
+    unsigned ops;         /* FAULT_x: which requests are meant */
+    uint64_t first, last; /* sectors, inclusive; requests that touch none are not meant */
+    uint32_t every;       /* of those that are meant each n-th fails; 0: none */
+    uint32_t count;       /* so many fail and no more; 0: no end */
+    int error;            /* -errno */
+    uint32_t delay_ms;    /* those that are meant take so much longer */
+};
+/* With `every` 1 all of [first, last] is bad, otherwise one sector of it that a number generator
+ * picks (the same each time) in each request that fails. A flush touches all sectors.
+ *
+ * Takes `inner` over on success; nobody has opened it yet. -ENOMEM; as timerfd_create(2). */
+int fault_open(struct blk_image *inner, const struct fault_options *options,
+               struct blk_image **ret_image);
+
 #endif

@@ -146,7 +146,7 @@ static bool direct_works(struct probe *probe, int fd)
         if (!stx.stx_dio_offset_align)
             return buffered(probe, "the filesystem has no direct transfers for this file");
         image->align = stx.stx_dio_offset_align;
-        if (stx.stx_dio_mem_align > POOL_PAGE)
+        if (stx.stx_dio_mem_align > BLK_SECTOR)
             return buffered(probe, "direct transfers need memory aligned to %u bytes",
                             stx.stx_dio_mem_align);
     }

@@ -109,6 +109,7 @@ void ata_drop(struct ata_drive *drive)
 void ata_complete_quietly(struct ata_drive *drive)
 {
     drive->state.phase = ATA_IDLE;
+    drive->failing = 0;
     ata_drop(drive);
     drive->config.link->dma_release(drive->config.link_ctx, drive);
 }
@@ -213,7 +214,7 @@ static void unplug_step(struct ata_drive *drive)
 
 void ata_step(struct ata_drive *drive)
 {
-    if (drive->in_flight)
+    if (drive->in_flight || (drive->config.blk && blk_stopped(drive->config.blk)))
         return;
     if (drive->unplug_flush) {
         unplug_step(drive);
@@ -270,20 +271,56 @@ static const char *op_name(enum blk_op op)
     return "?";
 }
 
-static void disk_error(struct ata_drive *drive, const struct blk_req *req, int error)
+static void log_error(const struct ata_drive *drive, const struct blk_req *req, int error)
 {
+    uint64_t sector = blk_req_sector(req) + blk_req_good(req) / ATA_SECTOR;
+
     host_log(drive->config.host, HOST_LOG_WARN, drive->config.controller,
-             "event=disk-error unit=%u op=%s sector=%llu bytes=%u error=%d", drive->config.unit,
-             op_name(blk_req_op(req)), (unsigned long long)blk_req_sector(req), blk_req_bytes(req),
-             -error);
-    if (drive->unplug_flush)
+             "event=disk-error unit=%u op=%s sector=%llu request=%llu+%u error=%d",
+             drive->config.unit, op_name(blk_req_op(req)), (unsigned long long)sector,
+             (unsigned long long)blk_req_sector(req), blk_req_bytes(req) / ATA_SECTOR, -error);
+}
+
+/* Bits of the Error register. UNC speaks of the medium; ATA-6 8 has no such bit for writes. Linux
+ * says ENODATA for a bad medium and EILSEQ for bad protection data. */
+static uint8_t error_bits(enum blk_op op, int error)
+{
+    bool medium = error == -EIO || error == -ENODATA || error == -EILSEQ;
+
+    return op == BLK_READ && medium ? ATA_ER_UNC : ATA_ER_ABRT;
+}
+
+/* What could be moved is, so that the command stands before the bad sector; then either it ends
+ * there, or the guest is stopped and it is tried again from there. */
+static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int error)
+{
+    enum blk_op op = blk_req_op(req);
+    uint32_t good = blk_req_good(req);
+    uint64_t sector = blk_req_sector(req) + good / ATA_SECTOR;
+    uint8_t bits = error_bits(op, error);
+
+    if (drive->state.phase == ATA_DMA)
+        ata_dma_moved(drive, good);
+    else if (drive->state.phase == ATA_VERIFY)
+        ata_advance(drive, good / ATA_SECTOR);
+    if (blk_stops(drive->config.blk, op, sector, error)) {
+        if (drive->state.phase != ATA_STORE) /* whose pages have the only copy of the data */
+            ata_drop(drive);
         return;
-    if (blk_req_op(req) == BLK_FLUSH || blk_req_op(req) == BLK_DISCARD)
-        ata_fail(drive, ATA_ER_ABRT);
+    }
+    if (op == BLK_FLUSH || op == BLK_DISCARD)
+        ata_fail(drive, bits);
+    else if (drive->state.phase == ATA_FETCH && ata_pio_fetched_some(drive, good, bits))
+        return; /* it ends there later */
     else
-        ata_fail_at(drive, blk_req_op(req) == BLK_READ ? ATA_ER_UNC : ATA_ER_ABRT,
-                    blk_req_sector(req));
+        ata_fail_at(drive, bits, sector);
     ata_log_error(drive);
+}
+
+static void unplug_flushed(struct ata_drive *drive, int error)
+{
+    drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
+    ata_drop(drive);
 }
 
 static void count(struct ata_drive *drive, const struct blk_req *req)
@@ -317,14 +354,15 @@ static void on_done(void *owner, struct blk_req *req, int error)
     assert(drive->in_flight && req == drive->req && blk_req_token(req) == drive->generation);
     drive->in_flight = false;
     if (error)
-        disk_error(drive, req, error);
+        log_error(drive, req, error);
     if (drive->unplug_flush) {
-        drive->unplug_flush = false;
-        ata_drop(drive);
+        unplug_flushed(drive, error);
         return;
     }
-    if (error)
+    if (error) {
+        disk_failed(drive, req, error);
         return;
+    }
 
     count(drive, req);
     switch ((enum ata_phase)drive->state.phase) {

@@ -192,6 +192,8 @@ struct ata_drive {
     bool held;         /* quiescing: nothing is submitted */
     bool in_flight;    /* `req` is with the backend */
     bool unplug_flush; /* what was acknowledged is being made stable */
+    uint8_t failing;   /* PIO in: after this chunk there is this error (bits of ERROR); 0: none */
+    uint64_t failing_lba;
     struct blk_req *req;
     uint8_t *mem;      /* PIO bytes that are not in `req`: `data` or `restored` */
     uint8_t *restored; /* allocated by load, for the chunk it interrupted */

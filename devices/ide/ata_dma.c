@@ -87,25 +87,29 @@ void ata_dma_step(struct ata_drive *drive)
     ata_submit(drive);
 }
 
-void ata_dma_done(struct ata_drive *drive)
+void ata_dma_moved(struct ata_drive *drive, uint32_t bytes)
 {
     const struct ata_link_ops *link = drive->config.link;
     void *ctx = drive->config.link_ctx;
-    bool write = ata_flags(drive) & ATA_CF_WRITE;
 
-    if (!write) {
+    bytes = bytes < drive->dma_bytes ? bytes : drive->dma_bytes;
+    if (!(ata_flags(drive) & ATA_CF_WRITE)) {
         unsigned n_iov;
         const struct iovec *iov = blk_iov(drive->req, &n_iov);
-        link->dma_scatter(ctx, iov, n_iov, drive->dma_bytes);
+        link->dma_scatter(ctx, iov, n_iov, bytes);
     }
-    link->dma_advance(ctx, drive->dma_bytes);
-    drive->config.counters->dma_bytes += drive->dma_bytes;
-    ata_advance(drive, drive->dma_bytes / ATA_SECTOR);
+    link->dma_advance(ctx, bytes);
+    drive->config.counters->dma_bytes += bytes;
+    ata_advance(drive, bytes / ATA_SECTOR);
     ata_drop(drive);
+}
 
+void ata_dma_done(struct ata_drive *drive)
+{
+    ata_dma_moved(drive, drive->dma_bytes);
     if (drive->state.sectors)
         ata_step(drive);
-    else if (write)
+    else if (ata_flags(drive) & ATA_CF_WRITE)
         ata_written(drive);
     else
         ata_complete(drive);

@@ -75,6 +75,9 @@ void ata_start_pio_out(struct ata_drive *drive);
 void ata_start_data_in(struct ata_drive *drive, uint32_t sectors);
 void ata_start_data_out(struct ata_drive *drive, uint32_t sectors);
 void ata_pio_fetched(struct ata_drive *drive);
+/* Of the chunk only `good` bytes could be read, then there was this error. False: not even a block.
+ */
+bool ata_pio_fetched_some(struct ata_drive *drive, uint32_t good, uint8_t error);
 void ata_pio_stored(struct ata_drive *drive);
 void ata_pio_step(struct ata_drive *drive); /* FETCH, ROOM, STORE */
 void ata_pio_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, uint32_t len);
@@ -83,6 +86,8 @@ void ata_pio_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, ui
 void ata_start_dma(struct ata_drive *drive);
 void ata_dma_step(struct ata_drive *drive);
 void ata_dma_done(struct ata_drive *drive);
+/* `bytes` of the request were moved; it is over. */
+void ata_dma_moved(struct ata_drive *drive, uint32_t bytes);
 /* `data`, in the direction of the command's flags. */
 void ata_start_data_dma(struct ata_drive *drive, uint32_t sectors);
 

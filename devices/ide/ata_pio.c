@@ -68,6 +68,22 @@ void ata_pio_fetched(struct ata_drive *drive)
     begin_in(drive);
 }
 
+/* The guest gets the blocks before the bad sector, whole ones, and is told of it when it wants the
+ * next (ATA-6 9.5). */
+bool ata_pio_fetched_some(struct ata_drive *drive, uint32_t good, uint8_t error)
+{
+    uint32_t sectors = good / ATA_SECTOR;
+
+    sectors -= sectors % ata_block_sectors(drive);
+    if (!sectors)
+        return false;
+    drive->state.chunk = sectors;
+    drive->failing = error;
+    drive->failing_lba = drive->state.lba + good / ATA_SECTOR;
+    begin_in(drive);
+    return true;
+}
+
 static void begin_out(struct ata_drive *drive)
 {
     struct ata_state *state = &drive->state;
@@ -142,6 +158,11 @@ static void chunk_read(struct ata_drive *drive)
     ata_advance(drive, drive->state.chunk);
     if (!drive->state.sectors) {
         ata_complete_quietly(drive);
+        return;
+    }
+    if (drive->failing) {
+        ata_fail_at(drive, drive->failing, drive->failing_lba);
+        ata_log_error(drive);
         return;
     }
     ata_drop(drive);

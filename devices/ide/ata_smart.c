@@ -297,7 +297,7 @@ static void on_timer(void *arg)
     if (!smart->state.test || smart->req)
         return;
     if (drive->held || !drive->present || drive->state.phase != ATA_IDLE ||
-        !blk_idle(drive->config.blk)) {
+        blk_stopped(drive->config.blk) || !blk_idle(drive->config.blk)) {
         arm(drive);
         return;
     }

@@ -187,6 +187,7 @@ static void check(struct target *target)
         uint8_t status = ata_status(drive);
         assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
         assert(!drive->in_flight || (status & ATA_SR_BSY));
+        assert(!drive->in_flight || !blk_stopped(drive->config.blk));
         if (status & ATA_SR_DRQ)
             assert(state->block_left && state->block_left <= ATA_MULTIPLE_MAX * ATA_SECTOR &&
                    state->pos + state->block_left <= state->chunk * ATA_SECTOR &&
@@ -442,6 +443,20 @@ static void do_smart(struct target *target, struct script *script)
     assert(drive->state.phase != ATA_PIO_IN);
 }
 
+/* A disk that stopped its guest stays so until faults are set anew. */
+static void on_stopped(void *arg, const struct blk_stop *stop)
+{
+    assert(stop->error < 0);
+}
+
+static void restart(struct ide_rig *rig)
+{
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        if (rig->spec.drive[i].blk)
+            blk_restart(rig->spec.drive[i].blk);
+    }
+}
+
 static void do_migrate(struct target *target)
 {
     struct ide_rig *rig = &target->rig;
@@ -452,6 +467,7 @@ static void do_migrate(struct target *target)
             ide_rig_fault(rig, i, &(struct mem_faults){0});
     }
     target->faulty = false;
+    restart(rig);
     while (!rig->dev->ops->quiesce(rig->dev)) {
         bool moved = fake_loop_turn(rig->loop, 0);
         assert(moved);
@@ -481,6 +497,12 @@ static void do_faults(struct target *target, struct script *script)
 
     if (!target->rig.image[disk])
         return;
+    restart(&target->rig);
+    struct blk_policies policies = {.read = how & 8 ? BLK_STOP : BLK_REPORT,
+                                    .write = how & 16 ? BLK_STOP : BLK_REPORT,
+                                    .stopped = on_stopped};
+    if (target->rig.spec.drive[disk].blk)
+        blk_set_policies(target->rig.spec.drive[disk].blk, &policies);
     mem_release(target->rig.image[disk]);
     ide_rig_fault(&target->rig, disk, &faults);
     target->faulty = true;

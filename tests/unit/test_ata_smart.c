@@ -530,6 +530,22 @@ static void the_error_log_goes_round(void **state)
     assert_int_equal(page[4 + 7 % 4 * 124 + 94], 0x47);
 }
 
+static void a_partial_read_is_logged_when_the_guest_is_told(void **state)
+{
+    uint8_t data[5 * 512];
+
+    ide_rig_fault(&rig, 0, &(struct mem_faults){.error = -EIO, .first = 205, .last = 205});
+    rig_command_ext(&rig, 0, 0x24, 200, 8);
+    rig_read_data(&rig, 0, data, sizeof(data));
+    ide_rig_settle(&rig);
+    assert_int_equal(rig_ack(&rig, 0), READY | ATA_SR_ERR);
+    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
+    log_ext(3);
+    assert_int_equal(get(500, 2), 1);
+    assert_int_equal(page[4 + 90 + 4], 205);
+    assert_int_equal(page[4 + 4 * 18 + 5], 200);
+}
+
 /* The logs as such. */
 
 static void directories_name_the_logs_that_can_be_read(void **state)
@@ -724,6 +740,7 @@ int main(void)
         T(errors_are_logged_with_the_commands_before),
         T(wrong_commands_are_no_errors_of_the_disk),
         T(the_error_log_goes_round),
+        T(a_partial_read_is_logged_when_the_guest_is_told),
         T(directories_name_the_logs_that_can_be_read),
         T(more_than_a_log_has_is_refused),
         T(logs_are_read_by_dma_too),

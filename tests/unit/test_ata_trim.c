@@ -272,6 +272,37 @@ static void a_discard_that_fails_aborts(void **state)
     assert_true(is_zero(100) && is_old(300) && is_old(500));
 }
 
+static unsigned stops;
+
+static void on_stopped(void *arg, const struct blk_stop *stop)
+{
+    assert_int_equal(stop->op, BLK_DISCARD);
+    assert_int_equal(stop->sector, 300);
+    stops++;
+}
+
+static void a_stopped_guest_goes_on_with_the_range_that_failed(void **state)
+{
+    struct blk_policies policies = {.write = BLK_STOP_ENOSPC, .stopped = on_stopped};
+
+    stops = 0;
+    blk_set_policies(rig.spec.drive[0].blk, &policies);
+    put_range(0, 100, 8);
+    put_range(1, 300, 8);
+    put_range(2, 500, 8);
+    ide_rig_fault(&rig, 0, &(struct mem_faults){.error = -ENOSPC, .first = 301, .last = 301});
+    trim(1);
+    ide_rig_settle(&rig);
+    assert_int_equal(stops, 1);
+    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
+    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
+    ide_rig_settle(&rig);
+    assert_true(is_old(300));
+    blk_restart(rig.spec.drive[0].blk);
+    assert_done();
+    assert_true(is_zero(100) && is_zero(300) && is_zero(507) && is_old(508));
+}
+
 static void migrate(void)
 {
     size_t size;
@@ -361,6 +392,7 @@ int main(void)
         T(a_reset_stops_it_between_ranges_and_nothing_overtakes_it, setup),
         T(it_is_busy_until_the_disk_is_done, setup),
         T(a_discard_that_fails_aborts, setup),
+        T(a_stopped_guest_goes_on_with_the_range_that_failed, setup),
         T(it_survives_migration_between_any_two_ranges, setup),
         T(it_survives_migration_within_its_list, setup),
         T(a_hostile_state_cannot_name_ranges_outside_the_disk, setup),

@@ -93,11 +93,13 @@ static void faults_hit_exactly_their_sectors(void **state)
     submit(disk, BLK_WRITE, 13, 512);
     submit(disk, BLK_WRITE, 0, SECTORS * BLK_SECTOR);
     submit(disk, BLK_FLUSH, 0, 0);
-    fake_loop_turn(disk->fake, 0);
-    const int expected[] = {0, -ENOSPC, -ENOSPC, 0, -ENOSPC, 0};
+    fake_loop_settle(disk->fake, 0, 99);
+    /* In the order of completion: the longer the search for the bad sector, the later. */
+    const int expected[] = {0, -ENOSPC, 0, 0, -ENOSPC, -ENOSPC};
     assert_int_equal(disk->dones, 6);
     assert_memory_equal(disk->errors, expected, sizeof(expected));
     assert_int_equal(disk->data[8 * 512], 0xcc);
+    assert_int_equal(disk->data[9 * 512], 0xcc);
     assert_int_equal(disk->data[10 * 512], 0);
 }
 

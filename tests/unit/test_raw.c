@@ -326,6 +326,7 @@ static void a_file_that_shrank_gives_an_error_beyond_its_end(void **state)
         assert_int_equal(transfer(disk, BLK_READ, 200, 4096, NULL), -EIO);
         blk_put(disk->req);
         assert_int_equal(transfer(disk, BLK_READ, 91, 8 * 4096, NULL), -EIO); /* straddles */
+        assert_int_equal(blk_req_good(disk->req), 9 * BLK_SECTOR);
         unsigned n;
         const struct iovec *iov = blk_iov(disk->req, &n);
         for (unsigned i = 0; i < n; i++) { /* whole pages again */
@@ -513,6 +514,8 @@ static int fill_a_small_filesystem(void)
     memset(data, 0x77, sizeof(data));
     if (transfer(&disk, BLK_WRITE, 1, sizeof(data), data) != -ENOSPC)
         return 3;
+    if (blk_req_good(disk.req) < 32768 || blk_req_good(disk.req) > 65536)
+        return 5; /* what there was room for is there */
     /* The continuation did not lose the request's pages. */
     blk_copy_out(disk.req, 0, back, sizeof(back));
     if (memcmp(back, data, sizeof(data)))
@@ -761,6 +764,30 @@ static void a_fua_write_is_followed_by_a_sync_where_it_cannot(void **state)
     }
 }
 
+/* The kernel tells of lost pages once, fsync(2); so do we for ever. */
+static void a_buffered_flush_that_failed_fails_for_ever(void **state)
+{
+    struct disk *disk = *state;
+    for (int direct = 0; direct < 2; direct++) {
+        attach(disk, &(struct raw_options){.direct = direct});
+        if (disk->file.direct != direct)
+            skip();
+        int null = open("/dev/null", O_RDWR), file = fcntl(disk->file.fd, F_DUPFD_CLOEXEC, 0);
+        assert_true(null >= 0 && file >= 0);
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+        blk_put(disk->req);
+        dup2(null, disk->file.fd); /* which cannot be flushed */
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), -EINVAL);
+        blk_put(disk->req);
+        dup2(file, disk->file.fd);
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), direct ? 0 : -EINVAL);
+        blk_put(disk->req);
+        close(null);
+        close(file);
+        detach(disk);
+    }
+}
+
 static void block_devices_are_discarded(void **state)
 {
     struct disk *disk = *state;
@@ -816,6 +843,7 @@ int main(void)
         TT(a_fua_write_is_followed_by_a_sync_where_it_cannot),
         T(block_devices_are_discarded),
         cmocka_unit_test(a_full_filesystem_says_enospc),
+        T(a_buffered_flush_that_failed_fails_for_ever),
         cmocka_unit_test(a_short_write_is_continued_where_it_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
