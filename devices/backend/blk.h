@@ -71,8 +71,8 @@ const struct blk_info *blk_info(const struct blk *blk);
 const struct blk_counters *blk_counters(const struct blk *blk);
 
 /* A request for `bytes` (a multiple of BLK_SECTOR, at most BLK_MAX_BYTES or BLK_DISCARD_MAX, 0 for
- * BLK_FLUSH) from `sector` on. -ERANGE: beyond the end of the disk; -EROFS; -EOPNOTSUPP: no discard;
- * -EAGAIN: no pages or no slot now, `ready` follows. `token` is the device's own, to tell
+ * BLK_FLUSH) from `sector` on. -ERANGE: beyond the end of the disk; -EROFS; -EOPNOTSUPP: no
+ * discard; -EAGAIN: no pages or no slot now, `ready` follows. `token` is the device's own, to tell
  * generations apart. */
 int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
             struct blk_req **ret_req);
@@ -86,8 +86,8 @@ const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count);
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len);
 void blk_copy_in(struct blk_req *req, uint32_t offset, const void *buf, uint32_t len);
 
-/* After an error: how many of its bytes, from the start on, were moved all the same. The sector that
- * follows is the first that was not. 0 for a BLK_FLUSH. */
+/* After an error: how many of its bytes, from the start on, were moved all the same. The sector
+ * that follows is the first that was not. 0 for a BLK_FLUSH or BLK_DISCARD. */
 uint32_t blk_req_good(const struct blk_req *req);
 
 /* What is to become of an error that `done` told: asked once for each. False: the guest is told.

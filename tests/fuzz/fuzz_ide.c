@@ -8,8 +8,8 @@
  *  - memory is written only where a descriptor that was read says so
  *  - a sector changes only if a write command under way names it, and a whole write that is
  *    reported done is on the disk
- *  - a sector changes by TRIM only to zeroes, and only one that a list which was wholly valid names;
- *    what SMART and the logs give has the sum that its standard asks for
+ *  - a sector changes by TRIM only to zeroes, and only one that a wholly valid list names
+ *  - what SMART and the logs give has the sum that its standard asks for
  *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
  *  - quiesced, the state loads into a new controller and saves as it was
  *  - at the end every request and page has come back

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* DATA SET MANAGEMENT: what is discarded, what is refused, and what a reset or a migration leaves. */
+/* DATA SET MANAGEMENT: what is discarded, what is refused, what a reset or a migration leaves. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
