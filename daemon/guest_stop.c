@@ -9,6 +9,16 @@
 
 #include "daemon/guest.h"
 
+const char *guest_state_name(const struct guest *guest)
+{
+    static const char *const name[] = {
+        [GUEST_WAITING] = "waiting", [GUEST_PARKED] = "parked",     [GUEST_STARTING] = "starting",
+        [GUEST_RUNNING] = "running", [GUEST_STOPPING] = "stopping",
+    };
+
+    return guest->state == GUEST_RUNNING && guest->io_stopped ? "io-error" : name[guest->state];
+}
+
 void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk)
 {
     static const enum blk_policy werror[] = {

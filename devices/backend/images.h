@@ -25,9 +25,10 @@ struct raw_image {
     bool direct;    /* opened O_DIRECT; false: buffered fallback, `why` says why */
     bool read_only;
     bool block_device;
-    bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
-    bool dsync;         /* the kernel takes RWF_DSYNC; false: fdatasync follows a stable write */
-    bool discard;       /* serves BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
+    bool write_through; /* each write completes when it is stable */
+    bool dsync;   /* RWF_DSYNC does that; false: a flush follows (FUSE, whose server may ignore the
+                   flag; a kernel that refuses it) */
+    bool discard; /* BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
     uint32_t discard_granularity; /* bytes; 0 without `discard` */
     bool solid_state;             /* the device below says that it does not rotate */
     char why[96];                 /* "" when `direct` */

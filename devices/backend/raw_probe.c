@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -120,6 +122,8 @@ static int measure(struct probe *probe, int fd, const struct stat *st)
         uint32_t block = clamp_block((uint64_t)st->st_blksize);
         image->physical_block = block < POOL_PAGE ? block : POOL_PAGE;
     }
+    struct statfs fs;
+    image->dsync = image->block_device || fstatfs(fd, &fs) || fs.f_type != FUSE_SUPER_MAGIC;
     image->bytes = bytes / BLK_SECTOR * BLK_SECTOR;
     if (!image->bytes)
         return fail(probe, -EINVAL, "%s is empty", path);
@@ -280,7 +284,6 @@ int raw_probe(const char *path, const struct raw_options *options, struct raw_im
             return fd;
     }
     probe.image.fd = fd;
-    probe.image.dsync = true; /* until it is refused */
     look_below(&probe, fd);
     *ret_image = probe.image;
     return 0;
