@@ -11,9 +11,10 @@
 #define CONFIG_SECTOR_MAX ((UINT64_C(1) << 55) - 1) /* of 2^64 bytes */
 
 static const char *const cache_names[] = {"writeback", "writethrough", NULL};
+static const char *const discard_names[] = {"unmap", "ignore", NULL};
 static const char *const werror_names[] = {"enospc", "report", "stop", NULL};
 static const char *const rerror_names[] = {"report", "stop", NULL};
-static const char *const fault_op_names[] = {"any", "read", "write", "flush", NULL};
+static const char *const fault_op_names[] = {"any", "read", "write", "flush", "discard", NULL};
 static const char *const fault_error_names[] = {"EIO",   "ENOSPC",  "ENODEV",
                                                 "ENXIO", "ENODATA", NULL};
 static const char *const format_names[] = {"raw", "mem", NULL};
@@ -43,9 +44,12 @@ static const struct config_key disk_keys[] = {
     DISK("direct", direct, CONFIG_BOOL, 0, 0),
     DISK("read_only", read_only, CONFIG_BOOL, 0, 0),
     DISK("shared", shared, CONFIG_BOOL, 0, 0),
-    /* IDENTIFY DEVICE words 10-19 and 27-46, ATA8-ACS 7.16 */
+    DISK("discard", discard, CONFIG_ENUM, 0, 0, discard_names),
+    /* IDENTIFY DEVICE words 10-19, 27-46, 23-26 and 108-111, ATA8-ACS 7.16 */
     DISK("serial", serial, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->serial) - 1),
     DISK("model", model, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->model) - 1),
+    DISK("firmware", firmware, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->firmware) - 1),
+    DISK("wwn", wwn, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->wwn) - 1),
     DISK("werror", werror, CONFIG_ENUM, 0, 0, werror_names),
     DISK("rerror", rerror, CONFIG_ENUM, 0, 0, rerror_names),
     DISK("fault", fault, CONFIG_CUSTOM, 0, 0, NULL, read_fault),
@@ -216,6 +220,13 @@ static int read_fault(struct config_reader *reader, const json_t *value, void *i
     return 0;
 }
 
+/* ATA8-ACS, IDENTIFY words 108-111: a name with the NAA field 5h (IEEE registered). */
+static bool is_wwn(const char *text)
+{
+    return strlen(text) == 18 && strncmp(text, "0x5", 3) == 0 &&
+           strspn(text + 2, "0123456789abcdefABCDEF") == 16;
+}
+
 static int check_disk(struct config_reader *reader, const struct disk_config *disk, bool complete)
 {
     uint32_t given = disk->given;
@@ -232,6 +243,10 @@ static int check_disk(struct config_reader *reader, const struct disk_config *di
                               "\"raw\"");
     if (disk->size % 512)
         return config_fail_at(reader, "size", "a multiple of 512 (the sector) is expected");
+    if (disk->wwn[0] && !is_wwn(disk->wwn))
+        return config_fail_at(reader, "wwn",
+                              "this is no World Wide Name of a disk: \"0x5\" and 15 more "
+                              "hexadecimal digits are expected, as in \"0x5000c50015ea71ad\"");
     if (complete && disk->backend == DISK_RAW && !disk->path[0])
         return config_fail(reader,
                            "disk %s has no \"path\": the absolute path of its image or "

@@ -143,6 +143,7 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     if (disk->backend == DISK_MEM) {
         vm_disk->sectors = disk->size / BLK_SECTOR;
         vm_disk->read_only = disk->read_only;
+        vm_disk->discard = disk->discard == DISK_DISCARD_UNMAP;
         vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
         if (!vm_disk->mem) {
             snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
@@ -163,6 +164,8 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     guest->params.n_disks++;
     memcpy(spec->serial, disk->serial, sizeof(spec->serial));
     memcpy(spec->model, disk->model, sizeof(spec->model));
+    memcpy(spec->firmware, disk->firmware, sizeof(spec->firmware));
+    spec->wwn = strtoull(disk->wwn, NULL, 16);
     return 0;
 }
 

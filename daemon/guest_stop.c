@@ -27,8 +27,9 @@ void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk)
         [DISK_WERROR_STOP] = BLK_STOP,
     };
     static const unsigned ops[] = {
-        [DISK_FAULT_ANY] = FAULT_READ | FAULT_WRITE | FAULT_FLUSH,
+        [DISK_FAULT_ANY] = FAULT_READ | FAULT_WRITE | FAULT_FLUSH | FAULT_DISCARD,
         [DISK_FAULT_READ] = FAULT_READ,
+        [DISK_FAULT_DISCARD] = FAULT_DISCARD,
         [DISK_FAULT_WRITE] = FAULT_WRITE,
         [DISK_FAULT_FLUSH] = FAULT_FLUSH,
     };
@@ -64,8 +65,10 @@ static void set_paused(struct guest *guest, bool pause)
 
 static void run_io_stopped(struct mail *mail)
 {
-    static const char *const op[] = {
-        [BLK_READ] = "read", [BLK_WRITE] = "write", [BLK_FLUSH] = "flush"};
+    static const char *const op[] = {[BLK_READ] = "read",
+                                     [BLK_WRITE] = "write",
+                                     [BLK_FLUSH] = "flush",
+                                     [BLK_DISCARD] = "discard"};
     struct guest_stop *stop = (struct guest_stop *)mail;
     struct guest *guest = stop->guest;
 

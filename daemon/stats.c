@@ -55,8 +55,10 @@ static json_t *memory(const struct hv_counters *of)
 
 json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
 {
-    static const char *const op[] = {
-        [BLK_READ] = "read", [BLK_WRITE] = "write", [BLK_FLUSH] = "flush"};
+    static const char *const op[] = {[BLK_READ] = "read",
+                                     [BLK_WRITE] = "write",
+                                     [BLK_FLUSH] = "flush",
+                                     [BLK_DISCARD] = "discard"};
     const struct blk_stop *stop = guest_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'));
 
     return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
@@ -68,8 +70,10 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config)
 {
     const struct blk_counters *of = blk_counters(guest->vm->blk[config->vdev[2] - 'a']);
     const struct named named[] = {
-        COUNT(of, reads),         COUNT(of, writes), COUNT(of, flushes),   COUNT(of, read_bytes),
-        COUNT(of, written_bytes), COUNT(of, errors), COUNT(of, cancelled), COUNT(of, io_ns),
+        COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
+        COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),
+        COUNT(of, discarded_bytes), COUNT(of, errors),     COUNT(of, cancelled),
+        COUNT(of, io_ns),
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 

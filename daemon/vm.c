@@ -337,6 +337,16 @@ void vm_restart(struct vm *vm, unsigned drives)
 
 /* Coming and going. */
 
+static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct pool *pool,
+                    struct blk_image **ret_image)
+{
+    int err = mem_open(disk->mem, disk->sectors, disk->read_only, loop, pool, ret_image);
+
+    if (!err)
+        (*ret_image)->info.discard &= disk->discard;
+    return err;
+}
+
 static int open_disk(struct vm *vm, struct vm_disk *disk)
 {
     const struct loop *loop = &vm->worker->evloop.loop;
@@ -351,7 +361,7 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     int err;
 
     if (disk->mem)
-        err = mem_open(disk->mem, disk->sectors, disk->read_only, loop, vm->worker->pool, &image);
+        err = open_mem(disk, loop, vm->worker->pool, &image);
     else
         err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
     if (err)

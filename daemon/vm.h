@@ -28,6 +28,7 @@ struct vm_disk {
     void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
     bool read_only; /* mem disks; raw.read_only otherwise */
+    bool discard;   /* mem disks; raw.discard otherwise */
     enum blk_policy on_read_error, on_write_error;
     struct fault_options fault; /* ops 0: none */
 };

@@ -144,20 +144,23 @@ int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, ui
 {
     struct blk_image *image = blk->image;
     assert(blk->client && !image->closing);
-    assert(bytes % BLK_SECTOR == 0 && bytes <= BLK_MAX_BYTES && !bytes == (op == BLK_FLUSH));
+    assert(bytes % BLK_SECTOR == 0 && !bytes == (op == BLK_FLUSH));
+    assert(bytes <= (op == BLK_DISCARD ? BLK_DISCARD_MAX : BLK_MAX_BYTES));
 
     uint64_t end = image->info.sectors;
     if (op != BLK_FLUSH && (sector > end || bytes / BLK_SECTOR > end - sector))
         return -ERANGE;
-    if (op == BLK_WRITE && image->info.read_only)
+    if ((op == BLK_WRITE || op == BLK_DISCARD) && image->info.read_only)
         return -EROFS;
+    if (op == BLK_DISCARD && !image->info.discard)
+        return -EOPNOTSUPP;
 
     struct blk_req *req = blk->free;
     if (!req) {
         blk->want_ready = true;
         return -EAGAIN;
     }
-    unsigned pages = (bytes + POOL_PAGE - 1) / POOL_PAGE;
+    unsigned pages = op == BLK_DISCARD ? 0 : (bytes + POOL_PAGE - 1) / POOL_PAGE;
     if (!pool_take(image->pool, pages, req->page)) {
         pool_wait(image->pool, &blk->pool_waiter);
         return -EAGAIN;
@@ -165,6 +168,7 @@ int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, ui
     blk->free = req->next;
     req->next = NULL;
     req->op = op;
+    req->fua = false;
     req->n_pages = pages;
     req->all = (struct blk_span){.sector = op == BLK_FLUSH ? 0 : sector, .bytes = bytes};
     blk_window_whole(req);
@@ -172,6 +176,12 @@ int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, ui
     req->blk = blk;
     *ret_req = req;
     return 0;
+}
+
+void blk_set_fua(struct blk_req *req)
+{
+    assert(req->blk && !req->in_flight && req->op == BLK_WRITE);
+    req->fua = true;
 }
 
 const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count)
@@ -192,7 +202,7 @@ static uint8_t *stretch(const struct blk_req *req, uint32_t offset, uint32_t len
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len)
 {
     assert(req->blk && !req->in_flight);
-    assert(offset <= req->bytes && len <= req->bytes - offset);
+    assert(req->n_iov && offset <= req->bytes && len <= req->bytes - offset);
     uint8_t *to = buf;
     for (uint32_t n; len; offset += n, to += n, len -= n) {
         const uint8_t *from = stretch(req, offset, len, &n);
@@ -203,7 +213,7 @@ void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_
 void blk_copy_in(struct blk_req *req, uint32_t offset, const void *buf, uint32_t len)
 {
     assert(req->blk && !req->in_flight);
-    assert(offset <= req->bytes && len <= req->bytes - offset);
+    assert(req->n_iov && offset <= req->bytes && len <= req->bytes - offset);
     const uint8_t *from = buf;
     for (uint32_t n; len; offset += n, from += n, len -= n) {
         uint8_t *to = stretch(req, offset, len, &n);
@@ -330,6 +340,10 @@ static void count_done(struct blk_counters *counters, const struct blk_req *req,
         break;
     case BLK_FLUSH:
         counters->flushes++;
+        break;
+    case BLK_DISCARD:
+        counters->discards++;
+        counters->discarded_bytes += error ? 0 : req->bytes;
         break;
     }
     counters->errors += error != 0;

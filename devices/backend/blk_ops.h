@@ -32,7 +32,8 @@ struct blk_req {
     uint32_t bytes;
     unsigned n_iov;
     struct iovec iov[BLK_REQ_PAGES]; /* in the pool's pages, aligned to sectors; n_iov 0 for
-                                        BLK_FLUSH */
+                                        BLK_FLUSH and BLK_DISCARD */
+    bool fua;                        /* of a write: it completes when it is stable */
     struct blk_image *image;
     void *backend[12]; /* the backend's scratch space: an iocb, a list link */
     uint64_t mark;     /* for a wrapper (fault.c): 0 when the request is new, kept over its parts */

@@ -77,8 +77,10 @@ static void range_of(const struct fault *fault, const struct blk_req *req, uint6
 
 static bool is_meant(const struct fault *fault, const struct blk_req *req)
 {
-    static const unsigned bit[] = {
-        [BLK_READ] = FAULT_READ, [BLK_WRITE] = FAULT_WRITE, [BLK_FLUSH] = FAULT_FLUSH};
+    static const unsigned bit[] = {[BLK_READ] = FAULT_READ,
+                                   [BLK_WRITE] = FAULT_WRITE,
+                                   [BLK_FLUSH] = FAULT_FLUSH,
+                                   [BLK_DISCARD] = FAULT_DISCARD};
     const struct fault_options *options = &fault->options;
     uint64_t first, last;
     range_of(fault, req, &first, &last);

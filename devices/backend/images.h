@@ -26,15 +26,20 @@ struct raw_image {
     bool read_only;
     bool block_device;
     bool write_through; /* each write completes when it is stable */
-    bool fuse;          /* so it takes a flush: RWF_DSYNC is left to a server that may ignore it */
-    char why[96];       /* "" when `direct` */
+    bool dsync;   /* RWF_DSYNC does that; false: a flush follows (FUSE, whose server may ignore the
+                   flag; a kernel that refuses it) */
+    bool discard; /* BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
+    uint32_t discard_granularity; /* bytes; 0 without `discard` */
+    bool solid_state;             /* the device below says that it does not rotate */
+    char why[96];                 /* "" when `direct` */
 };
 
 struct raw_options {
     bool read_only;
     bool direct; /* try O_DIRECT */
     bool write_through;
-    bool shared; /* another daemon or guest may have it open for writing too: no exclusive lock */
+    bool discard; /* serve discards, if the image can; not of what is read_only */
+    bool shared;  /* another daemon or guest may have it open for writing too: no exclusive lock */
 };
 
 /*
@@ -47,6 +52,11 @@ struct raw_options {
  *
  * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger
  * than guests' sectors; `direct` and `why` say so and are for the caller to announce.
+ *
+ * Discards run on the helper thread of `aio` (there is no opcode for them), within whole blocks of
+ * the file system or device; what cannot be discarded stays. While one is under way the image's
+ * other requests wait here, for the kernel would make io_submit(2), and so the worker, wait for the
+ * file's lock.
  *
  * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno
  * as open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
@@ -81,9 +91,10 @@ void mem_release(struct blk_image *image);
  * operating system. Errors behave like bad sectors: those before the first one of a request are
  * moved, and a request that is tried in parts (blk_window.c) finds the same sector bad each time.
  */
-#define FAULT_READ  0x1u
-#define FAULT_WRITE 0x2u
-#define FAULT_FLUSH 0x4u
+#define FAULT_READ    0x1u
+#define FAULT_WRITE   0x2u
+#define FAULT_FLUSH   0x4u
+#define FAULT_DISCARD 0x8u
 
 struct fault_options {
     unsigned ops;         /* FAULT_x: which requests are meant */

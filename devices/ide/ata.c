@@ -21,6 +21,7 @@ static const uint8_t phase_status[ATA_PHASES] = {
     [ATA_DMA] = ATA_SR_BSY,
     [ATA_VERIFY] = ATA_SR_BSY,
     [ATA_FLUSH] = ATA_SR_BSY,
+    [ATA_TRIM] = ATA_SR_BSY,
 };
 
 uint8_t ata_status(const struct ata_drive *drive)
@@ -165,7 +166,7 @@ void ata_advance(struct ata_drive *drive, uint32_t sectors)
 
 void ata_written(struct ata_drive *drive)
 {
-    if (drive->state.write_cache || !drive->info.write_cache) {
+    if (drive->state.write_cache || !drive->info.write_cache || (ata_flags(drive) & ATA_CF_FUA)) {
         ata_complete(drive);
         return;
     }
@@ -185,6 +186,8 @@ bool ata_get(struct ata_drive *drive, enum blk_op op, uint32_t sectors)
         ata_fail_at(drive, err == -ERANGE ? ATA_ER_IDNF : ATA_ER_ABRT, drive->state.lba);
         return false;
     }
+    if (op == BLK_WRITE && (ata_flags(drive) & ATA_CF_FUA))
+        blk_set_fua(drive->req);
     drive->state.chunk = sectors;
     return true;
 }
@@ -245,6 +248,9 @@ void ata_step(struct ata_drive *drive)
         if (ata_get(drive, BLK_FLUSH, 0))
             ata_submit(drive);
         break;
+    case ATA_TRIM:
+        ata_trim_step(drive);
+        break;
     default:
         ata_pio_step(drive);
     }
@@ -252,7 +258,17 @@ void ata_step(struct ata_drive *drive)
 
 static const char *op_name(enum blk_op op)
 {
-    return op == BLK_READ ? "read" : op == BLK_WRITE ? "write" : "flush";
+    switch (op) {
+    case BLK_READ:
+        return "read";
+    case BLK_WRITE:
+        return "write";
+    case BLK_FLUSH:
+        return "flush";
+    case BLK_DISCARD:
+        return "discard";
+    }
+    return "?";
 }
 
 static void log_error(const struct ata_drive *drive, const struct blk_req *req, int error)
@@ -292,16 +308,29 @@ static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int 
             ata_drop(drive);
         return;
     }
-    if (op == BLK_FLUSH)
+    if (op == BLK_FLUSH || op == BLK_DISCARD)
         ata_fail(drive, bits);
-    else if (drive->state.phase != ATA_FETCH || !ata_pio_fetched_some(drive, good, bits))
+    else if (drive->state.phase == ATA_FETCH && ata_pio_fetched_some(drive, good, bits))
+        return; /* it ends there later */
+    else
         ata_fail_at(drive, bits, sector);
+    ata_log_error(drive);
 }
 
 static void unplug_flushed(struct ata_drive *drive, int error)
 {
     drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
     ata_drop(drive);
+}
+
+static void count(struct ata_drive *drive, const struct blk_req *req)
+{
+    struct ata_smart_state *smart = &drive->smart.state;
+
+    if (blk_req_op(req) == BLK_READ)
+        smart->read_sectors += blk_req_bytes(req) / ATA_SECTOR;
+    else if (blk_req_op(req) == BLK_WRITE)
+        smart->written_sectors += blk_req_bytes(req) / ATA_SECTOR;
 }
 
 static void verified(struct ata_drive *drive)
@@ -318,6 +347,10 @@ static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct ata_drive *drive = owner;
 
+    if (req == drive->smart.req) {
+        ata_smart_read(drive, error);
+        return;
+    }
     assert(drive->in_flight && req == drive->req && blk_req_token(req) == drive->generation);
     drive->in_flight = false;
     if (error)
@@ -331,6 +364,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
         return;
     }
 
+    count(drive, req);
     switch ((enum ata_phase)drive->state.phase) {
     case ATA_FETCH:
         ata_pio_fetched(drive);
@@ -346,6 +380,9 @@ static void on_done(void *owner, struct blk_req *req, int error)
         break;
     case ATA_FLUSH:
         ata_complete(drive);
+        break;
+    case ATA_TRIM:
+        ata_trim_done(drive);
         break;
     default:
         assert(!"a request completed in a phase that has none");
@@ -427,6 +464,7 @@ void ata_command(struct ata_drive *drive, uint8_t opcode)
     state->asked = false;
     state->lba = 0;
     state->sectors = state->chunk = state->pos = state->block_left = 0;
+    ata_log_command(drive);
 
     bool refused = ((command->flags & ATA_CF_MULTIPLE) && !state->multiple) ||
                    ((command->flags & ATA_CF_WRITE) && drive->info.read_only);
@@ -476,6 +514,7 @@ static void abandon(struct ata_drive *drive)
     ata_complete_quietly(drive);
     ata_clear_intrq(drive);
     drive->generation++;
+    ata_smart_end_test(drive, ATA_TEST_RESET);
 }
 
 void ata_power_on(struct ata_drive *drive)
@@ -532,12 +571,14 @@ void ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
     drive->info = *blk_info(config->blk);
     drive->present = true;
     blk_bind(config->blk, &client_ops, drive);
+    ata_smart_init(drive);
     ata_power_on(drive);
 }
 
 void ata_drive_finish(struct ata_drive *drive)
 {
     ata_drop(drive);
+    ata_smart_finish(drive);
     if (drive->config.blk)
         blk_bind(drive->config.blk, NULL, NULL);
 }
@@ -562,5 +603,6 @@ bool ata_quiesce(struct ata_drive *drive)
 void ata_resume(struct ata_drive *drive)
 {
     drive->held = false;
+    ata_smart_resume(drive);
     ata_step(drive);
 }

@@ -563,6 +563,52 @@ static void time_in_flight_is_counted(void **state)
     assert_int_equal(blk_counters(disk->blk)->io_ns, 3500);
 }
 
+static void a_discard_has_no_pages_and_is_counted(void **state)
+{
+    struct disk *disk = *state;
+    uint32_t free = pool_stats(disk->pool)->free;
+    unsigned n;
+    struct blk_req *req = get(disk, BLK_DISCARD, 8, 1000 * BLK_SECTOR, 5);
+    assert_ptr_not_equal(blk_iov(req, &n), NULL);
+    assert_int_equal(n, 0);
+    assert_int_equal(pool_stats(disk->pool)->free, free);
+    blk_submit(req);
+    fake_loop_turn(disk->fake, 0);
+    assert_int_equal(disk->dones, 1);
+    assert_int_equal(disk->error, 0);
+    assert_int_equal(blk_counters(disk->blk)->discards, 1);
+    assert_int_equal(blk_counters(disk->blk)->discarded_bytes, 1000 * BLK_SECTOR);
+    assert_int_equal(blk_counters(disk->blk)->writes, 0);
+    assert_int_equal(disk->data[8 * BLK_SECTOR], 0);
+    assert_int_equal(disk->data[1008 * BLK_SECTOR], (uint8_t)(1008 * BLK_SECTOR * 7 + 1008));
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, SECTORS - 1, 1024, 0, &req), -ERANGE);
+}
+
+static void a_discard_that_the_disk_does_not_serve_is_refused(void **state)
+{
+    struct disk *disk = *state;
+    struct blk_req *req;
+    disk->image->info.discard = false;
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EOPNOTSUPP);
+    blk_close(disk->blk, on_closed, disk);
+    attach(disk, true);
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EROFS);
+}
+
+static void fua_is_of_one_write_only(void **state)
+{
+    struct disk *disk = *state;
+    disk->keep = true;
+    struct blk_req *req = get(disk, BLK_WRITE, 8, 512, 0);
+    assert_false(req->fua);
+    blk_set_fua(req);
+    assert_true(req->fua);
+    blk_put(req);
+    assert_ptr_equal(get(disk, BLK_WRITE, 8, 512, 0), req); /* the same slot */
+    assert_false(req->fua);
+    blk_put(req);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -589,6 +635,9 @@ int main(void)
         T(a_device_may_close_from_done_with_others_in_flight),
         T(completions_carry_their_tokens_in_order),
         T(time_in_flight_is_counted),
+        T(a_discard_has_no_pages_and_is_counted),
+        T(a_discard_that_the_disk_does_not_serve_is_refused),
+        T(fua_is_of_one_write_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

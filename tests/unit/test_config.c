@@ -169,6 +169,7 @@ static void test_every_key_of_a_guest_arrives(void **state)
         "\"platform\":false,\"boot\":\"dcn\",\"map_limit_mib\":4096,\"budget\":1,\"disks\":["
         "{\"vdev\":\"hdb\",\"path\":\"/i\",\"format\":\"raw\",\"cache\":\"writethrough\","
         "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\","
+        "\"discard\":\"ignore\",\"firmware\":\"F1\",\"wwn\":\"0x5000C50015ea71ad\","
         "\"werror\":\"stop\",\"rerror\":\"stop\",\"fault\":{\"op\":\"write\",\"first_sector\":5,"
         "\"last_sector\":6,\"every\":7,\"count\":8,\"error\":\"ENXIO\",\"delay_ms\":9}},"
         "{\"vdev\":\"xvdd\",\"format\":\"mem\",\"size\":\"2M\"}],"
@@ -190,6 +191,11 @@ static void test_every_key_of_a_guest_arrives(void **state)
     assert_true(config.disk[0].shared);
     assert_string_equal(config.disk[0].serial, "S");
     assert_string_equal(config.disk[0].model, "M");
+    assert_int_equal(config.disk[0].discard, DISK_DISCARD_IGNORE);
+    assert_string_equal(config.disk[0].firmware, "F1");
+    assert_string_equal(config.disk[0].wwn, "0x5000C50015ea71ad");
+    assert_int_equal(config.disk[1].discard, DISK_DISCARD_UNMAP);
+    assert_string_equal(config.disk[1].wwn, "");
     assert_int_equal(config.disk[0].werror, DISK_WERROR_STOP);
     assert_int_equal(config.disk[0].rerror, DISK_RERROR_STOP);
     assert_int_equal(config.disk[0].fault.op, DISK_FAULT_WRITE);
@@ -216,7 +222,8 @@ static void test_every_key_of_a_guest_arrives(void **state)
 static void test_a_guest_survives_the_way_to_json_and_back(void **state)
 {
     static const char *const texts[] = {
-        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\",\"werror\":\"report\",\"fault\":"
+        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\",\"discard\":\"ignore\","
+        "\"firmware\":\"F\",\"wwn\":\"0x5123456789abcdef\",\"werror\":\"report\",\"fault\":"
         "{\"every\":3,\"op\":\"flush\"}},"
         "{\"vdev\":\"hdc\",\"format\":\"mem\",\"size\":512}],"
         "\"serial\":[{\"type\":\"pty\"},{\"type\":\"file\",\"path\":\"/l\"}]}",
