@@ -35,11 +35,21 @@ static void host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
     guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len);
 }
 
+/* The guest was interrupted, most often for a disk request that kept us waiting longer than it was
+ * watched: it will ask its device at once. */
+static void expect_guest(struct vm *vm)
+{
+    if (!vm->watch.active && !vm->stopped && ev_is_active(&vm->io))
+        watch_after(&vm->worker->watcher, &vm->watch, WATCH_SERVED);
+}
+
 static void host_isa(void *ctx, unsigned irq, bool level)
 {
     struct vm *vm = ctx;
 
     vm->params.hv->isa_irq(vm->params.guest, irq, level);
+    if (level)
+        expect_guest(vm);
 }
 
 static void host_intx(void *ctx, unsigned slot, unsigned pin, bool level)
@@ -47,6 +57,8 @@ static void host_intx(void *ctx, unsigned slot, unsigned pin, bool level)
     struct vm *vm = ctx;
 
     vm->params.hv->pci_intx(vm->params.guest, slot, pin, level);
+    if (level)
+        expect_guest(vm);
 }
 
 static void host_link(void *ctx, unsigned link, unsigned irq)
