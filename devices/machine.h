@@ -36,9 +36,11 @@ enum machine_unplug {
 };
 
 struct machine_drive {
-    struct blk *blk; /* NULL: absent. Stays the caller's; closed after the machine is destroyed */
+    /* NULL: absent, or no medium. Stays the caller's; closed after the machine is destroyed. */
+    struct blk *blk;
+    bool cdrom;
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1]; /* "": one made from the position */
-    char model[MACHINE_MODEL_MAX + 1];          /* "": "ioemud HARDDISK" */
+    char model[MACHINE_MODEL_MAX + 1];          /* "": "ioemud HARDDISK" or "ioemud DVD-ROM" */
 };
 
 struct machine_spec {

@@ -5,14 +5,15 @@
 
 #include "devices/ide/ata_internal.h"
 
-#define FIRMWARE_REVISION "1.0"
-#define MAX_CYLINDERS     16383u /* word 1's limit for disks of 8 GB and more */
+#define MAX_CYLINDERS 16383u /* word 1's limit for disks of 8 GB and more */
 
 /* Words 82-84 (supported) and 85-87 (enabled). */
 #define W82_NOP         0x4000
 #define W82_LOOK_AHEAD  0x0040
 #define W82_WRITE_CACHE 0x0020
 #define W82_POWER       0x0008
+#define W82_RESET       0x0200 /* DEVICE RESET */
+#define W82_PACKET      0x0010
 #define W83_FLUSH_EXT   0x2000
 #define W83_FLUSH       0x1000
 #define W83_48_BIT      0x0400
@@ -127,15 +128,25 @@ static void put_alignment(const struct ata_drive *drive, uint8_t *words)
     put_word(words, 209, WORD_VALID);
 }
 
+/* Word 255. */
+static void seal(uint8_t *words)
+{
+    uint8_t sum = 0;
+
+    words[510] = INTEGRITY;
+    for (unsigned i = 0; i < ATA_SECTOR - 1; i++)
+        sum = (uint8_t)(sum + words[i]);
+    words[511] = (uint8_t)-sum;
+}
+
 void ata_identify(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
 {
     uint8_t *words = ret_words;
-    uint8_t sum = 0;
 
     memset(words, 0, ATA_SECTOR);
     put_word(words, 0, 0x0040); /* a disk, not removable */
     put_string(words, 10, 10, drive->config.serial);
-    put_string(words, 23, 4, FIRMWARE_REVISION);
+    put_string(words, 23, 4, ATA_FIRMWARE_REVISION);
     put_string(words, 27, 20, drive->config.model);
     put_word(words, 47, 0x8000 | ATA_MULTIPLE_MAX);
     put_word(words, 49, 0x0f00); /* IORDY, may be disabled; LBA; DMA */
@@ -146,8 +157,28 @@ void ata_identify(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
     put_features(drive, words);
     put_alignment(drive, words);
 
-    words[510] = INTEGRITY;
-    for (unsigned i = 0; i < ATA_SECTOR - 1; i++)
-        sum = (uint8_t)(sum + words[i]);
-    words[511] = (uint8_t)-sum;
+    seal(words);
+}
+
+/* IDENTIFY PACKET DEVICE (ATA-6 8.16). */
+void ata_identify_packet(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
+{
+    uint8_t *words = ret_words;
+    uint32_t w85 = W82_NOP | W82_RESET | W82_POWER | W82_PACKET;
+
+    memset(words, 0, ATA_SECTOR);
+    put_word(words, 0, 0x85c0); /* a removable CD/DVD, DRQ at once, packets of 12 bytes */
+    put_string(words, 10, 10, drive->config.serial);
+    put_string(words, 23, 4, ATA_FIRMWARE_REVISION);
+    put_string(words, 27, 20, drive->config.model);
+    put_word(words, 49, 0x0f00); /* as a disk's; neither overlap nor DMADIR */
+    put_word(words, 50, WORD_VALID);
+    put_transfer_modes(drive, words);
+    put_word(words, 80, 0x0070); /* ATA/ATAPI-4 to -6 */
+    put_word(words, 82, w85 | W82_LOOK_AHEAD);
+    put_word(words, 83, WORD_VALID);
+    put_word(words, 84, WORD_VALID);
+    put_word(words, 85, w85 | (drive->state.look_ahead ? W82_LOOK_AHEAD : 0));
+    put_word(words, 87, WORD_VALID);
+    seal(words);
 }

@@ -8,10 +8,24 @@
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
+#include "devices/ide/atapi_internal.h"
 
-/* What of the chunk is saved: bytes [first, first + len). */
+/* What a state begins with. */
+enum { KIND_ABSENT, KIND_DISK, KIND_CDROM };
+
+static uint8_t kind_of(const struct ata_drive *drive)
+{
+    return drive->config.cdrom ? KIND_CDROM : drive->config.blk ? KIND_DISK : KIND_ABSENT;
+}
+
+/* What of the chunk is saved: bytes [first, first + len). A packet device's replies and parameters
+ * are no chunk: atapi_save(). */
 static void saved_bytes(const struct ata_state *state, uint32_t *ret_first, uint32_t *ret_len)
 {
+    if (state->packet.transfer == ATAPI_REPLY || state->packet.transfer == ATAPI_PARAMETERS) {
+        *ret_first = *ret_len = 0;
+        return;
+    }
     *ret_first = state->phase == ATA_PIO_IN ? state->pos : 0;
     *ret_len = state->phase == ATA_PIO_IN                                 ? state->block_left
                : state->phase == ATA_PIO_OUT || state->phase == ATA_STORE ? state->pos
@@ -21,6 +35,8 @@ static void saved_bytes(const struct ata_state *state, uint32_t *ret_first, uint
 /* A chunk that is being read ends with its open block: later blocks are read anew. */
 static uint32_t saved_chunk(const struct ata_state *state)
 {
+    if (state->packet.transfer)
+        return 0;
     if (state->phase == ATA_PIO_IN)
         return (state->pos + state->block_left) / ATA_SECTOR;
     return state->chunk;
@@ -30,8 +46,8 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
 {
     const struct ata_state *state = &drive->state;
 
-    state_put_u8(writer, drive->config.blk != NULL);
-    if (!drive->config.blk)
+    state_put_u8(writer, kind_of(drive));
+    if (kind_of(drive) == KIND_ABSENT)
         return;
     state_put_u8(writer, state->unplugged);
     state_put_bytes(writer, state->reg, sizeof(state->reg));
@@ -56,6 +72,8 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
     state_put_u32(writer, saved_chunk(state));
     state_put_u32(writer, state->pos);
     state_put_u32(writer, state->block_left);
+    if (drive->config.cdrom)
+        atapi_save(drive, writer);
 
     uint32_t first, len;
     saved_bytes(state, &first, &len);
@@ -83,6 +101,8 @@ static bool valid_phase(const struct ata_drive *drive)
 {
     unsigned flags = ata_flags(drive);
 
+    if (drive->config.cdrom && !(flags & ATA_CF_IN && drive->state.phase == ATA_PIO_IN))
+        return atapi_valid(drive);
     switch ((enum ata_phase)drive->state.phase) {
     case ATA_FETCH:
         return (flags & ATA_CF_IN) && (flags & ATA_CF_ADDRESS);
@@ -96,6 +116,8 @@ static bool valid_phase(const struct ata_drive *drive)
         return flags & ATA_CF_DMA;
     case ATA_VERIFY:
         return (flags & ATA_CF_ADDRESS) && !(flags & (ATA_CF_IN | ATA_CF_OUT | ATA_CF_DMA));
+    case ATA_PACKET:
+        return false;
     default:
         return true;
     }
@@ -110,6 +132,8 @@ static bool valid_progress(const struct ata_drive *drive)
     bool chunk = block || state->phase == ATA_STORE;
     uint64_t total = drive->info.sectors;
 
+    if (drive->config.cdrom && state->opcode == ATA_CMD_PACKET)
+        return true; /* atapi_valid() */
     if (transfer && (!state->sectors || state->sectors > 65536))
         return false;
     if (transfer && (ata_flags(drive) & ATA_CF_ADDRESS) &&
@@ -168,7 +192,10 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
     if (state->phase != ATA_PIO_IN && state->phase != ATA_PIO_OUT && state->phase != ATA_STORE)
         return;
     saved_bytes(state, &first, &len);
-    drive->restored = calloc(1, (size_t)state->chunk * ATA_SECTOR);
+    if (drive->config.cdrom && !len)
+        return;
+    drive->restored =
+        calloc(1, state->chunk ? (size_t)state->chunk * ATA_SECTOR : (size_t)first + len);
     if (!drive->restored) {
         state_reject(reader);
         return;
@@ -179,16 +206,18 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
 
 void ata_load(struct ata_drive *drive, struct state_reader *reader)
 {
-    bool present = state_get_u8(reader);
+    uint8_t kind = state_get_u8(reader);
 
     drive->held = true;
-    if (present != (drive->config.blk != NULL))
+    if (kind != kind_of(drive))
         state_reject(reader);
-    if (reader->error || !present)
+    if (reader->error || kind == KIND_ABSENT)
         return;
 
     struct ata_state fresh = drive->state;
     load_fields(&drive->state, reader);
+    if (drive->config.cdrom)
+        atapi_load(drive, reader);
     if (!reader->error && !(valid_settings(drive) && valid_phase(drive) && valid_progress(drive)))
         state_reject(reader);
     if (!reader->error)
@@ -198,5 +227,7 @@ void ata_load(struct ata_drive *drive, struct state_reader *reader)
         ata_drop(drive);
         return;
     }
+    if (drive->config.cdrom)
+        atapi_loaded(drive);
     drive->present = !drive->state.unplugged;
 }

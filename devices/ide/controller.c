@@ -17,7 +17,8 @@ static struct machine_drive with_names(const struct machine_spec *spec, unsigned
     else if (!drive.serial[0])
         snprintf(drive.serial, sizeof(drive.serial), "ioemud-s%u-%u", spec->instance, index);
     if (!drive.model[0])
-        snprintf(drive.model, sizeof(drive.model), "ioemud HARDDISK");
+        snprintf(drive.model, sizeof(drive.model),
+                 drive.cdrom ? "ioemud DVD-ROM" : "ioemud HARDDISK");
     return drive;
 }
 
