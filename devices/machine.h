@@ -78,6 +78,15 @@ int machine_load(struct machine *machine, struct state_reader *reader);
 /* The ACPI CPU map: `vcpu-set`. */
 void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 
+/* The tray of the CD-ROM drive at this place, from outside of the guest. -ENODEV: there is none.
+ *
+ * Eject opens it and gives back what lay in it (NULL: nothing), which the caller closes; the guest
+ * does not get at it any more. -EBUSY: the guest has locked it and is told that somebody wants it
+ * open; `force` opens it all the same. Insert lays a medium into the empty tray (-EBUSY: it is not)
+ * and closes it. */
+int machine_eject(struct machine *machine, unsigned drive, bool force, struct blk **ret_blk);
+int machine_insert(struct machine *machine, unsigned drive, struct blk *blk);
+
 /* For the statistics: devices in creation order; NULL beyond the last. */
 const struct dev *machine_dev(const struct machine *machine, unsigned index);
 
