@@ -68,7 +68,7 @@ static void cell_disk(struct table *table, const json_t *disk)
 
     if (strcmp(text_of(disk, "format"), "mem") == 0)
         path = "(memory)";
-    else if (cdrom && !*path)
+    else if (cdrom && !json_string_length(json_object_get(disk, "path")))
         path = "(empty)";
     table_cellf(table, "%s%s", text_of(disk, "vdev"), cdrom ? " cd" : read_only ? " ro" : "");
     table_cell(table, path);
