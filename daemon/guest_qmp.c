@@ -98,8 +98,7 @@ static bool qmp_serial(void *ctx, unsigned index, char *ret_where, size_t size)
 }
 
 /* libxl names a drive after its device number, "ide-5632" (libxl__device_disk_dev_number): an IDE
- * disk's, major 3 or 22 and the unit in bit 6, or a Xen disk's, major 202 and sixteen minors a disk.
- */
+ * disk's, major 3 or 22 and the unit in bit 6; or a Xen disk's, major 202 and 16 minors each. */
 static bool vdev_of(const char *id, char ret_vdev[4])
 {
     unsigned long number, unit;

@@ -328,8 +328,8 @@ static json_t *run_eject(struct qmp_client *client, const json_t *arguments,
 
 #define FDSET "/dev/fdset/"
 
-/* {id, filename, format?, force?}; `change` calls them device, target and arg. libxl opens the image
- * itself and passes it with add-fd, with "raw:PATH" as the opaque. */
+/* {id, filename, format?, force?}; `change` calls them device, target and arg. libxl opens the
+ * image itself and passes it with add-fd, with "raw:PATH" as the opaque. */
 static json_t *run_change(struct qmp_client *client, const json_t *arguments,
                           struct qmp_error *ret_error)
 {

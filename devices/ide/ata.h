@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One drive, an ATA disk or a packet device (devices/ide/atapi.h): taskfile, commands, PIO and DMA transfers over a struct blk. It knows neither ports
+ * One drive, an ATA disk or a packet device (devices/ide/atapi.h): taskfile, commands, PIO and DMA
+ * transfers over a struct blk. It knows neither ports
  * nor PCI: a channel (devices/ide/channel.h) routes register accesses to it and answers through
  * struct ata_link_ops for the cable: interrupt line and bus master.
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PACKET: packets in, data in either direction, status (ATA-6 9.8, 9.9). The picture is in atapi.h.
+/* PACKET: packets in, data in either direction, status (ATA-6 9.8). The picture is in atapi.h.
  */
 #include "devices/ide/atapi.h"
 
@@ -13,7 +13,7 @@
 #define FEATURES_OVL 0x02 /* overlap is not offered */
 
 #define REQUEST_SENSE  0x03
-#define LIMIT_MAX      0xfffeu                       /* FFFFh stands for it (ATA-6 8.23) */
+#define LIMIT_MAX      0xfffeu                       /* FFFFh stands for it (ATA-6, PACKET) */
 #define CHUNK_MAX      (BLK_MAX_BYTES / ATAPI_BLOCK) /* blocks a request */
 #define PIO_READ_AHEAD (ATA_PIO_CHUNK_MAX * ATA_SECTOR / ATAPI_BLOCK)
 
@@ -43,7 +43,7 @@ void atapi_clear_sense(struct ata_drive *drive)
     set_sense(&drive->state.packet, ATAPI_NO_SENSE, 0);
 }
 
-/* ATA-6 8.23.6: the sense key in the Error register, and ABRT where the packet itself was wrong. */
+/* ATA-6, PACKET: the sense key in the Error register, and ABRT where the packet itself was wrong. */
 void atapi_check(struct ata_drive *drive, unsigned key, unsigned code)
 {
     set_sense(&drive->state.packet, key, code);
@@ -126,7 +126,7 @@ static uint32_t chunk_max(const struct ata_drive *drive)
 /* PIO. */
 
 /* Bytes of the next DRQ block. An odd limit is rounded down, so that only the last block can be odd
- * (ATA-6 8.23.5). */
+ * (ATA-6, PACKET). */
 static uint32_t next_block(const struct ata_drive *drive)
 {
     const struct ata_state *state = &drive->state;
@@ -270,7 +270,7 @@ static void dma_moved(struct ata_drive *drive, uint32_t bytes)
     drive->state.pos += bytes;
 }
 
-/* Odd ones get a byte of padding (ATA-6 9.9: DMA moves words). */
+/* Odd ones get a byte of padding (ATA-6 9.8: DMA moves words). */
 static uint32_t padded(uint64_t bytes)
 {
     return (uint32_t)(bytes + 1) & ~1u;
@@ -370,7 +370,7 @@ static void dma_done(struct ata_drive *drive)
 
 /* Starting the data phase. */
 
-/* A limit that nothing fits in (ATA-6 8.23.5, IDENTIFY PACKET DEVICE word 125) ends the command
+/* A limit that nothing fits in (ATA-6, PACKET, IDENTIFY PACKET DEVICE word 125) ends the command
  * before any data. */
 static bool limit_is_useless(const struct ata_drive *drive)
 {
@@ -506,7 +506,7 @@ void atapi_block_written(struct ata_drive *drive)
     }
 }
 
-/* ATA-6 8.23. The packet is asked for without an interrupt, as IDENTIFY PACKET DEVICE says. */
+/* ATA-6, PACKET. The packet is asked for without an interrupt, as IDENTIFY PACKET DEVICE says. */
 static void packet_command(struct ata_drive *drive)
 {
     struct ata_state *state = &drive->state;
@@ -530,7 +530,7 @@ static void packet_command(struct ata_drive *drive)
     state->phase = ATA_PACKET;
 }
 
-/* How a packet device says what it is to who takes it for a disk (ATA-6 8.15, 8.27). */
+/* How a packet device says what it is to who takes it for a disk (ATA-6, IDENTIFY DEVICE, READ SECTOR(S)). */
 static void sign_and_abort(struct ata_drive *drive)
 {
     ata_sign(drive);
@@ -539,7 +539,7 @@ static void sign_and_abort(struct ata_drive *drive)
 }
 
 const struct ata_command atapi_ata_commands[256] = {
-    /* 00h, NOP, is aborted by definition; 08h, DEVICE RESET, is taken in any phase: ata_command() */
+    /* 00h, NOP, is aborted by definition; 08h, DEVICE RESET, comes in any phase: ata_command() */
     [0x20] = {sign_and_abort, 0}, /* READ SECTOR(S) */
     [0x21] = {sign_and_abort, 0}, /* READ SECTOR(S) without retry */
     /* 90h, EXECUTE DEVICE DIAGNOSTIC, is the channel's */
@@ -567,7 +567,7 @@ void atapi_power_on(struct ata_drive *drive)
     atapi_mode_defaults(drive);
 }
 
-/* ATA-6 8.7, 9.11: from any state, without an interrupt; the other drive's settings and our own,
+/* ATA-6 9.11: from any state, without an interrupt; the other drive's settings and our own,
  * the lock and the tray among them, stay. */
 void atapi_device_reset(struct ata_drive *drive)
 {

@@ -51,7 +51,7 @@ enum atapi_transfer {
     ATAPI_TRANSFERS
 };
 
-/* Unit attention conditions that wait for a command to report them (SPC-3 5.6.? "unit attention"). */
+/* Unit attention conditions that wait for a command to report them (SPC-3). */
 #define ATAPI_UA_RESET  0x01 /* 29h/00h: power on, reset */
 #define ATAPI_UA_MEDIUM 0x02 /* 28h/00h: not ready to ready, medium may have changed */
 
@@ -70,7 +70,7 @@ struct atapi_state {
     uint32_t info;
 
     uint8_t attention; /* ATAPI_UA_* */
-    uint8_t event;     /* the next media event, MMC-5 6.7 (GET EVENT STATUS NOTIFICATION) */
+    uint8_t event;     /* the next media event, MMC-5, GET EVENT STATUS NOTIFICATION */
     bool ready;        /* DRDY: clear from a reset to the next command (ATA-6 9.1) */
     bool tray_open;
     bool locked;               /* PREVENT ALLOW MEDIUM REMOVAL */

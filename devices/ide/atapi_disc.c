@@ -8,7 +8,7 @@
 #define TRACK     1u
 #define SESSION   1u
 #define LEAD_OUT  0xaau
-#define ADR_DATA  0x14u /* ADR 1 (position), CONTROL 4 (a data track, MMC-5 4.2.3.3) */
+#define ADR_DATA  0x14u /* ADR 1 (position), CONTROL 4 (a data track, MMC-5) */
 #define LEAD_IN   150u  /* sectors from 00:00:00 to LBA 0 */
 #define NO_RETURN 0xffffffffu
 
@@ -23,7 +23,7 @@ void atapi_put_msf(uint8_t *bytes, uint32_t lba)
     bytes[3] = (uint8_t)(frame % 75);
 }
 
-/* MMC-5 6.24: PMI and a marked address are refused, as there is no partial medium. */
+/* MMC-5, READ CAPACITY: PMI and a marked address are refused, as there is no partial medium. */
 void atapi_read_capacity(struct ata_drive *drive, const uint8_t *packet)
 {
     if (!(packet[8] & 1) && atapi_get32(packet + 2)) {
@@ -35,7 +35,7 @@ void atapi_read_capacity(struct ata_drive *drive, const uint8_t *packet)
     atapi_reply(drive, 8, 8);
 }
 
-/* ---- READ TOC/PMA/ATIP, MMC-5 6.26 ---- */
+/* ---- READ TOC/PMA/ATIP, MMC-5 ---- */
 
 static void put_address(uint8_t *bytes, uint32_t lba, bool msf)
 {
@@ -127,7 +127,7 @@ void atapi_read_toc(struct ata_drive *drive, const uint8_t *packet)
     atapi_reply(drive, length, atapi_get16(packet + 7));
 }
 
-/* ---- READ DISC INFORMATION, READ TRACK INFORMATION: MMC-5 6.22, 6.27 ---- */
+/* ---- READ DISC INFORMATION, READ TRACK INFORMATION: MMC-5 ---- */
 
 #define DISC_COMPLETE 0x0e /* the last session too */
 #define DISC_URU      0x20 /* unrestricted use */
@@ -176,7 +176,7 @@ void atapi_read_track_information(struct ata_drive *drive, const uint8_t *packet
     atapi_reply(drive, 36, atapi_get16(packet + 7));
 }
 
-/* ---- READ DVD STRUCTURE, MMC-5 6.23 ---- */
+/* ---- READ DVD STRUCTURE, MMC-5 ---- */
 
 #define DVD_FIRST_SECTOR 0x30000u /* where the data area begins, ECMA-267 */
 #define DVD_STRUCTURE    2052u    /* header and a sector */

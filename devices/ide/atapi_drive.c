@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the drive says of itself: INQUIRY (SPC-3 6.4) and GET CONFIGURATION (MMC-5 6.6). */
+/* What the drive says of itself: INQUIRY (SPC-3 6.4) and GET CONFIGURATION (MMC-5). */
 #include <string.h>
 
 #include "devices/ide/atapi_internal.h"
@@ -89,7 +89,7 @@ void atapi_inquiry(struct ata_drive *drive, const uint8_t *packet)
         atapi_invalid_field(drive);
 }
 
-/* ---- GET CONFIGURATION, features of MMC-5 5 ---- */
+/* ---- GET CONFIGURATION, features of MMC-5 ---- */
 
 #define PROFILE_CD_ROM  0x0008u
 #define PROFILE_DVD_ROM 0x0010u

@@ -5,15 +5,14 @@
 
 #include "devices/ide/ata_internal.h"
 
-/* Interrupt reason, in the Count register (ATA-6 8.23.5, PACKET). */
+/* Interrupt reason, in the Count register (ATA-6, PACKET). */
 #define ATAPI_CD 0x01 /* a packet, or status; otherwise data */
 #define ATAPI_IO 0x02 /* to the host */
 
 /* What a packet command is started under, and how its data goes. */
 enum atapi_command_flags {
-    ATAPI_CF_ATTENTION =
-        1 << 0,               /* carried out although a unit attention waits (SPC-3, MMC-5 4.1) */
-    ATAPI_CF_MEDIUM = 1 << 1, /* needs one */
+    ATAPI_CF_ATTENTION = 1 << 0, /* carried out although a unit attention waits (SPC-3, MMC-5) */
+    ATAPI_CF_MEDIUM = 1 << 1,    /* needs one */
 };
 
 struct atapi_command {
@@ -50,7 +49,7 @@ enum {
     ATAPI_ILLEGAL_MODE = 0x6400,
 };
 
-/* Media events (MMC-5 6.7.2.5). */
+/* Media events (MMC-5, GET EVENT STATUS NOTIFICATION). */
 enum {
     ATAPI_EVENT_NONE = 0,
     ATAPI_EVENT_EJECT_REQUEST = 1,
@@ -58,7 +57,7 @@ enum {
     ATAPI_EVENT_REMOVAL = 3,
 };
 
-/* READ CD's byte 9 (MMC-5 6.20.2.6). */
+/* READ CD's byte 9 (MMC-5). */
 #define ATAPI_FIELD_SYNC   0x80
 #define ATAPI_FIELD_SUB    0x40 /* a mode 1 sector has none */
 #define ATAPI_FIELD_HEADER 0x20

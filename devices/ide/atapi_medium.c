@@ -87,7 +87,7 @@ int atapi_insert(struct ata_drive *drive, struct blk *blk)
     return 0;
 }
 
-/* MMC-5 6.49. LoEj is the tray; without it, or with a power condition, the spindle. */
+/* MMC-5, START STOP UNIT: LoEj is the tray; without it, or with a power condition, the spindle. */
 void atapi_start_stop(struct ata_drive *drive, const uint8_t *packet)
 {
     static const uint8_t conditions[16] = {[1] = ATA_POWER_ACTIVE,
@@ -134,7 +134,7 @@ void atapi_prevent_allow(struct ata_drive *drive, const uint8_t *packet)
 #define GESN_DOOR_OPEN   0x01
 #define GESN_PRESENT     0x02
 
-/* MMC-5 6.7: an event is reported once. */
+/* MMC-5, GET EVENT STATUS NOTIFICATION: an event is reported once. */
 void atapi_event_status(struct ata_drive *drive, const uint8_t *packet)
 {
     struct atapi_state *state = &drive->state.packet;
@@ -160,7 +160,7 @@ void atapi_event_status(struct ata_drive *drive, const uint8_t *packet)
     atapi_reply(drive, length, allocated);
 }
 
-/* MMC-5 6.10: no changer, so one slot and no table of them. */
+/* MMC-5, MECHANISM STATUS: no changer, so one slot and no table of them. */
 void atapi_mechanism_status(struct ata_drive *drive, const uint8_t *packet)
 {
     drive->reply[1] = drive->state.packet.tray_open ? 0x10 : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* MODE SENSE and MODE SELECT, SPC-3 6.7 and 6.9; the pages of MMC-5 7 and, for 2Ah, MMC-3 5.5.10. */
+/* MODE SENSE and MODE SELECT, SPC-3 6.8 and 6.10; the pages of MMC-5, and 2Ah of MMC-3. */
 #include <string.h>
 
 #include "devices/ide/atapi_internal.h"

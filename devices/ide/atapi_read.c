@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Commands that read the medium, or only go there (MMC-5 6). */
+/* Commands that read the medium, or only go there (MMC-5). */
 #include "devices/ide/atapi_internal.h"
 
 /* Refuses what does not lie on the medium. A count of nothing at its end is fine. */
@@ -36,7 +36,7 @@ void atapi_read12(struct ata_drive *drive, const uint8_t *packet)
 #define EXPECTED_ANY    0
 #define EXPECTED_MODE_1 2
 
-/* MMC-5 6.20. All sectors are of mode 1, without sub-channels, without C2 errors; a DVD's have
+/* MMC-5, READ CD: all sectors are of mode 1, without sub-channels, without C2 errors; a DVD's have
  * nothing but user data to give. */
 void atapi_read_cd(struct ata_drive *drive, const uint8_t *packet)
 {

@@ -23,8 +23,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
+#include "devices/backend/blk.h" /* struct iovec */
 #include "devices/host.h"
 #include "devices/state.h"
 
