@@ -43,7 +43,7 @@ void atapi_clear_sense(struct ata_drive *drive)
     set_sense(&drive->state.packet, ATAPI_NO_SENSE, 0);
 }
 
-/* ATA-6, PACKET: the sense key in the Error register, and ABRT where the packet itself was wrong. */
+/* ATA-6, PACKET: the sense key in the Error register, and ABRT where the packet was wrong. */
 void atapi_check(struct ata_drive *drive, unsigned key, unsigned code)
 {
     set_sense(&drive->state.packet, key, code);
@@ -530,7 +530,7 @@ static void packet_command(struct ata_drive *drive)
     state->phase = ATA_PACKET;
 }
 
-/* How a packet device says what it is to who takes it for a disk (ATA-6, IDENTIFY DEVICE, READ SECTOR(S)). */
+/* How a packet device says what it is to who takes it for a disk (ATA-6, IDENTIFY DEVICE). */
 static void sign_and_abort(struct ata_drive *drive)
 {
     ata_sign(drive);
