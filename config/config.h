@@ -42,6 +42,7 @@ struct daemon_config {
     int log_level;        /* syslog(3) priority */
 };
 
+enum disk_type { DISK_HARD, DISK_CDROM };
 enum disk_cache { DISK_WRITEBACK, DISK_WRITETHROUGH };
 /* QEMU's names; `enospc`: stop when there is no room, report all else. */
 enum disk_werror { DISK_WERROR_ENOSPC, DISK_WERROR_REPORT, DISK_WERROR_STOP };
@@ -76,7 +77,8 @@ enum disk_discard { DISK_DISCARD_UNMAP, DISK_DISCARD_IGNORE };
 
 struct disk_config {
     char vdev[8]; /* "hda".."hdd" (xvda..d are taken for these): position on the controller */
-    char *path;   /* absolute */
+    enum disk_type type;       /* a CD-ROM drive's medium is read-only, whatever `read_only` says */
+    char *path;                /* absolute; "": an empty CD-ROM drive */
     enum disk_backend backend; /* "format": "raw"; "mem" (tests: zeroed, "size" bytes) */
     uint64_t size;             /* mem only, bytes */
     enum disk_cache cache;

@@ -10,6 +10,7 @@
 
 #define CONFIG_SECTOR_MAX ((UINT64_C(1) << 55) - 1) /* of 2^64 bytes */
 
+static const char *const type_names[] = {"disk", "cdrom", NULL};
 static const char *const cache_names[] = {"writeback", "writethrough", NULL};
 static const char *const discard_names[] = {"unmap", "ignore", NULL};
 static const char *const werror_names[] = {"enospc", "report", "stop", NULL};
@@ -37,6 +38,7 @@ static int read_serials(struct config_reader *reader, const json_t *value, void 
 
 static const struct config_key disk_keys[] = {
     DISK("vdev", vdev, CONFIG_CUSTOM, 0, 0, NULL, read_vdev),
+    DISK("type", type, CONFIG_ENUM, 0, 0, type_names),
     DISK("path", path, CONFIG_PATH, 1, CONFIG_PATH_MAX),
     DISK("format", backend, CONFIG_ENUM, 0, 0, format_names),
     DISK("size", size, CONFIG_SIZE, 512, UINT64_C(1) << 36),
@@ -227,12 +229,27 @@ static bool is_wwn(const char *text)
            strspn(text + 2, "0123456789abcdefABCDEF") == 16;
 }
 
+/* What a CD-ROM drive has otherwise than a disk. */
+static int check_cdrom(struct config_reader *reader, const struct disk_config *disk)
+{
+    if (disk->backend == DISK_MEM)
+        return config_fail_at(reader, "format",
+                              "a CD-ROM drive takes images and block devices: \"raw\" is expected");
+    if (disk->given & config_key_bit(&disk_config_table, "read_only") && !disk->read_only)
+        return config_fail_at(reader, "read_only",
+                              "a CD-ROM drive's medium is always read-only: true is expected, or "
+                              "no \"read_only\" at all");
+    return 0;
+}
+
 static int check_disk(struct config_reader *reader, const struct disk_config *disk, bool complete)
 {
     uint32_t given = disk->given;
 
     if (!disk->vdev[0])
         return config_fail(reader, "\"vdev\" is missing: the disk's place, as in \"hda\"");
+    if (disk->type == DISK_CDROM && check_cdrom(reader, disk))
+        return -EINVAL;
     if (disk->backend == DISK_RAW && given & config_key_bit(&disk_config_table, "size"))
         return config_fail_at(reader, "size",
                               "a raw image has the size of its file: \"size\" goes with "
@@ -247,7 +264,7 @@ static int check_disk(struct config_reader *reader, const struct disk_config *di
         return config_fail_at(reader, "wwn",
                               "this is no World Wide Name of a disk: \"0x5\" and 15 more "
                               "hexadecimal digits are expected, as in \"0x5000c50015ea71ad\"");
-    if (complete && disk->backend == DISK_RAW && !disk->path[0])
+    if (complete && disk->backend == DISK_RAW && disk->type == DISK_HARD && !disk->path[0])
         return config_fail(reader,
                            "disk %s has no \"path\": the absolute path of its image or "
                            "block device is expected",
@@ -549,6 +566,10 @@ static int write_disk(const struct disk_config *disk, json_t *disks)
     /* What does not go with the format would be refused on the way in. */
     if (object)
         json_object_del(object, disk->backend == DISK_MEM ? "path" : "size");
+    if (object && !disk->path[0])
+        json_object_del(object, "path");
+    if (object && disk->type == DISK_CDROM)
+        json_object_del(object, "read_only");
     return failed | json_array_append_new(disks, object);
 }
 

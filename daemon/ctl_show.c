@@ -61,10 +61,17 @@ static void cell_disk(struct table *table, const json_t *disk)
         table_cell(table, "");
         return;
     }
-    table_cellf(table, "%s%s", text_of(disk, "vdev"),
-                json_is_true(json_object_get(disk, "read_only")) ? " ro" : "");
-    table_cell(table,
-               strcmp(text_of(disk, "format"), "mem") == 0 ? "(memory)" : text_of(disk, "path"));
+
+    bool cdrom = strcmp(text_of(disk, "type"), "cdrom") == 0;
+    bool read_only = json_is_true(json_object_get(disk, "read_only"));
+    const char *path = text_of(disk, "path");
+
+    if (strcmp(text_of(disk, "format"), "mem") == 0)
+        path = "(memory)";
+    else if (cdrom && !json_string_length(json_object_get(disk, "path")))
+        path = "(empty)";
+    table_cellf(table, "%s%s", text_of(disk, "vdev"), cdrom ? " cd" : read_only ? " ro" : "");
+    table_cell(table, path);
 }
 
 static void cell_serial(struct table *table, const json_t *serial)

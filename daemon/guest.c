@@ -138,6 +138,9 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     struct machine_drive *spec = &guest->params.spec.drive[drive];
     char reason[OPENER_WHY_SIZE] = "";
 
+    guest_name_drive(disk, spec);
+    if (spec->cdrom && !disk->path[0])
+        return 0;
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
     guest_disk_errors(disk, vm_disk);
     if (disk->backend == DISK_MEM) {
@@ -162,10 +165,6 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
                       vm_disk->raw.why);
     }
     guest->params.n_disks++;
-    memcpy(spec->serial, disk->serial, sizeof(spec->serial));
-    memcpy(spec->model, disk->model, sizeof(spec->model));
-    memcpy(spec->firmware, disk->firmware, sizeof(spec->firmware));
-    spec->wwn = strtoull(disk->wwn, NULL, 16);
     return 0;
 }
 
@@ -291,6 +290,7 @@ static void run_started(struct mail *mail)
         return;
     }
     guest->state = GUEST_RUNNING;
+    memcpy(guest->blk, guest->vm->blk, sizeof(guest->blk));
     log_write(&guest->daemon->log, LOG_INFO, guest->config.name,
               "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
               guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,

@@ -73,6 +73,10 @@ struct guest {
     struct worker *worker;
     struct vm *vm; /* the worker's; its counters are read from here while RUNNING */
     struct vm_params params;
+    /* What is in each drive, for its counters, and those of media that were taken out. */
+    struct blk *blk[MACHINE_IDE_DRIVES];
+    struct blk_counters past[MACHINE_IDE_DRIVES];
+    unsigned changing; /* drives whose medium is being changed: a bit each */
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */
@@ -136,10 +140,26 @@ void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop); /
 int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx);
 /* Before the hypervisor's half is let go of: nobody else would let the vCPUs go on. */
 void guest_unpause(struct guest *guest);
+/* What the description says of the drive itself, with or without a medium. */
+void guest_name_drive(const struct disk_config *disk, struct machine_drive *ret_drive);
 /* What the description says of the disk's errors. */
 void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk);
 /* What stopped the disk at this drive; NULL: it is not. Of the main thread. */
 const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive);
+
+/* daemon/guest_media.c: what is to lie in a CD-ROM drive. */
+struct guest_medium {
+    const char *vdev;
+    const char *path; /* NULL: nothing. How the image is called, when `fd` is given */
+    int fd;           /* of the image, which stays the caller's; -1: `path` is opened */
+    bool force;       /* even if the guest has locked the tray */
+};
+/* Ejects what is there and inserts the other; `done` is told once, perhaps inline, with a sentence
+ * for the administrator. The former image is closed when its requests have drained. */
+void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
+                         void (*done)(void *ctx, int err, const char *why), void *ctx);
+/* Adds a running image's counters, each read once. */
+void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of);
 
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */

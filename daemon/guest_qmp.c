@@ -100,6 +100,54 @@ static bool qmp_serial(void *ctx, unsigned index, char *ret_where, size_t size)
     return true;
 }
 
+/* libxl names a drive after its device number, "ide-5632" (libxl__device_disk_dev_number): an IDE
+ * disk's, major 3 or 22 and the unit in bit 6; or a Xen disk's, major 202 and 16 minors each. */
+static bool vdev_of(const char *id, char ret_vdev[4])
+{
+    unsigned long number, unit;
+    char *end;
+
+    if (strncmp(id, "ide-", 4) != 0)
+        return false;
+    number = strtoul(id + 4, &end, 10);
+    if (*end || end == id + 4)
+        return false;
+    switch (number >> 8) {
+    case 3:
+    case 22:
+        unit = (number >> 8 == 22 ? 2 : 0) + (number >> 6 & 1);
+        break;
+    case 202:
+        unit = number >> 4 & 15;
+        break;
+    default:
+        return false;
+    }
+    if (unit >= MACHINE_IDE_DRIVES)
+        return false;
+    snprintf(ret_vdev, 4, "hd%c", (char)('a' + unit));
+    return true;
+}
+
+static void medium_changed(void *ctx, int err, const char *why)
+{
+    qmp_finish(ctx, err, why);
+}
+
+static void qmp_medium(void *ctx, const char *id, const char *path, int fd, bool force,
+                       struct qmp_call *call)
+{
+    char vdev[4], why[QMP_WHY_SIZE];
+    struct guest_medium medium = {.vdev = vdev, .path = path, .fd = fd, .force = force};
+
+    if (vdev_of(id, vdev)) {
+        guest_change_medium(ctx, &medium, medium_changed, call);
+        return;
+    }
+    snprintf(why, sizeof(why), "there is no drive %.64s", id);
+    qmp_finish(call, -ENODEV, why);
+}
+
 static void qmp_refused(void *ctx, const char *what)
 {
     struct guest *guest = ctx;
@@ -118,6 +166,7 @@ static const struct qmp_ops ops = {
     .vcpu_online = qmp_vcpu_online,
     .vcpu_add = qmp_vcpu_add,
     .serial = qmp_serial,
+    .medium = qmp_medium,
     .refused = qmp_refused,
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/config.h"
 #include "daemon/ctl_client.h"
@@ -34,6 +35,8 @@ static const char help[] =
     "                                   running domain of that name\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
     "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
+    "  eject GUEST VDEV [--force]       empty a CD-ROM drive; --force: locked or not\n"
+    "  insert GUEST VDEV PATH [--force] lay an image into it, for what was there\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
     "  -j, --json                       print the daemon's answer as it came\n"
@@ -80,6 +83,30 @@ static json_t *params_stats(const struct invocation *invocation)
 static json_t *params_name(const struct invocation *invocation)
 {
     return json_pack("{s:s}", "name", invocation->args[0]);
+}
+
+static json_t *params_eject(const struct invocation *invocation)
+{
+    return json_pack("{s:s, s:s, s:b}", "name", invocation->args[0], "vdev", invocation->args[1],
+                     "force", invocation->force);
+}
+
+/* The daemon has another working directory. */
+static json_t *params_insert(const struct invocation *invocation)
+{
+    json_t *params = params_eject(invocation);
+    const char *path = invocation->args[2];
+    char *folder = *path == '/' ? strdup("") : getcwd(NULL, 0);
+
+    if (!folder) {
+        fprintf(stderr, "ioemuctl: %s: %s\n", path, strerror(errno));
+        json_decref(params);
+        return NULL;
+    }
+    json_object_set_new(params, "path",
+                        json_sprintf("%s%s%s", folder, *path == '/' ? "" : "/", path));
+    free(folder);
+    return params;
 }
 
 static json_t *params_shutdown(const struct invocation *invocation)
@@ -159,6 +186,16 @@ static void show_resume(const struct invocation *invocation, const json_t *resul
     printf("%s is resumed\n", invocation->args[0]);
 }
 
+static void show_eject(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s of %s is empty\n", invocation->args[1], invocation->args[0]);
+}
+
+static void show_insert(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s is in %s of %s\n", invocation->args[2], invocation->args[1], invocation->args[0]);
+}
+
 static void show_shutdown(const struct invocation *invocation, const json_t *result)
 {
     puts("the daemon has ended");
@@ -170,6 +207,8 @@ static const struct command commands[] = {
     {"attach", 1, 1, false, false, true, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, false, params_name, "detach", show_detach},
     {"resume", 1, 1, false, false, false, params_name, "resume", show_resume},
+    {"eject", 2, 2, false, true, false, params_eject, "eject", show_eject},
+    {"insert", 3, 3, false, true, false, params_insert, "insert", show_insert},
     {"shutdown", 0, 0, false, true, false, params_shutdown, "shutdown", show_shutdown},
 };
 
@@ -267,7 +306,10 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
     invocation->args = words + 1;
     invocation->n_args = n_words - 1;
     if (invocation->n_args < command->min_args)
-        return usage("a guest's name is missing after ", command->name);
+        return usage(invocation->n_args == 0   ? "a guest's name is missing after "
+                     : invocation->n_args == 1 ? "a drive, as in hdc, is missing after "
+                                               : "a path is missing after ",
+                     command->name);
     if (invocation->n_args > command->max_args)
         return usage("one argument too many: ", words[1 + command->max_args]);
     if (invocation->force && !command->takes_force)

@@ -217,6 +217,51 @@ static void method_resume(void *ctx, struct rpc_call *call, const json_t *params
                  guest->resuming ? " any more: it is being resumed" : "");
 }
 
+static void medium_changed(void *ctx, int err, const char *why)
+{
+    if (err)
+        rpc_fail(ctx, RPC_FAILED, "%s", why);
+    else
+        rpc_reply(ctx, json_object());
+}
+
+static void change_medium(struct daemon *daemon, struct rpc_call *call, const json_t *params,
+                          const char *path)
+{
+    const char *name = json_string_value(json_object_get(params, "name"));
+    struct guest_medium medium = {
+        .vdev = json_string_value(json_object_get(params, "vdev")),
+        .path = path,
+        .fd = -1,
+        .force = json_is_true(json_object_get(params, "force")),
+    };
+    struct guest *guest = name ? guest_by_name(daemon, name) : NULL;
+
+    if (!name || !medium.vdev)
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\" and \"vdev\"");
+    else if (!guest)
+        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
+    else
+        guest_change_medium(guest, &medium, medium_changed, call);
+}
+
+/* {name, vdev, force?} */
+static void method_eject(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    change_medium(ctx, call, params, NULL);
+}
+
+/* {name, vdev, path, force?} */
+static void method_insert(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const char *path = json_string_value(json_object_get(params, "path"));
+
+    if (!path || path[0] != '/')
+        rpc_fail(call, RPC_INVALID_PARAMS, "\"path\" must be an absolute path");
+    else
+        change_medium(ctx, call, params, path);
+}
+
 static json_t *describe_disks(const struct guest *guest)
 {
     json_t *disks = json_array();
@@ -224,10 +269,13 @@ static json_t *describe_disks(const struct guest *guest)
     for (unsigned i = 0; i < guest->config.n_disks; i++) {
         const struct disk_config *disk = &guest->config.disk[i];
 
+        bool cdrom = disk->type == DISK_CDROM;
+
         json_array_append_new(
-            disks, json_pack("{s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev, "path", disk->path,
-                             "format", disk->backend == DISK_MEM ? "mem" : "raw", "read_only",
-                             disk->read_only, "stopped", daemon_disk_stop(guest, disk)));
+            disks, json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev, "type",
+                             cdrom ? "cdrom" : "disk", "path", disk->path, "format",
+                             disk->backend == DISK_MEM ? "mem" : "raw", "read_only",
+                             disk->read_only || cdrom, "stopped", daemon_disk_stop(guest, disk)));
     }
     return disks;
 }
@@ -308,6 +356,7 @@ static void method_shutdown(void *ctx, struct rpc_call *call, const json_t *para
 const struct rpc_method daemon_control_methods[] = {
     {"attach", method_attach},     {"dm-attach", method_dm_attach},
     {"detach", method_detach},     {"resume", method_resume},
+    {"eject", method_eject},       {"insert", method_insert},
     {"list", method_list},         {"stats", method_stats},
     {"shutdown", method_shutdown}, {NULL, NULL},
 };

@@ -100,10 +100,22 @@ close_fd:
 #define BUSY_TRIES   10u
 #define BUSY_WAIT_US 10000u
 
+#define CDROM_BLOCK 2048u
+
+static int check_medium(const struct disk_config *disk, struct raw_image *image, char *why)
+{
+    if (image->bytes >= CDROM_BLOCK)
+        return 0;
+    raw_discard(image);
+    snprintf(why, OPENER_WHY_SIZE, "%s is smaller than a block of a CD, %u bytes", disk->path,
+             CDROM_BLOCK);
+    return -EINVAL;
+}
+
 int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, char *ret_why)
 {
     struct raw_options options = {
-        .read_only = disk->read_only,
+        .read_only = disk->read_only || disk->type == DISK_CDROM,
         .direct = disk->direct,
         .write_through = disk->cache == DISK_WRITETHROUGH,
         .discard = disk->discard == DISK_DISCARD_UNMAP,
@@ -116,6 +128,8 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
      * of its last request, a moment after the guest has drained. */
     for (unsigned tries = 0;; tries++) {
         err = raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
+        if (!err && disk->type == DISK_CDROM)
+            return check_medium(disk, ret_image, ret_why);
         if (err != -EBUSY || tries == BUSY_TRIES)
             return err;
         usleep(BUSY_WAIT_US);

@@ -15,6 +15,19 @@
 #define READ_TURN  (64u * 1024) /* bytes taken from one client in one turn of the loop */
 #define DEPTH_MAX  32u          /* nesting of a command; libxl's deepest is 4 */
 
+/* Whoever is to answer holds it; `client` goes before him if it hangs up. */
+struct qmp_call {
+    struct qmp_client *client;
+    json_t *id; /* NULL: none was given */
+    char command[64];
+};
+
+static void fd_free(struct qmp_fd *fd)
+{
+    close(fd->fd);
+    free(fd->opaque);
+}
+
 static void client_free(struct qmp_client *client)
 {
     const struct loop *loop = client->qmp->loop;
@@ -22,7 +35,9 @@ static void client_free(struct qmp_client *client)
     loop->ops->unwatch(loop->ctx, client->watch);
     close(client->fd);
     for (unsigned i = 0; i < client->n_fds; i++)
-        close(client->fds[i].fd);
+        fd_free(&client->fds[i]);
+    if (client->call)
+        client->call->client = NULL;
     free(client->in);
     free(client->out);
     free(client);
@@ -71,7 +86,7 @@ static void client_flush(struct qmp_client *client)
         client->out_sent = client->out_len = 0;
     if (!client->dead)
         loop->ops->rewatch(loop->ctx, client->watch,
-                           LOOP_READ | (client->out_len ? LOOP_WRITE : 0));
+                           (client->call ? 0 : LOOP_READ) | (client->out_len ? LOOP_WRITE : 0));
 }
 
 /* Steals `message`. libxl looks for CR LF at the end of a message. */
@@ -135,6 +150,34 @@ static void client_fail(struct qmp_client *client, json_t *id, const char *comma
     client_send(client, answer);
 }
 
+struct qmp_call *qmp_call_begin(struct qmp_client *client)
+{
+    struct qmp_call *call = calloc(1, sizeof(*call));
+
+    if (!call)
+        return NULL;
+    call->client = client;
+    call->id = json_incref(client->id);
+    snprintf(call->command, sizeof(call->command), "%s", client->command);
+    client->taken = true;
+    client->call = call;
+    return call;
+}
+
+static void call_free(struct qmp_call *call)
+{
+    json_decref(call->id);
+    free(call);
+}
+
+static json_t *execute(struct qmp_client *client, const char *command, json_t *id,
+                       const json_t *arguments, struct qmp_error *ret_error)
+{
+    client->command = command;
+    client->id = id;
+    return qmp_execute(client, command, arguments, ret_error);
+}
+
 static void client_command(struct qmp_client *client, json_t *message)
 {
     json_t *id = json_object_get(message, "id");
@@ -143,13 +186,16 @@ static void client_command(struct qmp_client *client, json_t *message)
     struct qmp_error error = {NULL, ""};
     json_t *result = NULL, *empty = NULL, *answer;
 
+    client->taken = false;
     if (!command)
         snprintf(error.why, sizeof(error.why), "there is no \"execute\" in the command");
     else if (arguments && !json_is_object(arguments))
         snprintf(error.why, sizeof(error.why), "\"arguments\" is not an object");
     else if (arguments || (arguments = empty = json_object()))
-        result = qmp_execute(client, command, arguments, &error);
+        result = execute(client, command, id, arguments, &error);
     json_decref(empty);
+    if (client->taken)
+        return;
     if (client->qmp->doomed) {
         json_decref(result);
         return;
@@ -200,7 +246,9 @@ static void client_scan(struct qmp_client *client)
 {
     size_t start = 0; /* of the object that is being scanned */
 
-    while (client->scanned < client->in_len && !client->dead && !client->qmp->doomed) {
+    client->scanning = true;
+    while (client->scanned < client->in_len && !client->dead && !client->qmp->doomed &&
+           !client->call) {
         char c = client->in[client->scanned++];
 
         if (client->depth == 0 && c != '{') {
@@ -223,6 +271,7 @@ static void client_scan(struct qmp_client *client)
             start = client->scanned;
         }
     }
+    client->scanning = false;
     memmove(client->in, client->in + start, client->in_len - start);
     client->in_len -= start;
     client->scanned -= start;
@@ -243,7 +292,7 @@ static void client_take_fds(struct qmp_client *client, struct msghdr *msg)
 
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
             if (client->n_fds < QMP_FDS) {
-                client->fds[client->n_fds++] = (struct qmp_fd){fd, -1};
+                client->fds[client->n_fds++] = (struct qmp_fd){fd, -1, NULL};
             } else {
                 close(fd);
                 client->dead = true;
@@ -303,7 +352,8 @@ static void client_ready(void *arg, unsigned events)
 
     qmp->busy++;
     client->active_ns = qmp->loop->ops->now_ns(qmp->loop->ctx);
-    while (taken < READ_TURN && !client->dead && !qmp->doomed && (n = client_read(client))) {
+    while (taken < READ_TURN && !client->dead && !qmp->doomed && !client->call &&
+           (n = client_read(client))) {
         taken += n;
         client_scan(client);
     }
@@ -312,16 +362,42 @@ static void client_ready(void *arg, unsigned events)
     qmp_leave(qmp);
 }
 
-int qmp_client_adopt_fd(struct qmp_client *client, json_int_t set, int *ret_fd)
+int qmp_client_adopt_fd(struct qmp_client *client, json_int_t set, const char *opaque, int *ret_fd)
 {
     for (unsigned i = 0; i < client->n_fds; i++) {
         if (client->fds[i].set >= 0)
             continue;
         client->fds[i].set = set;
+        client->fds[i].opaque = opaque ? strdup(opaque) : NULL; /* for messages only */
         *ret_fd = client->fds[i].fd;
         return 0;
     }
     return -ENOENT;
+}
+
+static const struct qmp_fd *find_set(const struct qmp_client *client, json_int_t set)
+{
+    for (unsigned i = 0; i < client->n_fds; i++)
+        if (client->fds[i].set >= 0 && client->fds[i].set == set)
+            return &client->fds[i];
+    return NULL;
+}
+
+int qmp_client_find_fd(const struct qmp_client *client, json_int_t set, int *ret_fd)
+{
+    const struct qmp_fd *found = find_set(client, set);
+
+    if (!found)
+        return -ENOENT;
+    *ret_fd = found->fd;
+    return 0;
+}
+
+const char *qmp_client_fd_opaque(const struct qmp_client *client, json_int_t set)
+{
+    const struct qmp_fd *found = find_set(client, set);
+
+    return found && found->opaque ? found->opaque : "";
 }
 
 int qmp_client_remove_fd(struct qmp_client *client, json_int_t set, json_int_t fd)
@@ -332,7 +408,7 @@ int qmp_client_remove_fd(struct qmp_client *client, json_int_t set, json_int_t f
         struct qmp_fd *one = &client->fds[i];
 
         if (one->set >= 0 && one->set == set && (fd < 0 || one->fd == fd)) {
-            close(one->fd);
+            fd_free(one);
             found++;
         } else {
             client->fds[kept++] = *one;
@@ -340,6 +416,36 @@ int qmp_client_remove_fd(struct qmp_client *client, json_int_t set, json_int_t f
     }
     client->n_fds = kept;
     return found ? 0 : -ENOENT;
+}
+
+void qmp_finish(struct qmp_call *call, int err, const char *why)
+{
+    struct qmp_client *client = call->client;
+    struct qmp_error error = {NULL, ""};
+    json_t *answer;
+
+    if (!client) {
+        call_free(call);
+        return;
+    }
+    client->qmp->busy++;
+    client->call = NULL;
+    if (err) {
+        snprintf(error.why, sizeof(error.why), "%s", why);
+        client_fail(client, call->id, call->command, &error);
+    } else {
+        answer = json_pack("{s:{}}", "return");
+        if (answer && call->id)
+            json_object_set(answer, "id", call->id);
+        client_send(client, answer);
+    }
+    call_free(call);
+    if (!client->scanning) { /* or else who scans goes on */
+        client_scan(client); /* what came meanwhile */
+        if (!client->qmp->doomed)
+            client_flush(client);
+    }
+    qmp_leave(client->qmp);
 }
 
 /* Makes room for a newcomer: an errand of libxl must not fail because of clients that only sit. */

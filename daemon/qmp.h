@@ -30,6 +30,9 @@
 
 struct qmp;
 
+/* A command that is answered later, once, with qmp_finish(). */
+struct qmp_call;
+
 /* Those marked (optional) may be NULL. Errors are -errno with a sentence in `ret_why` (QMP_WHY_SIZE
  * bytes, NUL terminated, empty on entry), which the administrator reads in xl's log. */
 struct qmp_ops {
@@ -52,6 +55,11 @@ struct qmp_ops {
     bool (*serial)(void *ctx, unsigned index, char *ret_where, size_t size);
     /* (optional) system_powerdown: the ACPI power button. */
     int (*powerdown)(void *ctx, char *ret_why);
+    /* (optional) What is to lie in the CD-ROM drive of -device `id`: the image at `path`, or behind
+     * `fd` (add-fd; the client's own) where `path` only says what it is called; neither: nothing.
+     * `force`: although the guest has locked the tray. */
+    void (*medium)(void *ctx, const char *id, const char *path, int fd, bool force,
+                   struct qmp_call *call);
     /* (optional) For the log: what a client was refused; printable. Rate limiting is the callee's.
      */
     void (*refused)(void *ctx, const char *what);
@@ -62,6 +70,8 @@ struct qmp_ops {
  * -ENOMEM, -errno. */
 int qmp_create(int listen_fd, const struct loop *loop, const struct qmp_ops *ops, void *ctx,
                struct qmp **ret_qmp);
+/* err 0, or -errno and why. The client may have gone meanwhile, or the monitor. */
+void qmp_finish(struct qmp_call *call, int err, const char *why);
 /* Disconnects everybody. From a callback of `ops` too: what is under way ends when it returns.
  * NULL is fine. */
 void qmp_destroy(struct qmp *qmp);

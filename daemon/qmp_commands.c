@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/qmp_internal.h"
@@ -23,7 +24,7 @@
 #define NO_SAVE                                                                                    \
     "saving and migrating a guest are not supported by ioemud yet; the guest keeps running"
 #define NO_RESTORE "restoring a guest is not supported by ioemud yet"
-#define NO_CDROM   "the guest has no CD-ROM drive: ioemud does not emulate one yet"
+#define NO_CDROM   "media of this guest cannot be changed"
 #define NO_HOTPLUG "ioemud can plug vCPUs in only"
 #define NO_PCI     "PCI passthrough is not supported by ioemud"
 #define NO_WAKEUP  "the guest is not asleep: ioemud does not offer it the ACPI state S3"
@@ -275,7 +276,8 @@ static json_t *run_add_fd(struct qmp_client *client, const json_t *arguments,
         for (unsigned i = 0; i < client->n_fds; i++)
             if (client->fds[i].set >= set && client->fds[i].set < INT_MAX)
                 set = client->fds[i].set + 1;
-    if (qmp_client_adopt_fd(client, set, &fd))
+    if (qmp_client_adopt_fd(client, set, json_string_value(json_object_get(arguments, "opaque")),
+                            &fd))
         return fail(ret_error, "no descriptor came with the command (SCM_RIGHTS)");
     return json_pack("{s:I, s:i}", "fdset-id", set, "fd", fd);
 }
@@ -289,6 +291,69 @@ static json_t *run_remove_fd(struct qmp_client *client, const json_t *arguments,
         set < 0 || qmp_client_remove_fd(client, set, fd))
         return fail(ret_error, "there is no such descriptor set");
     return json_object();
+}
+
+/* The drive: "id", that of its -device; "device" before QEMU 2.8. */
+static const char *drive_id(const json_t *arguments)
+{
+    const char *id = json_string_value(json_object_get(arguments, "id"));
+
+    return id ? id : json_string_value(json_object_get(arguments, "device"));
+}
+
+static json_t *change_medium(struct qmp_client *client, const json_t *arguments, const char *path,
+                             int fd, struct qmp_error *ret_error)
+{
+    const struct qmp *qmp = client->qmp;
+    const char *id = drive_id(arguments);
+    bool force = json_is_true(json_object_get(arguments, "force"));
+    struct qmp_call *call;
+
+    if (!qmp->ops->medium)
+        return fail(ret_error, "%s", NO_CDROM);
+    if (!id)
+        return fail(ret_error, "\"id\" of the CD-ROM drive is missing");
+    call = qmp_call_begin(client);
+    if (call)
+        qmp->ops->medium(qmp->ctx, id, path, fd, force, call);
+    return NULL;
+}
+
+/* {id, force?} */
+static json_t *run_eject(struct qmp_client *client, const json_t *arguments,
+                         struct qmp_error *ret_error)
+{
+    return change_medium(client, arguments, NULL, -1, ret_error);
+}
+
+#define FDSET "/dev/fdset/"
+
+/* {id, filename, format?, force?}; `change` calls them device, target and arg. libxl opens the
+ * image itself and passes it with add-fd, with "raw:PATH" as the opaque. */
+static json_t *run_change(struct qmp_client *client, const json_t *arguments,
+                          struct qmp_error *ret_error)
+{
+    const char *path = json_string_value(json_object_get(arguments, "filename"));
+    const char *format = json_string_value(json_object_get(arguments, "format"));
+    const char *opaque;
+    int fd = -1;
+
+    path = path ? path : json_string_value(json_object_get(arguments, "target"));
+    format = format ? format : json_string_value(json_object_get(arguments, "arg"));
+    if (!path)
+        return fail(ret_error, "\"filename\" is missing");
+    if (format && strcmp(format, "raw") != 0 && strcmp(format, "host_device") != 0)
+        return fail(ret_error, "ioemud serves raw images only, not %.32s", format);
+    if (!strncmp(path, FDSET, strlen(FDSET))) {
+        json_int_t set = strtoll(path + strlen(FDSET), NULL, 10);
+        if (qmp_client_find_fd(client, set, &fd))
+            return fail(ret_error, "there is no descriptor set %.32s", path);
+        opaque = strchr(qmp_client_fd_opaque(client, set), ':');
+        path = opaque && opaque[1] == '/' ? opaque + 1 : path;
+    } else if (path[0] != '/') {
+        return fail(ret_error, "an absolute path is expected, not %.64s", path);
+    }
+    return change_medium(client, arguments, path, fd, ret_error);
 }
 
 /* `xl save` and `xl migrate` begin with this one, before the guest is suspended, so here is where
@@ -323,6 +388,9 @@ static const struct qmp_command commands[] = {
     {"query-block", run_empty_list, NULL}, /* xentop; `ioemuctl stats` has the counters */
     {"query-blockstats", run_empty_list, NULL},
     {"system_powerdown", run_powerdown, NULL},
+    {"eject", run_eject, NULL},
+    {"change", run_change, NULL},
+    {"blockdev-change-medium", run_change, NULL},
     {"xen-set-global-dirty-log", run_dirty_log, NULL},
 
     {"xen-save-devices-state", NULL, NO_SAVE},
@@ -332,9 +400,6 @@ static const struct qmp_command commands[] = {
     {"migrate-set-capabilities", NULL, NO_SAVE},
     {"migrate-set-parameters", NULL, NO_SAVE},
     {"query-migrate", NULL, NO_SAVE},
-    {"eject", NULL, NO_CDROM},
-    {"change", NULL, NO_CDROM},
-    {"blockdev-change-medium", NULL, NO_CDROM},
     {"device_del", NULL, NO_HOTPLUG},
     {"query-pci", NULL, NO_PCI},
     {"system_wakeup", NULL, NO_WAKEUP},

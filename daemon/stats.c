@@ -66,9 +66,19 @@ json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *di
                 : NULL;
 }
 
+/* Of all media that were in the drive. */
+static void sum_counters(const struct guest *guest, unsigned drive, struct blk_counters *ret_sum)
+{
+    *ret_sum = guest->past[drive];
+    if (guest->blk[drive])
+        guest_add_counters(ret_sum, blk_counters(guest->blk[drive]));
+}
+
 static json_t *disk(const struct guest *guest, const struct disk_config *config)
 {
-    const struct blk_counters *of = blk_counters(guest->vm->blk[config->vdev[2] - 'a']);
+    struct blk_counters sum, *of = &sum;
+
+    sum_counters(guest, (unsigned)(config->vdev[2] - 'a'), &sum);
     const struct named named[] = {
         COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
         COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),

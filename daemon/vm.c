@@ -337,6 +337,18 @@ void vm_restart(struct vm *vm, unsigned drives)
 
 /* Coming and going. */
 
+/* Opened, and the vm's from now on: image_closed() lets it go. */
+static int open_blk(struct vm *vm, struct blk_image *image, struct blk **ret_blk)
+{
+    int err = blk_open(image, VM_BLK_DEPTH, ret_blk);
+
+    if (err)
+        image->ops->close(image);
+    else
+        vm->open_images++;
+    return err;
+}
+
 static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct pool *pool,
                     struct blk_image **ret_image)
 {
@@ -369,12 +381,13 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     disk->raw.fd = -1; /* the image's by now */
     if (disk->fault.ops)
         err = fault_open(image, &disk->fault, &image);
-    if (!err)
-        err = blk_open(image, VM_BLK_DEPTH, &vm->blk[disk->drive]);
     if (err) {
         image->ops->close(image);
         return err;
     }
+    err = open_blk(vm, image, &vm->blk[disk->drive]);
+    if (err)
+        return err;
     *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
     blk_set_policies(vm->blk[disk->drive], &policies);
     return 0;
@@ -390,7 +403,6 @@ static int open_disks(struct vm *vm, char *why)
             snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
             return err;
         }
-        vm->open_images++;
         vm->params.spec.drive[disk->drive].blk = vm->blk[disk->drive];
     }
     return 0;
@@ -441,11 +453,46 @@ static void image_closed(void *arg)
     void (*drained)(void *arg) = vm->drained;
     void *drained_arg = vm->drained_arg;
 
-    if (--vm->open_images)
+    if (--vm->open_images || !drained)
         return;
     free_mem_disks(&vm->params);
     free(vm);
     drained(drained_arg);
+}
+
+int vm_medium_open(struct vm *vm, struct raw_image *raw, struct blk **ret_blk)
+{
+    struct blk_image *image;
+    int err = raw_open(raw, vm->worker->aio, &vm->worker->evloop.loop, vm->worker->pool, &image);
+
+    if (err)
+        return err;
+    raw->fd = -1;
+    return open_blk(vm, image, ret_blk);
+}
+
+void vm_medium_close(struct vm *vm, struct blk *blk)
+{
+    if (blk)
+        blk_close(blk, image_closed, vm);
+}
+
+int vm_eject(struct vm *vm, unsigned drive, bool force, struct blk **ret_blk)
+{
+    int err = vm->machine ? machine_eject(vm->machine, drive, force, ret_blk) : -ESHUTDOWN;
+
+    if (!err)
+        vm->blk[drive] = NULL;
+    return err;
+}
+
+int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
+{
+    int err = vm->machine ? machine_insert(vm->machine, drive, blk) : -ESHUTDOWN;
+
+    if (!err)
+        vm->blk[drive] = blk;
+    return err;
 }
 
 void vm_end(struct vm *vm)
@@ -457,6 +504,7 @@ void vm_end(struct vm *vm)
     if (vm->started)
         vm->params.hv->guest_stop(vm->params.guest);
     machine_destroy(vm->machine);
+    vm->machine = NULL;
     ev_timer_stop(vm->worker->ev, &vm->timer);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         chr_close(vm->chr[i]);

@@ -95,6 +95,17 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
 /* These of the drives (a bit each) try again what has failed; when none is stopped any more the
  * guest's requests are served again. */
 void vm_restart(struct vm *vm, unsigned drives);
+/* Changes of a running guest's medium, all on the worker's thread (daemon/guest_media.c). An opened
+ * medium counts as the vm's until it is closed, so vm_drain() waits for it. */
+
+/* Takes the descriptor over. -ENOMEM. */
+int vm_medium_open(struct vm *vm, struct raw_image *raw, struct blk **ret_blk);
+/* When its requests have drained. NULL is fine. May free a vm that drains. */
+void vm_medium_close(struct vm *vm, struct blk *blk);
+/* machine_eject(), machine_insert(); -ESHUTDOWN after vm_end(). */
+int vm_eject(struct vm *vm, unsigned drive, bool force, struct blk **ret_blk);
+int vm_insert(struct vm *vm, unsigned drive, struct blk *blk);
+
 /* Ends the devices; nothing of the guest is touched afterwards. */
 void vm_end(struct vm *vm);
 /* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight

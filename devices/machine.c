@@ -60,7 +60,7 @@ static int add_device(struct machine *machine, const struct machine_spec *spec,
     machine->devs[machine->n_devs++] = dev;
     if (model->create == piix4_pm_create)
         machine->pm = dev;
-    else if (model->create == piix3_ide_create)
+    else if (model->create == piix3_ide_create || model->create == cmd646_create)
         machine->ide = dev;
     return 0;
 }
@@ -192,6 +192,16 @@ void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online)
 {
     if (machine->pm)
         piix4_pm_set_vcpu(machine->pm, vcpu, online);
+}
+
+int machine_eject(struct machine *machine, unsigned drive, bool force, struct blk **ret_blk)
+{
+    return ide_eject(machine->ide, drive, force, ret_blk);
+}
+
+int machine_insert(struct machine *machine, unsigned drive, struct blk *blk)
+{
+    return ide_insert(machine->ide, drive, blk);
 }
 
 void machine_unplug_disks(struct machine *machine)

@@ -37,9 +37,11 @@ enum machine_unplug {
 };
 
 struct machine_drive {
-    struct blk *blk; /* NULL: absent. Stays the caller's; closed after the machine is destroyed */
+    /* NULL: absent, or no medium. Stays the caller's; closed after the machine is destroyed. */
+    struct blk *blk;
+    bool cdrom;
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1]; /* "": one made from the position */
-    char model[MACHINE_MODEL_MAX + 1];          /* "": "ioemud HARDDISK" */
+    char model[MACHINE_MODEL_MAX + 1];          /* "": "ioemud HARDDISK" or "ioemud DVD-ROM" */
     char firmware[MACHINE_FIRMWARE_MAX + 1];    /* revision; "": "1.0" */
     uint64_t wwn; /* World Wide Name, words 108-111, with the NAA field 5h on top; 0: none */
 };
@@ -84,6 +86,15 @@ int machine_load(struct machine *machine, struct state_reader *reader);
 
 /* The ACPI CPU map: `vcpu-set`. */
 void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
+
+/* The tray of the CD-ROM drive at this place, from outside of the guest. -ENODEV: there is none.
+ *
+ * Eject opens it and gives back what lay in it (NULL: nothing), which the caller closes; the guest
+ * does not get at it any more. -EBUSY: the guest has locked it and is told that somebody wants it
+ * open; `force` opens it all the same. Insert lays a medium into the empty tray (-EBUSY: it is not)
+ * and closes it. */
+int machine_eject(struct machine *machine, unsigned drive, bool force, struct blk **ret_blk);
+int machine_insert(struct machine *machine, unsigned drive, struct blk *blk);
 
 /* For the statistics: devices in creation order; NULL beyond the last. */
 const struct dev *machine_dev(const struct machine *machine, unsigned index);

@@ -41,6 +41,10 @@ void piix3_ide_unplug_disks(struct dev *dev);
 void machine_unplug_aux_disks(struct machine *machine);
 void piix3_ide_unplug_aux_disks(struct dev *dev);
 
+/* Of either IDE controller: see machine_eject(), machine_insert(). */
+int ide_eject(struct dev *dev, unsigned drive, bool force, struct blk **ret_blk);
+int ide_insert(struct dev *dev, unsigned drive, struct blk *blk);
+
 /* piix4_pm: the ACPI CPU map. */
 void piix4_pm_set_vcpu(struct dev *dev, unsigned vcpu, bool online);
 

@@ -155,12 +155,11 @@ static int read_disk(struct parse *parse, const struct qemu_opts *opts, json_t *
 {
     const char *file = qemu_opts_get(opts, "file");
     const char *read_only = qemu_opts_get(opts, "readonly");
-    const char *media = qemu_opts_get(opts, "media");
     json_t *disk;
     int err;
 
     *ret_disk = NULL;
-    if (!file || (media && !strcmp(media, "cdrom")))
+    if (!file)
         return 0;
     err = read_format(parse, opts);
     if (err)
@@ -186,12 +185,38 @@ static int read_disk(struct parse *parse, const struct qemu_opts *opts, json_t *
     return 0;
 }
 
+/* A CD-ROM drive as config/ reads it, but for its place. Steals `disk`, its medium; NULL: none. */
+static json_t *cdrom_of(json_t *disk)
+{
+    if (!disk)
+        disk = json_object();
+    if (disk && json_object_set_new(disk, "type", json_string("cdrom"))) {
+        json_decref(disk);
+        return NULL;
+    }
+    return disk;
+}
+
+/* libxl passes a CD's image of any format; ours are raw. */
+static bool is_other_medium(struct parse *parse, const struct qemu_opts *opts)
+{
+    const char *format = qemu_opts_get(opts, "format");
+
+    if (!qemu_opts_get(opts, "file") || !format || !strcmp(format, "raw") ||
+        !strcmp(format, "host_device") || !strcmp(format, "file"))
+        return false;
+    parse_warn(parse,
+               "-drive: %s has the format %s; ioemud serves raw images only, so the CD-ROM "
+               "drive is empty",
+               qemu_opts_get(opts, "file"), format);
+    return true;
+}
+
 static int keep_drive(struct parse *parse, const struct qemu_opts *opts)
 {
     const char *id = qemu_opts_get(opts, "id");
     struct parse_drive *drive = &parse->drive[parse->n_drives];
     const char *read_only = qemu_opts_get(opts, "readonly");
-    const char *format = qemu_opts_get(opts, "format");
     int err = 0;
 
     if (!id)
@@ -202,8 +227,7 @@ static int keep_drive(struct parse *parse, const struct qemu_opts *opts)
     if (!drive->id)
         return -ENOMEM;
     parse->n_drives++;
-    /* A CD's image may be of any format: the drive is left out as a whole. */
-    if (!(read_only && format && strcmp(format, "raw") != 0))
+    if (!read_only || strcmp(read_only, "on") != 0 || !is_other_medium(parse, opts))
         err = read_disk(parse, opts, &drive->disk);
     return err;
 }
@@ -215,20 +239,21 @@ static int place_drive(struct parse *parse, const struct qemu_opts *opts)
     json_t *disk;
     int err;
 
-    if (media && !strcmp(media, "cdrom")) {
-        parse_warn(parse, "-drive: the guest gets no CD-ROM drive; ioemud does not have one yet");
-        return 0;
-    }
-    if (media && strcmp(media, "disk") != 0)
+    bool cdrom = media && !strcmp(media, "cdrom");
+
+    if (!cdrom && media && strcmp(media, "disk") != 0)
         return parse_fail(parse, "-drive: media=%s is not known", media);
     if (!qemu_number(qemu_opts_get(opts, "index"), 0, PARSE_IDE - 1, &index))
         return parse_fail(parse, "-drive: if=ide goes with index=0 to index=3");
-    err = read_disk(parse, opts, &disk);
+    disk = NULL;
+    err = cdrom && is_other_medium(parse, opts) ? 0 : read_disk(parse, opts, &disk);
     if (err)
         return err;
-    if (!disk)
+    if (cdrom)
+        disk = cdrom_of(disk);
+    else if (!disk)
         return parse_fail(parse, "-drive: the disk at index %lu has no file=", index);
-    return place_disk(parse, index, disk);
+    return disk ? place_disk(parse, index, disk) : -ENOMEM;
 }
 
 int parse_drive_option(struct parse *parse, const char *option, const char *value)
@@ -269,21 +294,29 @@ static struct parse_drive *find_drive(struct parse *parse, const struct qemu_opt
 }
 
 /* bus=ide.B,unit=U */
-static int add_ide_disk(struct parse *parse, const struct qemu_opts *opts)
+static int add_ide_drive(struct parse *parse, const struct qemu_opts *opts, bool cdrom)
 {
+    const char *model = cdrom ? "ide-cd" : "ide-hd";
     struct parse_drive *drive = find_drive(parse, opts);
     const char *bus = qemu_opts_get(opts, "bus"), *unit = qemu_opts_get(opts, "unit");
     unsigned long b, u = 0;
 
-    if (!drive || !drive->disk || drive->used)
-        return parse_fail(parse, "-device: ide-hd needs the drive= of a -drive before it, with "
-                                 "file=");
+    json_t *disk;
+
+    if (!drive || (!drive->disk && !cdrom) || drive->used)
+        return parse_fail(parse, "-device: %s needs the drive= of a -drive before it%s", model,
+                          cdrom ? "" : ", with file=");
     if (!bus || strncmp(bus, "ide.", 4) != 0 || !qemu_number(bus + 4, 0, 1, &b) ||
         (unit && !qemu_number(unit, 0, 1, &u)))
-        return parse_fail(parse, "-device: ide-hd goes with bus=ide.0 or bus=ide.1 and unit=0 or "
-                                 "unit=1");
+        return parse_fail(parse,
+                          "-device: %s goes with bus=ide.0 or bus=ide.1 and unit=0 or "
+                          "unit=1",
+                          model);
     drive->used = true;
-    return place_disk(parse, b * 2 + u, json_incref(drive->disk));
+    disk = drive->disk ? json_incref(drive->disk) : NULL;
+    if (cdrom)
+        disk = cdrom_of(disk);
+    return disk ? place_disk(parse, b * 2 + u, disk) : -ENOMEM;
 }
 
 static void leave_out(struct parse *parse, const struct qemu_opts *opts, const char *what)
@@ -317,10 +350,9 @@ static int add_device(struct parse *parse, const struct device_model *model,
 
     switch (model->kind) {
     case DEVICE_IDE_DISK:
-        return add_ide_disk(parse, opts);
+        return add_ide_drive(parse, opts, false);
     case DEVICE_CDROM:
-        leave_out(parse, opts, "CD-ROM drive");
-        return 0;
+        return add_ide_drive(parse, opts, true);
     case DEVICE_SCSI_DISK:
         leave_out(parse, opts, "emulated SCSI disk (sda, ...: its PV disk stays)");
         return 0;

@@ -125,7 +125,7 @@ static void fill(struct cmos *cmos, const struct machine_spec *spec)
         cmos->ram[CPUS_LESS_ONE] = (uint8_t)(spec->vcpus - 1);
 
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
-        if (!spec->drive[i].blk)
+        if (!spec->drive[i].blk || spec->drive[i].cdrom)
             continue;
         uint64_t sectors = blk_info(spec->drive[i].blk)->sectors;
         unsigned translation =

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
+#include "devices/ide/atapi_internal.h"
 
 /* What each phase shows. BSY and DRQ exclude each other (ATA-6 9). */
 static const uint8_t phase_status[ATA_PHASES] = {
@@ -22,6 +23,7 @@ static const uint8_t phase_status[ATA_PHASES] = {
     [ATA_VERIFY] = ATA_SR_BSY,
     [ATA_FLUSH] = ATA_SR_BSY,
     [ATA_TRIM] = ATA_SR_BSY,
+    [ATA_PACKET] = ATA_SR_DRDY | ATA_SR_DSC | ATA_SR_DRQ,
 };
 
 uint8_t ata_status(const struct ata_drive *drive)
@@ -30,6 +32,8 @@ uint8_t ata_status(const struct ata_drive *drive)
 
     if (drive->state.failed && !(status & ATA_SR_BSY))
         status |= ATA_SR_ERR;
+    if (drive->config.cdrom && !drive->state.packet.ready)
+        status &= ATA_SR_BSY;
     return status;
 }
 
@@ -110,6 +114,7 @@ void ata_complete_quietly(struct ata_drive *drive)
 {
     drive->state.phase = ATA_IDLE;
     drive->failing = 0;
+    drive->state.packet.transfer = ATAPI_NO_DATA;
     ata_drop(drive);
     drive->config.link->dma_release(drive->config.link_ctx, drive);
 }
@@ -228,12 +233,19 @@ void ata_step(struct ata_drive *drive)
     case ATA_RESET:
     case ATA_PIO_IN:
     case ATA_PIO_OUT:
+    case ATA_PACKET:
         return;
     case ATA_DMA:
+        if (drive->config.cdrom)
+            break;
         ata_dma_step(drive);
         return;
     default:
         break;
+    }
+    if (drive->config.cdrom) {
+        atapi_step(drive);
+        return;
     }
 
     /* A write that a reset has cancelled may still be on its way: nothing overtakes it. */
@@ -359,6 +371,10 @@ static void on_done(void *owner, struct blk_req *req, int error)
         unplug_flushed(drive, error);
         return;
     }
+    if (drive->config.cdrom) {
+        atapi_done(drive, error);
+        return;
+    }
     if (error) {
         disk_failed(drive, req, error);
         return;
@@ -450,9 +466,13 @@ static bool decode_address(struct ata_drive *drive, unsigned flags)
 
 void ata_command(struct ata_drive *drive, uint8_t opcode)
 {
-    const struct ata_command *command = &ata_commands[opcode];
+    const struct ata_command *command = ata_command_of(drive, opcode);
     struct ata_state *state = &drive->state;
 
+    if (drive->config.cdrom && opcode == ATA_CMD_DEVICE_RESET && state->phase != ATA_RESET) {
+        atapi_device_reset(drive);
+        return;
+    }
     if (busy(drive) || state->power == ATA_POWER_SLEEP)
         return;
     ata_clear_intrq(drive);
@@ -461,6 +481,7 @@ void ata_command(struct ata_drive *drive, uint8_t opcode)
     state->error = 0;
     state->failed = false;
     state->opcode = opcode;
+    state->packet.ready = true;
     state->asked = false;
     state->lba = 0;
     state->sectors = state->chunk = state->pos = state->block_left = 0;
@@ -494,14 +515,20 @@ void ata_defaults(struct ata_drive *drive)
     state->look_ahead = true;
 }
 
-/* What a drive that passed its diagnostic shows (ATA-6 9.12): also how a host tells disks from
- * CD-ROMs. */
-static void sign(struct ata_state *state)
+/* ATA-6 9.12: also how a host tells disks from packet devices, which are not ready then. */
+void ata_sign(struct ata_drive *drive)
 {
+    struct ata_state *state = &drive->state;
+
     memset(state->reg, 0, sizeof(state->reg));
     memset(state->previous, 0, sizeof(state->previous));
     state->reg[ATA_REG_COUNT] = 1;
     state->reg[ATA_REG_LBA_LOW] = 1;
+    if (drive->config.cdrom) {
+        state->reg[ATA_REG_LBA_MID] = 0x14;
+        state->reg[ATA_REG_LBA_HIGH] = 0xeb;
+        state->packet.ready = false;
+    }
     state->device = 0;
     state->error = 1;
     state->failed = false;
@@ -509,7 +536,7 @@ static void sign(struct ata_state *state)
 
 /* A request in flight may still reach the disk, where it was meant to go; it is never issued
  * again, and what comes later waits for it (ata_step). */
-static void abandon(struct ata_drive *drive)
+void ata_abandon(struct ata_drive *drive)
 {
     ata_complete_quietly(drive);
     ata_clear_intrq(drive);
@@ -523,10 +550,14 @@ void ata_power_on(struct ata_drive *drive)
 
     if (!drive->present)
         return;
-    abandon(drive);
+    bool tray_open = state->packet.tray_open; /* it has no spring */
+    ata_abandon(drive);
     memset(state, 0, sizeof(*state));
+    state->packet.tray_open = tray_open;
     ata_defaults(drive);
-    sign(state);
+    ata_sign(drive);
+    if (drive->config.cdrom)
+        atapi_power_on(drive);
 }
 
 void ata_soft_reset(struct ata_drive *drive, bool asserted)
@@ -537,7 +568,7 @@ void ata_soft_reset(struct ata_drive *drive, bool asserted)
         return;
     if (asserted) {
         drive->config.counters->resets++;
-        abandon(drive);
+        ata_abandon(drive);
         state->phase = ATA_RESET;
         return;
     }
@@ -545,7 +576,7 @@ void ata_soft_reset(struct ata_drive *drive, bool asserted)
     state->power = ATA_POWER_ACTIVE;
     if (state->revert)
         ata_defaults(drive);
-    sign(state);
+    ata_sign(drive);
 }
 
 void ata_diagnostic(struct ata_drive *drive, bool interrupt)
@@ -553,25 +584,35 @@ void ata_diagnostic(struct ata_drive *drive, bool interrupt)
     if (!drive->present || drive->state.phase == ATA_RESET || drive->state.power == ATA_POWER_SLEEP)
         return;
     drive->config.counters->commands++;
-    abandon(drive);
+    ata_abandon(drive);
     drive->state.opcode = ATA_CMD_DIAGNOSTIC;
-    sign(&drive->state);
+    ata_sign(drive);
     if (interrupt)
         ata_raise_intrq(drive);
 }
 
 /* Comings and goings. */
 
+void ata_take_blk(struct ata_drive *drive, struct blk *blk)
+{
+    drive->config.blk = blk;
+    drive->info = *blk_info(blk);
+    if (drive->config.cdrom) {
+        drive->info.read_only = true;
+        drive->info.write_cache = false;
+    }
+    blk_bind(blk, &client_ops, drive);
+}
+
 void ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
 {
     memset(drive, 0, sizeof(*drive));
     drive->config = *config;
-    if (!config->blk)
-        return;
-    drive->info = *blk_info(config->blk);
-    drive->present = true;
-    blk_bind(config->blk, &client_ops, drive);
-    ata_smart_init(drive);
+    if (config->blk)
+        ata_take_blk(drive, config->blk);
+    drive->present = config->blk || config->cdrom;
+    if (config->blk && !config->cdrom)
+        ata_smart_init(drive);
     ata_power_on(drive);
 }
 
@@ -587,7 +628,7 @@ void ata_unplug(struct ata_drive *drive)
 {
     if (!drive->present)
         return;
-    abandon(drive);
+    ata_abandon(drive);
     drive->present = false;
     drive->state.unplugged = true;
     drive->unplug_flush = !drive->info.read_only;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One ATA disk: taskfile, commands, PIO and DMA transfers over a struct blk. It knows neither ports
+ * One drive, an ATA disk or a packet device (devices/ide/atapi.h): taskfile, commands, PIO and DMA
+ * transfers over a struct blk. It knows neither ports
  * nor PCI: a channel (devices/ide/channel.h) routes register accesses to it and answers through
  * struct ata_link_ops for the cable: interrupt line and bus master.
  *
@@ -40,6 +41,7 @@
 #include "devices/backend/blk.h"
 #include "devices/host.h"
 #include "devices/ide/ata_smart.h"
+#include "devices/ide/atapi.h"
 #include "devices/machine.h"
 #include "devices/state.h"
 
@@ -89,7 +91,9 @@ enum ata_reg {
 #define ATA_DC_SRST 0x04
 #define ATA_DC_NIEN 0x02
 
-#define ATA_CMD_DIAGNOSTIC 0x90 /* the one command that both drives of a cable take */
+#define ATA_CMD_DEVICE_RESET 0x08 /* a packet device takes it in any phase */
+#define ATA_CMD_PACKET       0xa0
+#define ATA_CMD_DIAGNOSTIC   0x90 /* the one command that both drives of a cable take */
 
 enum ata_phase {
     ATA_IDLE,
@@ -101,8 +105,9 @@ enum ata_phase {
     ATA_STORE,   /* PIO out: a chunk is wanted on the disk */
     ATA_DMA,     /* a chunk is wanted through the bus master */
     ATA_VERIFY,
-    ATA_FLUSH, /* the last thing that a command does */
-    ATA_TRIM,  /* ranges are to be discarded */
+    ATA_FLUSH,  /* the last thing that a command does */
+    ATA_TRIM,   /* ranges are to be discarded */
+    ATA_PACKET, /* DRQ: the guest writes a packet */
     ATA_PHASES
 };
 
@@ -143,6 +148,8 @@ struct ata_state {
     uint32_t chunk;      /* sectors of the request in hand, from `lba` on */
     uint32_t pos;        /* bytes of the chunk that crossed the cable; TRIM: bytes of the list */
     uint32_t block_left; /* PIO: bytes of the DRQ block that did not */
+
+    struct atapi_state packet; /* of a packet device */
 };
 
 struct ide_counters {
@@ -172,7 +179,8 @@ struct ata_link_ops {
 struct ata_config {
     const struct host *host;
     const char *controller; /* for logs */
-    struct blk *blk;        /* NULL: absent */
+    struct blk *blk;        /* NULL: absent, or an empty tray */
+    bool cdrom;             /* a packet device */
     unsigned unit;          /* 0 or 1: device 0 or 1 on its cable */
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1];
     char model[MACHINE_MODEL_MAX + 1];
@@ -188,7 +196,7 @@ struct ata_drive {
     struct ata_state state;
     struct ata_config config;
     struct blk_info info;
-    bool present;      /* has a disk that was not unplugged */
+    bool present;      /* is a CD-ROM drive, or has a disk that was not unplugged */
     bool held;         /* quiescing: nothing is submitted */
     bool in_flight;    /* `req` is with the backend */
     bool unplug_flush; /* what was acknowledged is being made stable */
@@ -201,6 +209,8 @@ struct ata_drive {
     uint64_t generation; /* of commands: each request carries its own */
     struct ata_smart smart;
     uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
+    uint8_t reply[ATAPI_REPLY_MAX]; /* packet device: see enum atapi_transfer, keep_frame() */
+    uint64_t frame_lba;             /* whose frame `reply` has, while the medium is read */
 };
 
 /* `config` is copied; binds its blk. The drive is as after power-on. */

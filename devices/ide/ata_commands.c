@@ -24,7 +24,7 @@ static void start_verify(struct ata_drive *drive)
     ata_step(drive);
 }
 
-static void start_flush(struct ata_drive *drive)
+void ata_start_flush(struct ata_drive *drive)
 {
     drive->state.phase = ATA_FLUSH;
     ata_step(drive);
@@ -82,10 +82,10 @@ static void set_write_cache(struct ata_drive *drive, bool on)
     if (on)
         ata_complete(drive);
     else
-        start_flush(drive);
+        ata_start_flush(drive);
 }
 
-static void set_features(struct ata_drive *drive)
+void ata_set_features(struct ata_drive *drive)
 {
     struct ata_state *state = &drive->state;
     uint8_t mode = state->reg[ATA_REG_COUNT];
@@ -117,26 +117,26 @@ static void set_features(struct ata_drive *drive)
     ata_fail(drive, ATA_ER_ABRT);
 }
 
-static void idle(struct ata_drive *drive)
+void ata_idle(struct ata_drive *drive)
 {
     drive->state.power = ATA_POWER_IDLE;
     ata_complete(drive);
 }
 
 /* A drive that stops turning has written its cache before. */
-static void standby(struct ata_drive *drive)
+void ata_standby(struct ata_drive *drive)
 {
     drive->state.power = ATA_POWER_STANDBY;
-    start_flush(drive);
+    ata_start_flush(drive);
 }
 
-static void do_sleep(struct ata_drive *drive)
+void ata_sleep(struct ata_drive *drive)
 {
     drive->state.power = ATA_POWER_SLEEP;
-    start_flush(drive);
+    ata_start_flush(drive);
 }
 
-static void check_power_mode(struct ata_drive *drive)
+void ata_check_power_mode(struct ata_drive *drive)
 {
     static const uint8_t answer[] = {
         [ATA_POWER_ACTIVE] = POWER_ACTIVE,
@@ -189,12 +189,12 @@ const struct ata_command ata_commands[256] = {
     [0x70 ... 0x7f] = {seek, A | N},                           /* SEEK */
     /* 90h, EXECUTE DEVICE DIAGNOSTIC, is the channel's: ata_diagnostic() */
     [0x91] = {initialize_device_parameters, 0},
-    [0x94] = {standby, 0}, /* STANDBY IMMEDIATE */
-    [0x95] = {idle, 0},    /* IDLE IMMEDIATE */
-    [0x96] = {standby, 0}, /* STANDBY */
-    [0x97] = {idle, 0},    /* IDLE */
-    [0x98] = {check_power_mode, 0},
-    [0x99] = {do_sleep, 0},
+    [0x94] = {ata_standby, 0}, /* STANDBY IMMEDIATE */
+    [0x95] = {ata_idle, 0},    /* IDLE IMMEDIATE */
+    [0x96] = {ata_standby, 0}, /* STANDBY */
+    [0x97] = {ata_idle, 0},    /* IDLE */
+    [0x98] = {ata_check_power_mode, 0},
+    [0x99] = {ata_sleep, 0},
     [0xb0] = {ata_smart, DI | DO, ata_log_written},
     [0xc4] = {ata_start_pio_in, A | I | M},  /* READ MULTIPLE */
     [0xc5] = {ata_start_pio_out, A | O | M}, /* WRITE MULTIPLE */
@@ -204,14 +204,14 @@ const struct ata_command ata_commands[256] = {
     [0xca] = {ata_start_dma, A | DW},                /* WRITE DMA */
     [0xcb] = {ata_start_dma, A | DW},                /* WRITE DMA without retry */
     [0xce] = {ata_start_pio_out, A | E | O | M | F}, /* WRITE MULTIPLE FUA EXT */
-    [0xe0] = {standby, 0},                           /* STANDBY IMMEDIATE */
-    [0xe1] = {idle, 0},                              /* IDLE IMMEDIATE */
-    [0xe2] = {standby, 0},                           /* STANDBY */
-    [0xe3] = {idle, 0},                              /* IDLE */
-    [0xe5] = {check_power_mode, 0},
-    [0xe6] = {do_sleep, 0},
-    [0xe7] = {start_flush, 0}, /* FLUSH CACHE */
-    [0xea] = {start_flush, E}, /* FLUSH CACHE EXT */
+    [0xe0] = {ata_standby, 0},                       /* STANDBY IMMEDIATE */
+    [0xe1] = {ata_idle, 0},                          /* IDLE IMMEDIATE */
+    [0xe2] = {ata_standby, 0},                       /* STANDBY */
+    [0xe3] = {ata_idle, 0},                          /* IDLE */
+    [0xe5] = {ata_check_power_mode, 0},
+    [0xe6] = {ata_sleep, 0},
+    [0xe7] = {ata_start_flush, 0}, /* FLUSH CACHE */
+    [0xea] = {ata_start_flush, E}, /* FLUSH CACHE EXT */
     [0xec] = {ata_start_identify, DI},
-    [0xef] = {set_features, 0},
+    [0xef] = {ata_set_features, 0},
 };

@@ -46,7 +46,7 @@ static void data_step(struct ata_drive *drive)
         state->pos += have;
     }
     if (out)
-        ata_commands[state->opcode].taken(drive);
+        ata_command_of(drive, state->opcode)->taken(drive);
     else
         ata_complete(drive);
 }

@@ -13,6 +13,8 @@
 #define W82_LOOK_AHEAD   0x0040
 #define W82_WRITE_CACHE  0x0020
 #define W82_POWER        0x0008
+#define W82_RESET        0x0200 /* DEVICE RESET */
+#define W82_PACKET       0x0010
 #define W83_FLUSH_EXT    0x2000
 #define W83_FLUSH        0x1000
 #define W83_48_BIT       0x0400
@@ -157,6 +159,14 @@ static void put_alignment(const struct ata_drive *drive, uint8_t *words)
     put_word(words, 209, WORD_VALID);
 }
 
+/* Word 255, and the page to the host. */
+static void give(struct ata_drive *drive)
+{
+    drive->data[510] = INTEGRITY;
+    ata_checksum(drive->data);
+    ata_start_data_in(drive, 1);
+}
+
 void ata_start_identify(struct ata_drive *drive)
 {
     uint8_t *words = drive->data;
@@ -176,7 +186,28 @@ void ata_start_identify(struct ata_drive *drive)
     put_alignment(drive, words);
     put_medium(drive, words);
 
-    words[510] = INTEGRITY;
-    ata_checksum(words);
-    ata_start_data_in(drive, 1);
+    give(drive);
+}
+
+/* IDENTIFY PACKET DEVICE (ATA-6 8.16). */
+void ata_start_identify_packet(struct ata_drive *drive)
+{
+    uint8_t *words = drive->data;
+    uint32_t w85 = W82_NOP | W82_RESET | W82_POWER | W82_PACKET;
+
+    memset(words, 0, ATA_SECTOR);
+    put_word(words, 0, 0x85c0); /* a removable CD/DVD, DRQ at once, packets of 12 bytes */
+    put_string(words, 10, 10, drive->config.serial);
+    put_string(words, 23, 4, drive->config.firmware);
+    put_string(words, 27, 20, drive->config.model);
+    put_word(words, 49, 0x0f00); /* as a disk's; neither overlap nor DMADIR */
+    put_word(words, 50, WORD_VALID);
+    put_transfer_modes(drive, words);
+    put_word(words, 80, 0x0070); /* ATA/ATAPI-4 to -6 */
+    put_word(words, 82, w85 | W82_LOOK_AHEAD);
+    put_word(words, 83, WORD_VALID);
+    put_word(words, 84, WORD_VALID);
+    put_word(words, 85, w85 | (drive->state.look_ahead ? W82_LOOK_AHEAD : 0));
+    put_word(words, 87, WORD_VALID);
+    give(drive);
 }

@@ -30,6 +30,13 @@ struct ata_command {
 };
 
 extern const struct ata_command ata_commands[256];
+extern const struct ata_command atapi_ata_commands[256]; /* a packet device's */
+
+static inline const struct ata_command *ata_command_of(const struct ata_drive *drive,
+                                                       uint8_t opcode)
+{
+    return drive->config.cdrom ? &atapi_ata_commands[opcode] : &ata_commands[opcode];
+}
 
 /* Little-endian, as all that ATA's data structures have. */
 static inline void ata_put(uint8_t *bytes, unsigned size, uint64_t value)
@@ -40,7 +47,7 @@ static inline void ata_put(uint8_t *bytes, unsigned size, uint64_t value)
 
 static inline unsigned ata_flags(const struct ata_drive *drive)
 {
-    return ata_commands[drive->state.opcode].flags;
+    return ata_command_of(drive, drive->state.opcode)->flags;
 }
 
 /* ata.c */
@@ -63,9 +70,24 @@ void ata_advance(struct ata_drive *drive, uint32_t sectors);
 /* All sectors of a write are on the disk: completes, behind a flush if the write cache is off. */
 void ata_written(struct ata_drive *drive);
 void ata_defaults(struct ata_drive *drive);
+/* What a drive that passed its diagnostic shows. */
+void ata_sign(struct ata_drive *drive);
+/* Whatever was under way is over, without a word. */
+void ata_abandon(struct ata_drive *drive);
+/* The disk, or a medium: binds it. */
+void ata_take_blk(struct ata_drive *drive, struct blk *blk);
+
+/* ata_commands.c: what packet devices have, too. */
+void ata_start_flush(struct ata_drive *drive);
+void ata_idle(struct ata_drive *drive);
+void ata_standby(struct ata_drive *drive);
+void ata_sleep(struct ata_drive *drive);
+void ata_check_power_mode(struct ata_drive *drive);
+void ata_set_features(struct ata_drive *drive);
 
 /* ata_identify.c */
 void ata_start_identify(struct ata_drive *drive);
+void ata_start_identify_packet(struct ata_drive *drive);
 
 /* ata_pio.c */
 uint32_t ata_block_sectors(const struct ata_drive *drive);

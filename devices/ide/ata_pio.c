@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
+#include "devices/ide/atapi_internal.h"
 
 static uint32_t chunk_bytes(const struct ata_drive *drive)
 {
@@ -149,6 +150,8 @@ void ata_pio_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, ui
 {
     if (drive->mem)
         memcpy(buf, drive->mem + pos, len);
+    else if (drive->state.packet.transfer)
+        atapi_copy_out(drive, pos, buf, len);
     else
         blk_copy_out(drive->req, pos, buf, len);
 }
@@ -177,11 +180,17 @@ uint32_t ata_data_in(struct ata_drive *drive, void *buf, uint32_t len)
     if (state->phase != ATA_PIO_IN)
         return 0;
     uint32_t n = len < state->block_left ? len : state->block_left;
+    if (state->packet.transfer)
+        atapi_block_begun(drive);
     ata_pio_copy_out(drive, state->pos, buf, n);
     state->pos += n;
     state->block_left -= n;
     if (state->block_left)
         return n;
+    if (state->packet.transfer) {
+        atapi_block_read(drive);
+        return n;
+    }
 
     uint32_t block = ata_block_sectors(drive);
     uint32_t done = state->pos / ATA_SECTOR % block;
@@ -199,7 +208,7 @@ uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len)
 {
     struct ata_state *state = &drive->state;
 
-    if (state->phase != ATA_PIO_OUT)
+    if (state->phase != ATA_PIO_OUT && state->phase != ATA_PACKET)
         return 0;
     uint32_t n = len < state->block_left ? len : state->block_left;
     if (drive->mem)
@@ -210,12 +219,16 @@ uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len)
     state->block_left -= n;
     if (state->block_left)
         return n;
+    if (drive->config.cdrom) {
+        atapi_block_written(drive);
+        return n;
+    }
 
     uint32_t block = ata_block_sectors(drive);
     uint32_t done = state->pos / ATA_SECTOR % block;
     drive->config.counters->pio_sectors += done ? done : block;
     if (state->pos == chunk_bytes(drive) && (ata_flags(drive) & ATA_CF_DATA)) {
-        ata_commands[state->opcode].taken(drive);
+        ata_command_of(drive, state->opcode)->taken(drive);
     } else if (state->pos == chunk_bytes(drive)) {
         state->phase = ATA_STORE;
         ata_step(drive);

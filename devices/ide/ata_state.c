@@ -8,6 +8,15 @@
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
+#include "devices/ide/atapi_internal.h"
+
+/* What a state begins with. */
+enum { KIND_ABSENT, KIND_DISK, KIND_CDROM };
+
+static uint8_t kind_of(const struct ata_drive *drive)
+{
+    return drive->config.cdrom ? KIND_CDROM : drive->config.blk ? KIND_DISK : KIND_ABSENT;
+}
 
 /* A command whose data nobody could fetch again: all of it is saved. */
 static bool moves_data(const struct ata_drive *drive)
@@ -16,7 +25,8 @@ static bool moves_data(const struct ata_drive *drive)
            drive->state.phase != ATA_RESET;
 }
 
-/* What of the chunk is saved: bytes [first, first + len). */
+/* What of the chunk is saved: bytes [first, first + len). A packet device's replies and parameters
+ * are no chunk: atapi_save(). */
 static void saved_bytes(const struct ata_drive *drive, uint32_t *ret_first, uint32_t *ret_len)
 {
     const struct ata_state *state = &drive->state;
@@ -24,6 +34,10 @@ static void saved_bytes(const struct ata_drive *drive, uint32_t *ret_first, uint
     if (moves_data(drive)) {
         *ret_first = 0;
         *ret_len = state->chunk * ATA_SECTOR;
+        return;
+    }
+    if (state->packet.transfer == ATAPI_REPLY || state->packet.transfer == ATAPI_PARAMETERS) {
+        *ret_first = *ret_len = 0;
         return;
     }
     *ret_first = state->phase == ATA_PIO_IN ? state->pos : 0;
@@ -37,6 +51,8 @@ static uint32_t saved_chunk(const struct ata_drive *drive)
 {
     const struct ata_state *state = &drive->state;
 
+    if (state->packet.transfer)
+        return 0;
     if (state->phase == ATA_PIO_IN && !moves_data(drive))
         return (state->pos + state->block_left) / ATA_SECTOR;
     return state->chunk;
@@ -46,8 +62,8 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
 {
     const struct ata_state *state = &drive->state;
 
-    state_put_u8(writer, drive->config.blk != NULL);
-    if (!drive->config.blk)
+    state_put_u8(writer, kind_of(drive));
+    if (kind_of(drive) == KIND_ABSENT)
         return;
     state_put_u8(writer, state->unplugged);
     state_put_bytes(writer, state->reg, sizeof(state->reg));
@@ -72,8 +88,10 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
     state_put_u32(writer, saved_chunk(drive));
     state_put_u32(writer, state->pos);
     state_put_u32(writer, state->block_left);
-
-    ata_smart_save(drive, writer);
+    if (drive->config.cdrom)
+        atapi_save(drive, writer);
+    else
+        ata_smart_save(drive, writer);
 
     uint32_t first, len;
     saved_bytes(drive, &first, &len);
@@ -105,6 +123,8 @@ static bool valid_phase(const struct ata_drive *drive)
 {
     unsigned flags = ata_flags(drive);
 
+    if (drive->config.cdrom && !(flags & ATA_CF_IN && drive->state.phase == ATA_PIO_IN))
+        return atapi_valid(drive);
     switch ((enum ata_phase)drive->state.phase) {
     case ATA_FETCH:
         return (flags & ATA_CF_IN) && (flags & ATA_CF_ADDRESS);
@@ -123,6 +143,8 @@ static bool valid_phase(const struct ata_drive *drive)
         return !(flags & ATA_CF_DATA);
     case ATA_VERIFY:
         return (flags & ATA_CF_ADDRESS) && !(flags & (ATA_CF_IN | ATA_CF_OUT | ATA_CF_DMA));
+    case ATA_PACKET:
+        return false;
     default:
         return true;
     }
@@ -155,6 +177,8 @@ static bool valid_progress(const struct ata_drive *drive)
 
     if (moves_data(drive))
         return valid_data(drive);
+    if (drive->config.cdrom && state->opcode == ATA_CMD_PACKET)
+        return true; /* atapi_valid() */
     if (transfer && (!state->sectors || state->sectors > 65536))
         return false;
     if (transfer && (ata_flags(drive) & ATA_CF_ADDRESS) &&
@@ -220,7 +244,10 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
     }
     if (state->phase != ATA_PIO_IN && state->phase != ATA_PIO_OUT && state->phase != ATA_STORE)
         return;
-    drive->restored = calloc(1, (size_t)state->chunk * ATA_SECTOR);
+    if (drive->config.cdrom && !len)
+        return;
+    drive->restored =
+        calloc(1, state->chunk ? (size_t)state->chunk * ATA_SECTOR : (size_t)first + len);
     if (!drive->restored) {
         state_reject(reader);
         return;
@@ -231,19 +258,21 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
 
 void ata_load(struct ata_drive *drive, struct state_reader *reader)
 {
-    bool present = state_get_u8(reader);
+    uint8_t kind = state_get_u8(reader);
 
     drive->held = true;
-    if (present != (drive->config.blk != NULL))
+    if (kind != kind_of(drive))
         state_reject(reader);
-    if (reader->error || !present)
+    if (reader->error || kind == KIND_ABSENT)
         return;
 
     struct ata_state fresh = drive->state;
     load_fields(&drive->state, reader);
+    if (drive->config.cdrom)
+        atapi_load(drive, reader);
     if (!reader->error && !(valid_settings(drive) && valid_phase(drive) && valid_progress(drive)))
         state_reject(reader);
-    if (!reader->error)
+    if (!reader->error && !drive->config.cdrom)
         ata_smart_load(drive, reader);
     if (!reader->error)
         load_bytes(drive, reader);
@@ -252,5 +281,7 @@ void ata_load(struct ata_drive *drive, struct state_reader *reader)
         ata_drop(drive);
         return;
     }
+    if (drive->config.cdrom)
+        atapi_loaded(drive);
     drive->present = !drive->state.unplugged;
 }

@@ -327,6 +327,7 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
             .host = config->host,
             .controller = config->controller,
             .blk = config->drive[i].blk,
+            .cdrom = config->drive[i].cdrom,
             .unit = i,
             .link = &link_ops,
             .link_ctx = channel,
@@ -358,6 +359,8 @@ void ide_channel_reset(struct ide_channel *channel)
 
 void ide_channel_unplug(struct ide_channel *channel, unsigned unit)
 {
+    if (channel->drive[unit].config.cdrom)
+        return;
     ata_unplug(&channel->drive[unit]);
     update_irq(channel);
 }

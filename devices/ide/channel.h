@@ -64,7 +64,7 @@ void ide_bmdma_write(struct ide_channel *channel, unsigned offset, uint8_t value
 /* PCI Command's bus master bit changed. */
 void ide_bmdma_enable(struct ide_channel *channel, bool enable);
 
-/* The drive is taken off the cable; see ata_unplug(). */
+/* The disk is taken off the cable, see ata_unplug(); a CD-ROM drive stays. */
 void ide_channel_unplug(struct ide_channel *channel, unsigned unit);
 
 bool ide_channel_quiesce(struct ide_channel *channel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "devices/ide/controller.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ static struct machine_drive with_names(const struct machine_spec *spec, unsigned
     else if (!drive.serial[0])
         snprintf(drive.serial, sizeof(drive.serial), "ioemud-s%u-%u", spec->instance, index);
     if (!drive.model[0])
-        snprintf(drive.model, sizeof(drive.model), "ioemud HARDDISK");
+        snprintf(drive.model, sizeof(drive.model),
+                 drive.cdrom ? "ioemud DVD-ROM" : "ioemud HARDDISK");
     if (!drive.firmware[0])
         snprintf(drive.firmware, sizeof(drive.firmware), "1.0");
     return drive;
@@ -90,6 +92,30 @@ void ide_controller_bmdma_write(struct ide_controller *ide, unsigned offset, uin
 {
     ide_bmdma_write(&ide->channel[offset / BMDMA_PORTS % IDE_CHANNELS], offset % BMDMA_PORTS,
                     value);
+}
+
+static struct ata_drive *cdrom_drive(struct dev *dev, unsigned drive)
+{
+    struct ide_controller *ide = (struct ide_controller *)dev;
+    struct ata_drive *found = drive < IDE_CHANNELS * IDE_DRIVES
+                                  ? &ide->channel[drive / IDE_DRIVES].drive[drive % IDE_DRIVES]
+                                  : NULL;
+
+    return found && found->config.cdrom ? found : NULL;
+}
+
+int ide_eject(struct dev *dev, unsigned drive, bool force, struct blk **ret_blk)
+{
+    struct ata_drive *cdrom = cdrom_drive(dev, drive);
+
+    return cdrom ? atapi_eject(cdrom, force, ret_blk) : -ENODEV;
+}
+
+int ide_insert(struct dev *dev, unsigned drive, struct blk *blk)
+{
+    struct ata_drive *cdrom = cdrom_drive(dev, drive);
+
+    return cdrom ? atapi_insert(cdrom, blk) : -ENODEV;
 }
 
 bool ide_controller_quiesce(struct dev *dev)

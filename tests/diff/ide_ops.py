@@ -369,6 +369,10 @@ OPS = {name[3:]: function for name, function in list(globals().items()) if name.
 COMMANDS = ("command", "pio_in", "pio_out", "dma", "identify", "diagnostic", "trim", "smart")
 
 
+def begin(pair):
+    pair.settle()
+
+
 def perform(pair, op):
     if op[0] in COMMANDS and not op[2] and not pair.sectors[2 * op[1]]:
         return  # deliberate: absent device
@@ -376,6 +380,10 @@ def perform(pair, op):
 
 
 # ---- making up ----
+
+# QEMU has two cylinders or more.
+LAYOUTS = ((3000, 0, 0, 0), (2100, 2500, 0, 5000), (0, 3100, 4096, 0), (70000, 2016, 2017, 2048))
+
 
 def some_lba(rng, sectors, count, far):
     """Mostly on the disk; if not, then with the first sector: deliberate: across the end."""

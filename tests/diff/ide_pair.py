@@ -31,7 +31,15 @@ class Difference(Exception):
         self.kind = kind
 
 
+class Cdrom(int):
+    """The sectors of a medium, in a layout: a CD-ROM drive has it."""
+
+
+RANDOM_SECTORS = 100000  # of a medium that is larger the rest is empty
+
+
 def disk_bytes(seed, drive, sectors):
+    sectors = min(sectors, RANDOM_SECTORS)
     return random.Random(f"{seed}/{drive}").randbytes(sectors * SECTOR)
 
 
@@ -54,12 +62,14 @@ class Pair:
                 path = os.path.join(folder, f"{name}-{drive}")
                 with open(path, "wb") as image:
                     image.write(disk_bytes(seed, drive, count))
+                    image.truncate(count * SECTOR)
                 self.images[name].append(path)
-                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback,"
-                           "discard=unmap",
-                           "-device", f"ide-hd,drive=d{drive},bus=ide.{drive // 2},unit={drive % 2},"
-                           f"serial=S{drive},model=diff disk {drive},ver=2.{drive},"
-                           f"wwn={0x5000C500ABCDEF00 + drive:#x}"]
+                cdrom = isinstance(count, Cdrom)
+                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback," +
+                           ("readonly=on" if cdrom else "discard=unmap"),
+                           "-device", f"{'ide-cd' if cdrom else 'ide-hd'},drive=d{drive},bus=ide.{drive // 2},unit={drive % 2},"
+                           f"serial=S{drive},model=diff disk {drive},ver=2.{drive}" +
+                           ("" if cdrom else f",wwn={0x5000C500ABCDEF00 + drive:#x}")]
             self.peers.append(Peer(name, program + common, folder))
         self.ours, self.qemu = self.peers
         self.patience = patience
@@ -103,29 +113,31 @@ class Pair:
     NAMES = ("alternate status", "BMICOM", "BMISTA", "device")
     PORTS = [[CONTROL[i], BMDMA + 8 * i, BMDMA + 8 * i + 2, COMMAND[i] + 6] for i in (0, 1)]
 
-    def settle(self, interrupt=True, status=True):
+    def settle(self, interrupt=True, status=True, active=True):
         """Until QEMU's disk I/O, which goes on behind its answers, has brought it to where we are.
-        `interrupt`, `status`: whether these are compared."""
+        `interrupt`, `status`, `active` (of the bus master): whether these are compared."""
         lines = [f"inb {port:#x}" for ports in self.PORTS for port in ports]
         ours = self.ours.exchange(lines)
         self.state = ours[:4], ours[4:]
         deadline = time.monotonic() + self.patience
         while True:
             qemu = self.qemu.exchange(lines)
-            found = self.unlike(0, ours[:4], qemu[:4], interrupt, status) or \
-                self.unlike(1, ours[4:], qemu[4:], interrupt, status)
+            found = self.unlike(0, ours[:4], qemu[:4], interrupt, status, active) or \
+                self.unlike(1, ours[4:], qemu[4:], interrupt, status, active)
             if not found:
                 return
             if time.monotonic() > deadline:
                 raise found
             time.sleep(0.0002)
 
-    def unlike(self, channel, ours, qemu, interrupt, status):
+    def unlike(self, channel, ours, qemu, interrupt, status, active):
         masks = [0xEF, 0xFF, 0xFF, 0xFF]  # deliberate: bit 4 of the status
         if not status:
             masks[0] = 0
         if not interrupt:
             masks[2] = 0xFB
+        if not active:
+            masks[2] &= 0xFE
         if ours[0] & ERR:
             masks[2] &= 0xFE  # deliberate: active after an error
         there = self.sectors[2 * channel:2 * channel + 2]

@@ -46,16 +46,17 @@ static void open_disk(struct qtest_machine *machine, unsigned i, const struct qt
     struct blk_image *image;
     char why[256] = "";
 
+    drive->cdrom = disk->cdrom;
+    memcpy(drive->serial, disk->serial, sizeof(drive->serial));
+    memcpy(drive->model, disk->model, sizeof(drive->model));
+    memcpy(drive->firmware, disk->firmware, sizeof(drive->firmware));
+    drive->wwn = disk->wwn;
     if (!disk->path)
         return;
     require(raw_probe(disk->path, &options, &raw, why, sizeof(why)), why);
     require(raw_open(&raw, machine->aio, fake_loop(machine->loop), machine->pool, &image),
             disk->path);
     require(blk_open(image, BLK_DEPTH, &drive->blk), disk->path);
-    memcpy(drive->serial, disk->serial, sizeof(drive->serial));
-    memcpy(drive->model, disk->model, sizeof(drive->model));
-    memcpy(drive->firmware, disk->firmware, sizeof(drive->firmware));
-    drive->wwn = disk->wwn;
 }
 
 void qtest_machine_init(struct qtest_machine *machine, const struct qtest_options *options)

@@ -12,7 +12,7 @@
 
 struct drive {
     char *id, *path;
-    bool read_only, discard;
+    bool read_only, discard, cdrom;
 };
 
 struct parser {
@@ -53,13 +53,14 @@ static void place(struct parser *parser, unsigned index, const struct drive *dri
 {
     struct qtest_disk *disk = &parser->options->disk[index];
 
-    if (!drive->path)
+    if (!drive->path && !drive->cdrom)
         die("a drive without file=", drive->id ? drive->id : "");
-    if (disk->path)
+    if (disk->path || disk->cdrom)
         die("two drives in one place", drive->path);
     disk->path = drive->path;
-    disk->read_only = drive->read_only;
+    disk->read_only = drive->read_only || drive->cdrom;
     disk->discard = drive->discard;
+    disk->cdrom = drive->cdrom;
 }
 
 static void parse_drive(struct parser *parser, char *text)
@@ -82,6 +83,8 @@ static void parse_drive(struct parser *parser, char *text)
             drive.discard = !strcmp(value, "unmap") || !strcmp(value, "on");
         else if (!strcmp(key, "if") && (!strcmp(value, "none") || !strcmp(value, "ide")))
             none = !strcmp(value, "none");
+        else if (!strcmp(key, "media") && !strcmp(value, "cdrom"))
+            drive.cdrom = true;
         else if (strcmp(key, "cache") && strcmp(key, "aio") &&
                  (strcmp(key, "format") || strcmp(value, "raw")) &&
                  (strcmp(key, "media") || strcmp(value, "disk")))
@@ -94,7 +97,7 @@ static void parse_drive(struct parser *parser, char *text)
         return;
     }
     for (unsigned i = 0; index == MACHINE_IDE_DRIVES && i < MACHINE_IDE_DRIVES; i++) {
-        if (!parser->options->disk[i].path)
+        if (!parser->options->disk[i].path && !parser->options->disk[i].cdrom)
             index = i;
     }
     if (index == MACHINE_IDE_DRIVES)
@@ -121,16 +124,17 @@ static void copy_name(char *into, size_t size, const char *name)
 static void parse_device(struct parser *parser, char *text)
 {
     const char *model = strsep(&text, ","), *serial = "", *name = "", *version = "";
-    const struct drive *drive = NULL;
+    const struct drive *found = NULL;
+    struct drive drive;
     unsigned bus = 0, unit = 0;
     uint64_t wwn = 0;
     char *key, *value;
 
-    if (strcmp(model, "ide-hd"))
-        die("-device knows ide-hd only, not", model);
+    if (strcmp(model, "ide-hd") && strcmp(model, "ide-cd"))
+        die("-device knows ide-hd and ide-cd only, not", model);
     while (next_pair(&text, &key, &value)) {
         if (!strcmp(key, "drive"))
-            drive = find_drive(parser, value);
+            found = find_drive(parser, value);
         else if (!strcmp(key, "bus") && !strncmp(value, "ide.", 4))
             bus = number(value + 4, 1);
         else if (!strcmp(key, "unit"))
@@ -144,11 +148,13 @@ static void parse_device(struct parser *parser, char *text)
         else if (!strcmp(key, "wwn"))
             wwn = strtoull(value, NULL, 0);
         else if (strcmp(key, "id"))
-            die("ide-hd knows no such thing", key);
+            die("an IDE drive knows no such thing", key);
     }
-    if (!drive)
-        die("ide-hd needs", "drive=");
-    place(parser, 2 * bus + unit, drive);
+    if (!found)
+        die(model, "needs drive=");
+    drive = *found;
+    drive.cdrom = !strcmp(model, "ide-cd");
+    place(parser, 2 * bus + unit, &drive);
 
     struct qtest_disk *disk = &parser->options->disk[2 * bus + unit];
     copy_name(disk->serial, sizeof(disk->serial), serial);

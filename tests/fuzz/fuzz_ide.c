@@ -22,13 +22,13 @@
 
 #include "devices/ide/ata_internal.h"
 #include "devices/ide/controller.h"
+#include "tests/fuzz/dma_watch.h"
 #include "tests/fuzz/script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_STEPS 400
-#define DESCRIBED 4096 /* descriptors that are remembered */
 #define TABLES    0x1000u
 #define BUFFERS   0x20000u
 
@@ -36,21 +36,12 @@ static const uint16_t disk_sectors[RIG_DISKS] = {600, 64, 0, 300};
 
 struct target {
     struct ide_rig rig;
-    struct host_ops ops;
-    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
-    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
-    struct {
-        uint32_t addr, len;
-    } described[DESCRIBED];
-    unsigned n_described;
+    struct dma_watch watch;
     uint8_t *shadow[RIG_DISKS];
     bool may_change[RIG_DISKS][600]; /* a write is under way */
     bool may_vanish[RIG_DISKS][600]; /* a TRIM is */
     bool faulty;
 };
-
-/* The host's hooks take only the fake host. */
-static struct target *current;
 
 static struct ide_channel *channel_of(struct target *target, unsigned i)
 {
@@ -60,63 +51,6 @@ static struct ide_channel *channel_of(struct target *target, unsigned i)
 static struct ata_drive *drive_of(struct target *target, unsigned disk)
 {
     return &channel_of(target, disk / 2)->drive[disk % 2];
-}
-
-/* Descriptors are read in batches of eight bytes each; data may look like one and is remembered
- * too, which only makes the check weaker. */
-static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
-{
-    struct target *target = current;
-    const uint8_t *bytes = buf;
-
-    assert(gpa <= UINT32_MAX && len <= UINT32_MAX - gpa + 1);
-    target->dma_read(ctx, gpa, buf, len);
-    if (len % 8 || len > 256)
-        return;
-    for (size_t at = 0; at < len; at += 8) {
-        unsigned i = target->n_described++ % DESCRIBED;
-        uint32_t addr, count;
-        memcpy(&addr, bytes + at, 4);
-        memcpy(&count, bytes + at + 4, 4);
-        target->described[i].addr = addr & ~1u;
-        target->described[i].len = count & 0xfffe ? count & 0xfffe : 0x10000;
-    }
-}
-
-/* How many bytes from `addr` on the latest descriptor that has it describes; 0: none has it. */
-static uint32_t describes(const struct target *target, uint32_t addr)
-{
-    unsigned n = target->n_described < DESCRIBED ? target->n_described : DESCRIBED;
-
-    for (unsigned i = 1; i <= n; i++) {
-        unsigned at = (target->n_described - i) % DESCRIBED;
-        uint32_t offset = addr - target->described[at].addr;
-        if (offset < target->described[at].len)
-            return target->described[at].len - offset;
-    }
-    return 0;
-}
-
-static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
-{
-    assert(gpa <= UINT32_MAX && len && len <= UINT32_MAX - gpa + 1);
-    for (size_t at = 0; at < len;) {
-        uint32_t n = describes(current, (uint32_t)(gpa + at));
-        assert(n);
-        at += n;
-    }
-    current->dma_write(ctx, gpa, buf, len);
-}
-
-static void install_hooks(struct target *target)
-{
-    target->ops = *target->rig.fake.host.ops;
-    target->dma_read = target->ops.dma_read;
-    target->dma_write = target->ops.dma_write;
-    target->ops.dma_read = hook_dma_read;
-    target->ops.dma_write = hook_dma_write;
-    target->rig.fake.host.ops = &target->ops;
-    current = target;
 }
 
 static bool writing(const struct ata_drive *drive)
@@ -634,7 +568,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < RIG_DISKS; i++)
         options.sectors[i] = disk_sectors[i];
     ide_rig_init(&target.rig, &options);
-    install_hooks(&target);
+    dma_watch_install(&target.watch, &target.rig.fake);
     for (unsigned i = 0; i < RIG_DISKS; i++) {
         target.shadow[i] = malloc(disk_sectors[i] * 512 + 1);
         if (!target.shadow[i])

@@ -84,6 +84,16 @@ expect 0 '"name":"sim2"' ctl --json list
 expect 1 'guest sim2 is not stopped' ctl resume sim2
 expect 1 'no guest nobody' ctl resume nobody
 expect 2 'missing after resume' ctl resume
+printf '%4096s' "" >"$dir/a.iso"
+echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hdc", "type": "cdrom" } ] }' >"$dir/cd.json"
+expect 0 'cd is attached' ctl attach "$dir/cd.json"
+expect 0 'hdc cd  (empty)' ctl list
+expect 1 'guest cd is not running' ctl eject cd hdc # it waits for its peer
+expect 1 'no guest nobody' ctl insert nobody hdc "$dir/a.iso"
+expect 2 'a drive, as in hdc, is missing after eject' ctl eject cd
+expect 2 'a path is missing after insert' ctl insert cd hdc
+expect 1 'there is no method eject here' stats eject cd hdc
+expect 0 'cd is detached' ctl detach cd
 expect 1 'no guest nobody' stats stats nobody
 expect 1 'there is no method attach here' stats attach sim1
 expect 0 'sim2 is detached' ctl detach sim2

@@ -25,6 +25,7 @@ static void open_disk(struct ide_rig *rig, unsigned i)
 {
     uint64_t bytes = rig->options.sectors[i] * 512;
 
+    rig->spec.drive[i].cdrom = rig->options.cdrom[i];
     if (!bytes)
         return;
     rig->disk[i] = malloc(bytes);
@@ -34,8 +35,9 @@ static void open_disk(struct ide_rig *rig, unsigned i)
         for (unsigned j = 0; j < 512; j++)
             rig->disk[i][at + j] = (uint8_t)(first + j * 7);
     }
-    require(!mem_open(rig->disk[i], rig->options.sectors[i], rig->options.read_only,
-                      fake_loop(rig->loop), rig->pool, &rig->image[i]),
+    require(!mem_open(rig->disk[i], rig->options.sectors[i],
+                      rig->options.read_only || rig->options.cdrom[i], fake_loop(rig->loop),
+                      rig->pool, &rig->image[i]),
             "mem_open");
     rig->image[i]->info.write_cache = !rig->options.write_through;
     if (rig->options.physical_block)
@@ -238,6 +240,27 @@ void rig_command_chs(struct ide_rig *rig, unsigned disk, uint8_t opcode, unsigne
     put_reg(rig, disk, ATA_REG_LBA_MID, cylinder);
     put_reg(rig, disk, ATA_REG_LBA_HIGH, cylinder >> 8);
     put_reg(rig, disk, ATA_REG_COMMAND, opcode);
+}
+
+void rig_packet(struct ide_rig *rig, unsigned disk, const uint8_t packet[12], uint8_t features,
+                uint16_t limit)
+{
+    put_reg(rig, disk, ATA_REG_DEVICE, 0xa0u | dev_bit(disk));
+    put_reg(rig, disk, ATA_REG_FEATURES, features);
+    put_reg(rig, disk, ATA_REG_LBA_MID, limit);
+    put_reg(rig, disk, ATA_REG_LBA_HIGH, limit >> 8);
+    put_reg(rig, disk, ATA_REG_COMMAND, ATA_CMD_PACKET);
+    for (unsigned i = 0; i < 12; i += 2)
+        rig_out16(rig, rig->command[disk / 2], (uint16_t)(packet[i] | packet[i + 1] << 8));
+}
+
+struct blk *ide_rig_medium(struct ide_rig *rig, unsigned disk, uint64_t sectors)
+{
+    free(rig->disk[disk]);
+    rig->disk[disk] = NULL;
+    rig->options.sectors[disk] = sectors;
+    open_disk(rig, disk);
+    return rig->spec.drive[disk].blk;
 }
 
 uint8_t rig_reg(struct ide_rig *rig, unsigned disk, enum ata_reg reg)

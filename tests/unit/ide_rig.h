@@ -20,7 +20,8 @@
 
 struct ide_rig_options {
     bool cmd646;
-    uint64_t sectors[RIG_DISKS]; /* 0: absent */
+    uint64_t sectors[RIG_DISKS]; /* 0: absent, or an empty tray */
+    bool cdrom[RIG_DISKS];
     bool read_only;
     bool write_through;      /* disks without a cache */
     uint32_t physical_block; /* 0: 512 */
@@ -81,6 +82,12 @@ uint8_t rig_status(struct ide_rig *rig, unsigned disk);                /* Altern
 bool rig_irq(struct ide_rig *rig, unsigned disk);                      /* the channel's line */
 /* Clears INTRQ. */
 uint8_t rig_ack(struct ide_rig *rig, unsigned disk);
+
+/* A packet to a CD-ROM drive: PACKET with these Features and byte count limit, then the packet. */
+void rig_packet(struct ide_rig *rig, unsigned disk, const uint8_t packet[12], uint8_t features,
+                uint16_t limit);
+/* Another medium, of a backend of its own; rig->disk[disk] has its bytes. */
+struct blk *ide_rig_medium(struct ide_rig *rig, unsigned disk, uint64_t sectors);
 
 /* PIO: `len` bytes by words with DRQ looked at before each block. */
 void rig_read_data(struct ide_rig *rig, unsigned disk, void *buf, uint32_t len);

@@ -116,7 +116,7 @@ static void a_plain_guest(void **state)
 static void what_ioemud_lacks_is_named_and_left_out(void **state)
 {
     static const char *const named[] = {"display", "USB", "sound", "network card e1000",
-                                        "CD-ROM",  "SCSI"};
+                                        "qcow2",   "SCSI"};
     struct outcome o;
 
     parse(&o, MONITORS
@@ -136,12 +136,35 @@ static void what_ioemud_lacks_is_named_and_left_out(void **state)
                  "-device\nscsi-hd,drive=scsi0-hd0,scsi-id=0\n");
     assert_config(&o, "{\"name\":\"desk\",\"platform\":true,\"boot\":\"cd\",\"disks\":[{\"vdev\":"
                       "\"hda\",\"path\":\"/srv/a.img\",\"format\":\"raw\",\"cache\":"
-                      "\"writeback\"}]}");
+                      "\"writeback\"},{\"vdev\":\"hdc\",\"type\":\"cdrom\"},{\"vdev\":\"hdd\","
+                      "\"type\":\"cdrom\"}]}");
     for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
         if (!strstr(o.warnings, named[i]))
             fail_msg("%s is not in:\n%s", named[i], o.warnings);
-    assert_int_equal(o.n_warnings, 7); /* each once, but for the two CD-ROMs */
+    assert_int_equal(o.n_warnings, 6);
     qemu_args_finish(&o.args);
+}
+
+/* disk = [ "file:/srv/a.iso,hdc:cdrom,r", "hdd:cdrom" ], and as a line of one's own */
+static void cdrom_drives_are_passed_on_with_and_without_a_medium(void **state)
+{
+    struct outcome o;
+
+    parse(&o, MINIMAL "-drive\nfile=/srv/a.iso,if=none,readonly=on,id=ide-5632,format=raw\n"
+                      "-device\nide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0\n"
+                      "-drive\nif=none,readonly=on,id=ide-5696\n"
+                      "-device\nide-cd,id=ide-5696,drive=ide-5696,bus=ide.1,unit=1\n"
+                      "-drive\nfile=/srv/b.iso,if=ide,index=1,media=cdrom,format=raw\n");
+    assert_config(
+        &o, "{\"name\":\"g\",\"disks\":["
+            "{\"vdev\":\"hdb\",\"type\":\"cdrom\",\"path\":\"/srv/b.iso\",\"format\":\"raw\"},"
+            "{\"vdev\":\"hdc\",\"type\":\"cdrom\",\"path\":\"/srv/a.iso\",\"format\":\"raw\","
+            "\"read_only\":true},{\"vdev\":\"hdd\",\"type\":\"cdrom\"}]}");
+    assert_int_equal(o.n_warnings, 0);
+    qemu_args_finish(&o.args);
+    assert_error(MINIMAL "-device\nide-cd,id=x,drive=x,bus=ide.1,unit=0\n", "ide-cd needs");
+    assert_error(MINIMAL "-drive\nif=none,id=x\n-device\nide-cd,id=x,drive=x,bus=ide.7,unit=0\n",
+                 "ide-cd goes with");
 }
 
 /* dm_restrict=1, xen_platform_pci=0 */
@@ -364,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_guest),
+        cmocka_unit_test(cdrom_drives_are_passed_on_with_and_without_a_medium),
         cmocka_unit_test(what_ioemud_lacks_is_named_and_left_out),
         cmocka_unit_test(a_restricted_guest_gets_its_monitor_as_a_descriptor),
         cmocka_unit_test(a_restore_is_recognised),

@@ -29,6 +29,10 @@ struct fixture {
     unsigned online; /* bit per vCPU */
     unsigned refusals;
     char refused[512];
+    unsigned media; /* changes asked for */
+    char medium[128];
+    struct qmp_call *call;
+    bool inline_answer;
 };
 
 static bool op_running(void *ctx)
@@ -82,6 +86,19 @@ static bool op_serial(void *ctx, unsigned index, char *ret_where, size_t size)
     return index < 2;
 }
 
+static void op_medium(void *ctx, const char *id, const char *path, int fd, bool force,
+                      struct qmp_call *call)
+{
+    struct fixture *f = ctx;
+
+    f->media++;
+    snprintf(f->medium, sizeof(f->medium), "%s %s%s %s", id, path ? path : "(none)",
+             fd >= 0 ? " fd" : "", force ? "force" : "gentle");
+    f->call = call;
+    if (f->inline_answer)
+        qmp_finish(call, 0, "");
+}
+
 static void op_refused(void *ctx, const char *what)
 {
     struct fixture *f = ctx;
@@ -98,6 +115,7 @@ static const struct qmp_ops ops = {
     .vcpu_online = op_vcpu_online,
     .vcpu_add = op_vcpu_add,
     .serial = op_serial,
+    .medium = op_medium,
     .refused = op_refused,
 };
 
@@ -419,14 +437,22 @@ static void a_save_or_migration_fails_at_its_first_step(void **state)
         "{\"return\":{}}\r\n");
 }
 
-static void the_cdrom_commands_say_that_there_is_none(void **state)
+#define CHANGE(file, format)                                                                       \
+    "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide-5632\",\"filename\":"     \
+    "\"" file "\",\"format\":\"" format "\"}}"
+
+static void the_medium_commands_say_what_is_missing(void **state)
 {
     struct fixture *f = *state;
 
     negotiate(f);
-    assert_fails(f, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide-832\"}}", "GenericError",
-                 "CD-ROM");
-    assert_fails(f, "{\"execute\":\"blockdev-change-medium\"}", "GenericError", "CD-ROM");
+    assert_fails(f, "{\"execute\":\"eject\"}", "GenericError", "\"id\"");
+    assert_fails(f, "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide-832\"}}",
+                 "GenericError", "filename");
+    assert_fails(f, CHANGE("/dev/fdset/7", "raw"), "GenericError", "descriptor set");
+    assert_fails(f, CHANGE("iso", "raw"), "GenericError", "absolute");
+    assert_fails(f, CHANGE("/iso", "qcow2"), "GenericError", "raw images only");
+    assert_int_equal(f->media, 0);
 }
 
 static void send_fds(int sock, const char *text, const int *fds, unsigned n)
@@ -444,6 +470,77 @@ static void send_fds(int sock, const char *text, const int *fds, unsigned n)
     cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
     memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
     assert_int_equal(sendmsg(sock, &msg, MSG_NOSIGNAL), strlen(text));
+}
+
+#define assert_silent(answer) assert_string_equal(answer, "")
+
+/* `xl cd-eject` and `cd-insert`, as libxl_cdrom_insert() sends them. */
+static void a_medium_is_ejected_and_another_inserted_by_its_descriptor(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open("/dev/null", O_RDONLY);
+
+    negotiate(f);
+    talk(f, "{\"execute\":\"query-version\",\"id\":1}");
+    assert_silent(talk(f, "{\"execute\":\"eject\",\"id\":2,\"arguments\":{\"id\":\"ide-5632\"}}"));
+    assert_string_equal(f->medium, "ide-5632 (none) gentle");
+    qmp_finish(f->call, 0, ""); /* not before it is done */
+    assert_string_equal(hear(f, f->client), "{\"return\":{},\"id\":2}\r\n");
+    send_fds(f->client, "{\"execute\":\"add-fd\",\"arguments\":{\"opaque\":\"raw:/srv/a.iso\"}}",
+             &fd, 1);
+    assert_non_null(hear(f, f->client));
+    assert_silent(talk(f, CHANGE("/dev/fdset/0", "raw")));
+    assert_string_equal(f->medium, "ide-5632 /srv/a.iso fd gentle");
+    qmp_finish(f->call, 0, "");
+    assert_non_null(hear(f, f->client));
+    assert_silent(talk(f,
+                       "{\"execute\":\"change\",\"arguments\":{\"device\":\"ide-5632\",\"target\":"
+                       "\"/b.iso\",\"arg\":\"raw\",\"force\":true}}"));
+    assert_string_equal(f->medium, "ide-5632 /b.iso force");
+    qmp_finish(f->call, -EBUSY, "the tray is locked");
+    assert_non_null(strstr(hear(f, f->client), "the tray is locked"));
+    assert_int_equal(f->refusals, 1);
+    close(fd);
+}
+
+static void commands_wait_for_the_answer_of_the_one_before(void **state)
+{
+    struct fixture *f = *state;
+    const char *answers;
+
+    negotiate(f);
+    assert_silent(talk(f, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide-5632\"}}"
+                          "{\"execute\":\"query-status\",\"id\":7}"));
+    assert_silent(talk(f, "{\"execute\":\"query-vnc\",\"id\":8}"));
+    qmp_finish(f->call, 0, "");
+    answers = hear(f, f->client);
+    assert_non_null(strstr(answers, "{}}"));
+    assert_true(strstr(answers, "\"id\":7}") < strstr(answers, "\"id\":8}"));
+    f->inline_answer = true; /* and at once is fine, too */
+    answers = talk(f, "{\"execute\":\"eject\",\"id\":9,\"arguments\":{\"id\":\"ide-5632\"}}"
+                      "{\"execute\":\"query-vnc\",\"id\":10}");
+    assert_true(strstr(answers, "\"id\":9}") < strstr(answers, "\"id\":10}"));
+}
+
+static void who_hangs_up_misses_his_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct qmp_call *first, *second;
+
+    negotiate(f);
+    talk(f, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide-5632\"}}");
+    first = f->call;
+    for (unsigned i = 0; i < QMP_CLIENTS; i++) /* the one that waits is silent longest */
+        close(dial(f));
+    qmp_finish(first, 0, "");
+    close(f->client);
+    f->client = dial(f);
+    negotiate(f);
+    talk(f, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide-5632\"}}");
+    second = f->call;
+    qmp_destroy(f->qmp);
+    f->qmp = NULL;
+    qmp_finish(second, 0, "");
 }
 
 /* The other end of the pipe has gone: whoever held `fd` closed it. */
@@ -631,7 +728,10 @@ int main(void)
         TEST(a_vcpu_that_cannot_be_is_refused),
         TEST(a_save_fails_with_a_reason_and_the_guest_goes_on),
         TEST(a_save_or_migration_fails_at_its_first_step),
-        TEST(the_cdrom_commands_say_that_there_is_none),
+        TEST(the_medium_commands_say_what_is_missing),
+        TEST(a_medium_is_ejected_and_another_inserted_by_its_descriptor),
+        TEST(commands_wait_for_the_answer_of_the_one_before),
+        TEST(who_hangs_up_misses_his_answer),
         TEST(a_descriptor_is_kept_in_its_set_until_removed),
         TEST(descriptors_go_with_their_client),
         TEST(a_hoard_of_descriptors_disconnects),

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Asserts that bus masters write to guest memory only where a descriptor that they read says so.
+ * One at a time: the host's hooks take only the fake host.
+ */
+#ifndef IOEMUD_TESTS_DMA_WATCH_H
+#define IOEMUD_TESTS_DMA_WATCH_H
+
+#include "tests/unit/fake_host.h"
+
+#define DMA_WATCH_DESCRIBED 4096 /* descriptors that are remembered */
+
+struct dma_watch {
+    struct host_ops ops;
+    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    struct {
+        uint32_t addr, len;
+    } described[DMA_WATCH_DESCRIBED];
+    unsigned n_described;
+};
+
+void dma_watch_install(struct dma_watch *watch, struct fake_host *fake);
+
+#endif
