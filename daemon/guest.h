@@ -112,7 +112,11 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 
 const char *guest_state_name(enum guest_state state);
 
-/* daemon/guest_media.c: what is to lie in a CD-ROM drive. */
+/* daemon/guest_media.c: the drive as the machine is told of it, without its medium; true: it is
+ * empty. */
+bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *disk);
+
+/* What is to lie in a CD-ROM drive. */
 struct guest_medium {
     const char *vdev;
     const char *path; /* NULL: nothing. How the image is called, when `fd` is given */

@@ -47,6 +47,14 @@ static void run_close(struct mail *mail) /* worker */
     change_free(change);
 }
 
+bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *disk)
+{
+    memcpy(drive->serial, disk->serial, sizeof(drive->serial));
+    memcpy(drive->model, disk->model, sizeof(drive->model));
+    drive->cdrom = disk->type == DISK_CDROM;
+    return drive->cdrom && !disk->path[0];
+}
+
 void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of)
 {
 #define ADD(member) sum->member += __atomic_load_n(&of->member, __ATOMIC_RELAXED)
