@@ -135,11 +135,9 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
 {
     struct vm_disk *vm_disk = &guest->params.disk[guest->params.n_disks];
     unsigned drive = (unsigned)(disk->vdev[2] - 'a');
-    struct machine_drive *spec = &guest->params.spec.drive[drive];
     char reason[OPENER_WHY_SIZE] = "";
 
-    guest_name_drive(disk, spec);
-    if (spec->cdrom && !disk->path[0])
+    if (guest_fill_drive(&guest->params.spec.drive[drive], disk))
         return 0;
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
     guest_disk_errors(disk, vm_disk);

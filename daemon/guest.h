@@ -140,14 +140,16 @@ void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop); /
 int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx);
 /* Before the hypervisor's half is let go of: nobody else would let the vCPUs go on. */
 void guest_unpause(struct guest *guest);
-/* What the description says of the drive itself, with or without a medium. */
-void guest_name_drive(const struct disk_config *disk, struct machine_drive *ret_drive);
 /* What the description says of the disk's errors. */
 void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk);
 /* What stopped the disk at this drive; NULL: it is not. Of the main thread. */
 const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive);
 
-/* daemon/guest_media.c: what is to lie in a CD-ROM drive. */
+/* daemon/guest_media.c: the drive as the machine is told of it, without its medium; true: it is
+ * empty. */
+bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *disk);
+
+/* What is to lie in a CD-ROM drive. */
 struct guest_medium {
     const char *vdev;
     const char *path; /* NULL: nothing. How the image is called, when `fd` is given */

@@ -28,9 +28,9 @@ struct qtest_options {
     struct qtest_disk disk[MACHINE_IDE_DRIVES];
 };
 
-/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive, -device ide-hd, ide-cd;
- * takes what else a test would say to QEMU without effect here (-machine, -display, ...). Ends the
- * program with a sentence on what it does not understand. */
+/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive and -device ide-hd or
+ * ide-cd; takes what else a test would say to QEMU without effect here (-machine, -display, ...).
+ * Ends the program with a sentence on what it does not understand. */
 void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options);
 
 struct qtest_machine {
