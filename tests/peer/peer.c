@@ -433,6 +433,7 @@ static int welcome(struct peer *peer, char reason[112])
     uint64_t buf[HV_SHM_MESSAGE_MAX / sizeof(uint64_t)];
     const struct hv_shm_header *header = (const void *)buf;
     const struct hv_shm_refused *refused = (const void *)buf;
+    const struct hv_shm_welcome *agreed = (const void *)buf;
     struct pollfd pfd = {.fd = peer->sock, .events = POLLIN};
     int fds[WELCOME_FDS];
     unsigned fd_count;
@@ -448,6 +449,7 @@ static int welcome(struct peer *peer, char reason[112])
             snprintf(reason, 112, "%.111s", refused->reason);
         return refused->error < 0 ? refused->error : -EPROTO;
     }
+    peer->features = agreed->features;
     return header->type == HV_SHM_WELCOME ? welcome_fds(peer, fds, fd_count) : -EPROTO;
 }
 
@@ -466,6 +468,8 @@ int peer_connect(const struct peer_options *options, struct peer **ret_peer, cha
     peer->kick_fd = peer->irq_fd = -1;
     for (unsigned i = 0; i < HV_SHM_VCPUS_MAX; i++)
         peer->answer_fd[i] = -1;
+    for (unsigned i = 0; i < BUFPIO_ENTRIES_MAX; i++)
+        pthread_mutex_init(&peer->entry[i].lock, NULL);
     pthread_mutex_init(&peer->lock, NULL);
     pthread_mutex_init(&peer->pci_lock, NULL);
     pthread_mutex_init(&peer->irq_lock, NULL);
@@ -506,7 +510,14 @@ void peer_close(struct peer *peer)
     pthread_mutex_destroy(&peer->irq_lock);
     pthread_mutex_destroy(&peer->pci_lock);
     pthread_mutex_destroy(&peer->lock);
+    for (unsigned i = 0; i < BUFPIO_ENTRIES_MAX; i++)
+        pthread_mutex_destroy(&peer->entry[i].lock);
     free(peer);
+}
+
+bool peer_has_feature(const struct peer *peer, uint32_t feature)
+{
+    return peer->features & feature;
 }
 
 int peer_socket(const struct peer *peer)

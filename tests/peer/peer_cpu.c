@@ -125,8 +125,12 @@ uint32_t peer_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size)
 {
     struct target to;
 
+    uint32_t value;
+
     if (!port_target(peer, port, size, &to))
         return (uint32_t)ones(size);
+    if (peer_bufpio(peer, port, size, false, &value))
+        return value;
     return (uint32_t)(request(peer, vcpu, to.type, to.addr, size, 1, IOREQ_READ, 0) & ones(size));
 }
 
@@ -136,7 +140,7 @@ void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, ui
 
     if (port == 0xcf8 && size == 4)
         __atomic_store_n(&peer->cf8, value, __ATOMIC_RELEASE);
-    if (port_target(peer, port, size, &to))
+    if (port_target(peer, port, size, &to) && !peer_bufpio(peer, port, size, true, &value))
         request(peer, vcpu, to.type, to.addr, size, 1, 0, value & ones(size));
 }
 

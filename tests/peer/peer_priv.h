@@ -14,7 +14,7 @@
 struct peer_pages {
     struct ioreq_slot slots[IOREQ_SLOTS];
     struct buf_ioreq_page buffered;
-    uint8_t bufpio[IOREQ_PAGE];
+    struct bufpio_page bufpio;
     struct hv_shm_control control;
     struct hv_shm_status status;
 };
@@ -30,6 +30,12 @@ struct peer_range {
     uint64_t first, last;
 };
 
+/* The hypervisor's own of an entry of the buffered PIO page. */
+struct peer_entry {
+    pthread_mutex_t lock;
+    uint32_t activity;
+};
+
 struct peer {
     int sock, kick_fd, irq_fd;
     int answer_fd[HV_SHM_VCPUS_MAX];
@@ -38,6 +44,10 @@ struct peer {
     struct peer_pages *pages;
     struct peer_region region[PEER_REGIONS];
     int error;
+    uint32_t features; /* agreed */
+
+    struct peer_entry entry[BUFPIO_ENTRIES_MAX];
+    struct peer_bufpio bufpio; /* atomic */
 
     pthread_mutex_t lock; /* of what follows */
     struct peer_range range[PEER_RANGES];
@@ -60,6 +70,8 @@ struct peer {
 
 /* Reads what the daemon has told so far. */
 void peer_sync(struct peer *peer);
+/* IN or OUT by the buffered PIO page; *value is read for OUT, written for IN. False: a request. */
+bool peer_bufpio(struct peer *peer, uint16_t port, unsigned size, bool write, uint32_t *value);
 void peer_fail(struct peer *peer, int error);
 uint64_t peer_deadline(const struct peer *peer);
 uint64_t peer_now_ns(void);
