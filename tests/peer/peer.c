@@ -401,8 +401,10 @@ static int hello(struct peer *peer, const struct peer_options *options)
                                                       .length = (uint32_t)length};
         rc = peer_send_raw(peer->sock, &message, length, fds, message.hello.header.fds);
     }
-    if (pages != MAP_FAILED)
+    if (pages != MAP_FAILED) {
         peer->pages = pages;
+        peer->bufpio.page = &peer->pages->bufpio;
+    }
     if (fds[1] >= 0)
         close(fds[1]);
     close(fds[0]);
@@ -468,12 +470,11 @@ int peer_connect(const struct peer_options *options, struct peer **ret_peer, cha
     peer->kick_fd = peer->irq_fd = -1;
     for (unsigned i = 0; i < HV_SHM_VCPUS_MAX; i++)
         peer->answer_fd[i] = -1;
-    for (unsigned i = 0; i < BUFPIO_ENTRIES_MAX; i++)
-        pthread_mutex_init(&peer->entry[i].lock, NULL);
     pthread_mutex_init(&peer->lock, NULL);
     pthread_mutex_init(&peer->pci_lock, NULL);
     pthread_mutex_init(&peer->irq_lock, NULL);
     pthread_cond_init(&peer->irq_cond, NULL);
+    hv_bufpio_init(&peer->bufpio, NULL);
     rc = peer->sock = socket_open(options);
     if (rc >= 0)
         rc = hello(peer, options);
@@ -510,8 +511,7 @@ void peer_close(struct peer *peer)
     pthread_mutex_destroy(&peer->irq_lock);
     pthread_mutex_destroy(&peer->pci_lock);
     pthread_mutex_destroy(&peer->lock);
-    for (unsigned i = 0; i < BUFPIO_ENTRIES_MAX; i++)
-        pthread_mutex_destroy(&peer->entry[i].lock);
+    hv_bufpio_finish(&peer->bufpio);
     free(peer);
 }
 

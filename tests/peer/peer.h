@@ -76,10 +76,7 @@ bool peer_buffered_write(struct peer *peer, uint8_t type, uint32_t addr, unsigne
 void peer_invalidate(struct peer *peer, unsigned vcpu);
 
 /* What the buffered PIO page answered, and what was a request although its port has an entry. */
-struct peer_bufpio {
-    uint64_t answered, declined;
-};
-void peer_bufpio_counters(struct peer *peer, struct peer_bufpio *ret_counters);
+void peer_bufpio_counters(const struct peer *peer, uint64_t *ret_answered, uint64_t *ret_declined);
 /* Whether the daemon agreed to HV_SHM_FEATURE_x. */
 bool peer_has_feature(const struct peer *peer, uint32_t feature);
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "tests/peer/hv_bufpio.h"
 #include "tests/peer/peer.h"
 
 #define PEER_REGIONS 8
@@ -30,12 +31,6 @@ struct peer_range {
     uint64_t first, last;
 };
 
-/* The hypervisor's own of an entry of the buffered PIO page. */
-struct peer_entry {
-    pthread_mutex_t lock;
-    uint32_t activity;
-};
-
 struct peer {
     int sock, kick_fd, irq_fd;
     int answer_fd[HV_SHM_VCPUS_MAX];
@@ -46,8 +41,7 @@ struct peer {
     int error;
     uint32_t features; /* agreed */
 
-    struct peer_entry entry[BUFPIO_ENTRIES_MAX];
-    struct peer_bufpio bufpio; /* atomic */
+    struct hv_bufpio bufpio;
 
     pthread_mutex_t lock; /* of what follows */
     struct peer_range range[PEER_RANGES];
@@ -70,8 +64,6 @@ struct peer {
 
 /* Reads what the daemon has told so far. */
 void peer_sync(struct peer *peer);
-/* IN or OUT by the buffered PIO page; *value is read for OUT, written for IN. False: a request. */
-bool peer_bufpio(struct peer *peer, uint16_t port, unsigned size, bool write, uint32_t *value);
 void peer_fail(struct peer *peer, int error);
 uint64_t peer_deadline(const struct peer *peer);
 uint64_t peer_now_ns(void);
