@@ -32,21 +32,27 @@ static void settle(struct bufpio *bufpio, struct bufpio_window *window, uint32_t
     bufpio->counters.answered += answered;
 }
 
-/* Disarmed before. True: no vCPU holds a word of an earlier arming, and none will get one; the
- * acquire pairs with the release by which the last one left. */
+/* Disarmed before. True: no vCPU holds a word of an earlier arming, and none will get one. Pairs
+ * with the release by which the last one left. */
 static bool idle(struct bufpio *bufpio, unsigned index)
 {
-    struct bufpio_window *window = &bufpio->window[index];
+    uint32_t activity = __atomic_load_n(&bufpio->entry[index].activity, __ATOMIC_SEQ_CST);
 
+    if (activity & BUFPIO_INSIDE)
+        return false;
+    settle(bufpio, &bufpio->window[index], activity);
+    return true;
+}
+
+/* The same for one that is worth waiting for a moment, should a vCPU just be leaving. */
+static bool idle_soon(struct bufpio *bufpio, unsigned index)
+{
     for (unsigned look = 0; look < INSIDE_LOOKS; look++) {
-        uint32_t activity = __atomic_load_n(&bufpio->entry[index].activity, __ATOMIC_SEQ_CST);
-
-        if (!(activity & BUFPIO_INSIDE)) {
-            settle(bufpio, window, activity);
+        if (idle(bufpio, index))
             return true;
-        }
         __builtin_ia32_pause();
     }
+    bufpio->counters.inside++;
     return false;
 }
 
@@ -76,6 +82,7 @@ static void take_out(struct bufpio *bufpio, unsigned index)
     bufpio->armed--;
     bufpio->counters.take_outs++;
     bufpio->counters.bytes += bytes;
+    idle(bufpio, index); /* for the count; arm() asks again */
     if (!bytes)
         return;
     if (window->write) {
@@ -173,7 +180,7 @@ static bool update(struct bufpio *bufpio)
     assert(!bufpio->armed); /* they change by accesses, before which all was taken out */
     bufpio->stale = true;
     for (unsigned i = 0; i < bufpio->entries; i++)
-        if (!idle(bufpio, i))
+        if (!idle_soon(bufpio, i))
             return false;
     assign(bufpio);
     bufpio->stale = false;
@@ -193,10 +200,8 @@ static void arm(struct bufpio *bufpio, unsigned index)
         length = window->room;
     if (length <= 2)
         return; /* not one access would be answered */
-    if (!idle(bufpio, index)) {
-        bufpio->counters.inside++;
+    if (!idle_soon(bufpio, index))
         return;
-    }
     if (!write)
         bus_port_window(bufpio->bus, window->port, &write, buffer, length);
     __atomic_store_n(&entry->data_end, length, __ATOMIC_RELAXED);
@@ -237,6 +242,7 @@ void bufpio_init(struct bufpio *bufpio, void *page, struct bus *bus, unsigned fu
         bufpio->window[i].activity =
             __atomic_load_n(&entry->activity, __ATOMIC_ACQUIRE) & ~BUFPIO_INSIDE;
     }
+    update(bufpio);
 }
 
 void bufpio_finish(struct bufpio *bufpio)
