@@ -130,7 +130,8 @@ void stream_turn(struct tester *t)
         stream_arm(t);
         return;
     }
-    usleep(random_of(&t->random) % 400);
+    for (volatile unsigned n = random_of(&t->random) & 0x3fff; n; n--)
+        ;
     if (random_of(&t->random) % 4 == 0)
         stream_disarm(t);
 }
@@ -167,15 +168,17 @@ static uint32_t bad_value(uint64_t *random)
     };
     uint64_t r = random_of(random);
 
-    switch (r & 7) {
-    case 0:
+    if ((r & 7) == 0)
         return (uint32_t)(r >> 32);
-    case 1:
-    case 2:
-        return borders[(r >> 8) % (sizeof(borders) / sizeof(borders[0]))];
-    default: /* most are good, or nothing would happen */
-        return (uint32_t)(r >> 8) % BUFPIO_PAGE;
-    }
+    return borders[(r >> 8) % (sizeof(borders) / sizeof(borders[0]))];
+}
+
+/* Most are good, or nothing would happen. */
+static uint32_t value_below(uint64_t *random, uint32_t limit)
+{
+    uint64_t r = random_of(random);
+
+    return r & 3 ? (uint32_t)(r >> 8) % limit : bad_value(random);
 }
 
 static uint16_t bad_port(uint64_t *random)
@@ -197,17 +200,17 @@ static void spoil(struct tester *t, uint32_t index, uint64_t *random)
     case 0:
     case 1:
     case 2:
-        e->word = (uint64_t)(r & 0x100 ? bad_value(random) : 0) << 32 | bad_value(random);
+        e->word = (uint64_t)value_below(random, 64) << 32 | value_below(random, BUFPIO_PAGE);
         break;
     case 3: /* half of it */
         ((volatile uint32_t *)&e->word)[r >> 8 & 1] = bad_value(random);
         break;
     case 4:
     case 5:
-        e->data_end = r & 0x100 ? bad_value(random) : BUFPIO_PAGE;
+        e->data_end = value_below(random, 1024);
         break;
     case 6:
-        e->flags = r & 0x300 ? r >> 16 & 3 : (uint16_t)(r >> 16);
+        e->flags = r & 0x700 ? r >> 16 & r >> 24 & 3 : (uint16_t)(r >> 16);
         break;
     default:
         e->activity = (uint32_t)(r >> 8);
@@ -227,11 +230,11 @@ static void *garbage_thread(void *ctx)
         uint64_t r = random_of(&random);
         uint32_t entries = t->garbage == 1 ? BUFPIO_ENTRIES_MIN : BUFPIO_ENTRIES_MAX;
 
-        for (unsigned n = r >> 8 & 15; n; n--)
+        for (unsigned n = r >> 8 & 255; n; n--)
             spoil(t, (uint32_t)(random_of(&random) % entries), &random);
-        /* At times it holds still, so that accesses are answered as well. */
-        for (volatile unsigned n = r & 1 ? 0 : r >> 16 & 0x3fff; n; n--)
-            ;
+        /* Holds still at times, so that accesses are answered, and others get to run. */
+        if (r & 1)
+            usleep(r >> 16 & 511);
     }
     return NULL;
 }
