@@ -280,7 +280,7 @@ static bool bufpio_answer(const struct bufpio *b, unsigned int index,
         return false;
 
     at = array_index_nospec(bufpio_at(word), PAGE_SIZE + 1 - size);
-    bufpio_copy((void *)b->entry + at, size, read, &value);
+    bufpio_copy((uint8_t *)b->entry + at, size, read, &value);
 
     /* A full barrier, which the compiler does not move the copy across. */
     if ( cmpxchg(&e->word, word, next) != word )
