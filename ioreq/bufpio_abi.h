@@ -7,7 +7,8 @@
  *
  * This header is the contract between both sides, shared by a hypervisor, ioemud's daemon, hv_shm
  * and tests, and meant to be copied, hence the MIT licence beside the project's. It needs nothing
- * but fixed-width integers; where __XEN__ is defined, the includer provides them.
+ * but fixed-width integers; where __XEN__ is defined, the includer provides them. Xen's build checks
+ * its public headers as ANSI C and as C++, which this one passes.
  * docs/bufpio.md argues what this header states; tests/model/bufpio.pml is a model of it.
  *
  * The layout of entries 0 and 1, and the rules, are those of the ia64 interface that Xen had from
@@ -92,7 +93,7 @@ struct bufpio_page {
 };
 
 /* How many entries a page has whose entry 0 has `port`; never beyond the page. */
-static inline uint32_t bufpio_entries(uint16_t port)
+static __inline__ uint32_t bufpio_entries(uint16_t port)
 {
     if (port < BUFPIO_ENTRIES_MIN)
         return BUFPIO_ENTRIES_MIN;
@@ -108,8 +109,8 @@ static inline uint32_t bufpio_entries(uint16_t port)
  * taken here, and the device model always learns when a buffer is through. All sums are in 64 bits.
  * If a word comes back, page_offset + pointer + size <= 4096.
  */
-static inline uint64_t bufpio_advance(uint64_t word, uint32_t data_end, uint16_t flags,
-                                      uint32_t entries, unsigned size, int write)
+static __inline__ uint64_t bufpio_advance(uint64_t word, uint32_t data_end, uint16_t flags,
+                                          uint32_t entries, unsigned size, int write)
 {
     uint64_t page_offset = (uint32_t)word, pointer = word >> 32;
 
@@ -127,7 +128,7 @@ static inline uint64_t bufpio_advance(uint64_t word, uint32_t data_end, uint16_t
 }
 
 /* Where in the page the element of `word` is. For words that bufpio_advance() took. */
-static inline uint32_t bufpio_at(uint64_t word)
+static __inline__ uint32_t bufpio_at(uint64_t word)
 {
     return (uint32_t)word + (uint32_t)(word >> 32);
 }
@@ -186,6 +187,7 @@ static inline uint32_t bufpio_at(uint64_t word)
  * BUFPIO_INSIDE gets no more buffers.
  */
 
+#ifndef __cplusplus
 #define BUFPIO_AT(member, at)                                                                      \
     _Static_assert(__builtin_offsetof(struct bufpio_entry, member) == (at), #member " at " #at)
 BUFPIO_AT(word, 0);
@@ -197,5 +199,6 @@ BUFPIO_AT(activity, 20);
 _Static_assert(sizeof(struct bufpio_entry) == 24, "the old layout's entries");
 _Static_assert(sizeof(struct bufpio_page) == BUFPIO_PAGE, "a page");
 #undef BUFPIO_AT
+#endif
 
 #endif
