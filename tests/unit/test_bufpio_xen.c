@@ -126,6 +126,8 @@ struct rig {
     uint32_t next, expected[2], moved, disarmed;
     uint32_t page_offset, data_end;
     bool armed, write;
+    uint32_t moment; /* of the entry's move: so many accesses from now */
+    bool entry_moved;
     uint32_t *taken; /* reads one at a time: how often each unit was given */
 };
 
@@ -338,6 +340,41 @@ static void further_entries_answer_for_the_ports_they_name(void **state)
     rig->entry[7].port = 0;
     rig->server.ports[3] = 0;
     assert_false(access_port(0, 2, false, &value));
+}
+
+/* As when a device's BAR moves. */
+static void entry_moves(void *ctx)
+{
+    struct rig *rig = ctx;
+
+    if (!rig->moment || --rig->moment || rig->entry[2].activity & BUFPIO_INSIDE)
+        return;
+    rig->entry[2].word = 0;
+    rig->entry[2].port = OTHER_PORT + 0x10;
+    rig->entry[2].word = 1000;
+    rig->entry_moved = true;
+}
+
+static void an_entry_that_moves_under_way_does_not_answer_at_its_old_port(void **state)
+{
+    struct rig *rig = *state;
+    uint32_t value = 0, moved = 0;
+    bool answered;
+
+    rig->entry[0].port = 3;
+    rig_meanwhile = entry_moves;
+    rig_meanwhile_ctx = rig;
+    for (uint32_t n = 1; n < 30; n++) {
+        arm(&rig->entry[2], 500, 0, 100);
+        rig->entry[2].port = OTHER_PORT;
+        rig->moment = n;
+        rig->entry_moved = false;
+        answered = access_port(OTHER_PORT, 2, false, &value);
+        assert_int_equal(answered, !rig->entry_moved);
+        moved += rig->entry_moved;
+    }
+    rig_meanwhile = NULL;
+    assert_true(moved > 4 && moved < 29);
 }
 
 static void a_port_that_configures_pci_is_never_answered(void **state)
@@ -741,6 +778,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(further_entries_answer_for_the_ports_they_name, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            an_entry_that_moves_under_way_does_not_answer_at_its_old_port, setup, teardown),
         cmocka_unit_test_setup_teardown(a_port_that_configures_pci_is_never_answered, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(between_any_two_accesses_of_a_read_the_emulator_may_act,
