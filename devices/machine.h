@@ -76,6 +76,9 @@ int machine_load(struct machine *machine, struct state_reader *reader);
 /* The ACPI CPU map: `vcpu-set`. */
 void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 
+/* How many data ports the devices may have at a time, beside those at 0x1f0 and 0x170. */
+unsigned machine_data_ports(const struct machine *machine);
+
 /* For the statistics: devices in creation order; NULL beyond the last. */
 const struct dev *machine_dev(const struct machine *machine, unsigned index);
 
