@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file that becomes a part of Xen (ioreq/hypervisor), compiled as it is over xen_rig.h: what the
- * lab shows on a real hypervisor, at the speed of this machine, with pages that cannot be left.
+ * The file that becomes a part of Xen (ioreq/hypervisor), compiled as it is over xen_rig.h: what
+ * the lab shows on a real hypervisor, at the speed of this machine, with pages that cannot be left.
  */
 #include "xen_rig.h"
 
@@ -452,8 +452,8 @@ static void rearm(struct rig *rig)
 }
 
 /*
- * In one thread: between any two accesses of one vCPU to the page the emulator may do one of its own
- * steps, or serve a request of the other vCPU, which cannot be inside as well.
+ * In one thread: between any two accesses of one vCPU to the page the emulator may do one of its
+ * own steps, or serve a request of the other vCPU, which cannot be inside as well.
  */
 
 #define STEPS 300000u
