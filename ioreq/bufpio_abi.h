@@ -7,8 +7,8 @@
  *
  * This header is the contract between both sides, shared by a hypervisor, ioemud's daemon, hv_shm
  * and tests, and meant to be copied, hence the MIT licence beside the project's. It needs nothing
- * but fixed-width integers; where __XEN__ is defined, the includer provides them. Xen's build checks
- * its public headers as ANSI C and as C++, which this one passes.
+ * but fixed-width integers; where __XEN__ is defined, the includer provides them. As Xen's build
+ * checks of its public headers, it is ANSI C and C++.
  * docs/bufpio.md argues what this header states; tests/model/bufpio.pml is a model of it.
  *
  * The layout of entries 0 and 1, and the rules, are those of the ia64 interface that Xen had from

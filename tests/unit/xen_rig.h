@@ -27,14 +27,25 @@
 #define BUILD_BUG_ON(condition) _Static_assert(!(condition), #condition)
 #define ARRAY_SIZE(array)       (sizeof(array) / sizeof((array)[0]))
 #define PAGE_SIZE               4096
-#define read_atomic(at)         __atomic_load_n(at, __ATOMIC_RELAXED)
-#define write_atomic(at, value) __atomic_store_n(at, value, __ATOMIC_RELAXED)
+#define read_atomic(at)         (rig_moment(), __atomic_load_n(at, __ATOMIC_RELAXED))
+#define write_atomic(at, value) (rig_moment(), __atomic_store_n(at, value, __ATOMIC_RELAXED))
 #define smp_mb()                __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()               __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb()               __atomic_thread_fence(__ATOMIC_RELEASE)
 
+/* Before each of the file's accesses to the page: what another party does just then. */
+extern _Thread_local void (*rig_meanwhile)(void *ctx);
+extern _Thread_local void *rig_meanwhile_ctx;
+
+static inline void rig_moment(void)
+{
+    if (rig_meanwhile)
+        rig_meanwhile(rig_meanwhile_ctx);
+}
+
 static inline uint64_t cmpxchg(uint64_t *at, uint64_t old, uint64_t new)
 {
+    rig_moment();
     __atomic_compare_exchange_n(at, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return old;
 }
@@ -42,6 +53,7 @@ static inline uint64_t cmpxchg(uint64_t *at, uint64_t old, uint64_t new)
 static inline unsigned array_index_nospec(unsigned index, unsigned size)
 {
     assert(index < size);
+    rig_moment(); /* the copy comes next */
     return index;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guest of the tester of buffered PIO: what the hypervisor answers out of a page, and what not. */
+/* The guest of buffered PIO's tester: what the hypervisor answers out of a page, and what not. */
 #include "../tiny/tiny.h"
 
 #include "pio.h"
@@ -383,8 +383,8 @@ static void test_cost(void)
     disarm(0);
 }
 
-/* Both vCPUs at one port while the tester arms and disarms. The second one is started for each job and
- * halts behind it: one that waits busily would take a processor from dom0. */
+/* Both vCPUs at one port while the tester arms and disarms. The second one is started for each job
+ * and halts behind it: one that waits busily would take a processor from dom0. */
 
 static void ap_main(void)
 {
@@ -481,7 +481,7 @@ static void test_streams(void)
     stream("stream_of_writes_again", PIO_STREAM_WRITE, 0);
 }
 
-/* A device model that writes anything at any moment: what is read is of the buffers, or a request's. */
+/* A device model that writes anything at any moment: what is read is a buffer's or a request's. */
 
 static bool is_garbage(uint32_t value, uint32_t size)
 {

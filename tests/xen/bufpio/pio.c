@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tester of the hypervisor's side of buffered PIO, without ioemud: an ioreq server that does with
- * its page what its guest (guest.c) asks for, and worse.
+ * The tester of the hypervisor's side of buffered PIO, without ioemud: an ioreq server that does
+ * with its page what its guest (guest.c) asks for, and worse.
  *
  *   pio serve DOMID MODE     until the domain is gone or SIGTERM; prints "serves" when it does
  *   pio map DOMID            what a hypervisor makes of requests for the page

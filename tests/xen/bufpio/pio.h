@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tester of the hypervisor's buffered PIO (pio.c, in dom0) and its guest (guest.c) agree on.
- * The guest says what the tester is to do with the page, makes accesses and judges them.
+ * What the tester of the hypervisor's buffered PIO (pio.c, in dom0) and its guest (guest.c) agree
+ * on. The guest says what the tester is to do with the page, makes accesses and judges them.
  */
 #ifndef IOEMU_TESTS_XEN_BUFPIO_PIO_H
 #define IOEMU_TESTS_XEN_BUFPIO_PIO_H
@@ -19,8 +19,8 @@
 #define PIO_DATA3 (PIO_OTHERS + 4)
 /* Nobody's. */
 #define PIO_NOBODY 0x5c0
-/* Claimed, but a device of Xen's own answers: where its power management timer is unless hvmloader moves
- * it. */
+/* Claimed, but a device of Xen's own answers: where its power management timer is unless hvmloader
+ * moves it. */
 #define PIO_PM_TIMER 0x1f48
 
 /* PIO_CONTROL: the guest writes the address of its struct pio_command, once; from then on any write
@@ -56,8 +56,8 @@ enum pio_op {
 
 /*
  * A stream keeps an entry armed as a device model would, and disarms it at random moments. Its
- * units are 16 bits. PIO_STREAM_READ numbers them from 0 (15 bits). PIO_STREAM_WRITE expects of each
- * vCPU its number in bit 15 and units counted from 0 in the others.
+ * units are 16 bits. PIO_STREAM_READ numbers them from 0 (15 bits). PIO_STREAM_WRITE expects of
+ * each vCPU its number in bit 15 and units counted from 0 in the others.
  * Its end: result 0 units through the page, 1 units by request, 2 times disarmed, 3 mistakes.
  */
 enum pio_stream {
