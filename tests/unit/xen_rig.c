@@ -11,6 +11,7 @@ _Thread_local void (*rig_meanwhile)(void *ctx);
 _Thread_local void *rig_meanwhile_ctx;
 struct hvm_io_handler rig_handler;
 bool rig_pci_config, rig_pages_are_bad;
+struct page_info *rig_bad_page;
 uint8_t *rig_given_page;
 
 struct page_info *alloc_domheap_page(struct domain *d, unsigned flags)
@@ -48,8 +49,10 @@ static void put_page(struct page_info *page)
 
 bool get_page_and_type(struct page_info *page, struct domain *d, unsigned type)
 {
-    if (rig_pages_are_bad)
+    if (rig_pages_are_bad) {
+        rig_bad_page = page;
         return false;
+    }
     page->references++;
     rig_references++;
     return true;

@@ -61,11 +61,15 @@ typedef pthread_mutex_t spinlock_t;
 #define spin_lock            pthread_mutex_lock
 #define spin_unlock          pthread_mutex_unlock
 
+struct page_info;
+
 /* Allocations: the one that rig_fail counts down to fails. Balances must be 0 at the end. */
 extern unsigned rig_fail;
 extern int rig_pages, rig_references, rig_mappings;
-/* Pages whose state Xen cannot trust; the page to give out in place of a new one. */
+/* Pages whose state Xen cannot trust, and the last of them; the page to give out in place of a new
+ * one. */
 extern bool rig_pages_are_bad;
+extern struct page_info *rig_bad_page;
 extern uint8_t *rig_given_page;
 
 static inline bool rig_fails(void)
