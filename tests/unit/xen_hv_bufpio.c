@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file that becomes a part of Xen in the place of the peer's half of the page (hv_bufpio.h): tests
- * that are linked with this show that it and the daemon's half agree.
+ * The file that becomes a part of Xen in the place of the peer's half of the page (hv_bufpio.h):
+ * tests that are linked with this show that it and the daemon's half agree.
  */
 #include "xen_rig.h"
 
