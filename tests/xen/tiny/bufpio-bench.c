@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the data phase of PIO commands costs by loops and by strings: only the accesses to the data
- * port are timed, not the command and the wait for it. "single-..." is the whole command, one sector.
+ * port are timed, not the command and the wait for it. "single-..." is a whole command of one
+ * sector.
  */
 #include "tiny.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loops of single accesses to IDE data ports, in every mixture that a buffer between guest and device
- * model could get wrong, byte by byte. Four disks: drive N of channel C holds pattern seed
- * 1 + 2 * (2 * C + N) in sectors 0 to 2047; what is written from 2048 on has that seed plus 1, and the
- * lines "written" say how many sectors of each. With a second vCPU, both work at once.
+ * Loops of single accesses to IDE data ports, in every mixture that a buffer between guest and
+ * device model could get wrong, byte by byte. Four disks: drive N of channel C holds pattern seed
+ * 1 + 2 * (2 * C + N) in sectors 0 to 2047; what is written from 2048 on has that seed plus 1, and
+ * the lines "written" say how many sectors of each. With a second vCPU, both work at once.
  */
 #include "tiny.h"
 
@@ -219,8 +219,8 @@ static void reset(const struct ide *drive)
     ide_wait(drive);
 }
 
-/* In the middle of a sector, at another place each time. What was not written whole is not there, and
- * what comes next is not disturbed. */
+/* In the middle of a sector, at another place each time. What was not written whole is not there,
+ * and what comes next is not disturbed. */
 static void test_resets(struct worker *worker)
 {
     uint32_t bad = 0;
