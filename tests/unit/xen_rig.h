@@ -15,7 +15,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "ioreq/abi.h"
 #include "ioreq/bufpio_abi.h"
@@ -62,9 +61,16 @@ typedef pthread_mutex_t spinlock_t;
 #define spin_lock            pthread_mutex_lock
 #define spin_unlock          pthread_mutex_unlock
 
+struct page_info;
+
 /* Allocations: the one that rig_fail counts down to fails. Balances must be 0 at the end. */
 extern unsigned rig_fail;
 extern int rig_pages, rig_references, rig_mappings;
+/* Pages whose state Xen cannot trust, and the last of them; the page to give out in place of a new
+ * one. */
+extern bool rig_pages_are_bad;
+extern struct page_info *rig_bad_page;
+extern uint8_t *rig_given_page;
 
 static inline bool rig_fails(void)
 {
@@ -82,6 +88,7 @@ typedef struct {
 struct page_info {
     uint8_t *bytes; /* between two pages that nobody may touch */
     int references;
+    bool given; /* rig_given_page */
 };
 
 #define MEMF_no_refcount  1u
@@ -107,6 +114,7 @@ struct ioreq_server {
     bool enabled;
     struct bufpio *bufpio;
     uint16_t ports[RIG_PORTS]; /* four bytes each, 0: none */
+    bool all_ports;
 };
 
 struct domain {
@@ -141,6 +149,7 @@ typedef struct {
     uint8_t data_is_ptr, dir, type;
 } ioreq_t;
 
+extern bool rig_pci_config; /* port 0xcfc is a PCI function's configuration */
 struct ioreq_server *ioreq_server_select(struct domain *d, ioreq_t *p);
 
 enum {
@@ -160,6 +169,8 @@ struct hvm_io_handler {
     uint8_t type;
 };
 
+/* The one that is registered. */
+extern struct hvm_io_handler rig_handler;
 struct hvm_io_handler *hvm_next_io_handler(struct domain *d);
 
 #endif

@@ -65,13 +65,3 @@ static inline void bufpio_init(struct domain *d)
 #endif /* CONFIG_HVM_BUFPIO */
 
 #endif /* XEN_BUFPIO_H */
-
-/*
- * Local variables:
- * mode: C
- * c-file-style: "BSD"
- * c-basic-offset: 4
- * tab-width: 4
- * indent-tabs-mode: nil
- * End:
- */

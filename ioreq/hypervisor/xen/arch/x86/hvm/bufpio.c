@@ -36,20 +36,17 @@
 #include <asm/hvm/emulate.h>
 #include <asm/hvm/io.h>
 
-struct bufpio
-{
+struct bufpio {
     struct page_info *page;
     struct bufpio_entry *entry; /* the whole page, mapped for good */
-    struct
-    {
+    struct {
         spinlock_t lock;
         uint32_t activity; /* under the lock; without BUFPIO_INSIDE */
     } own[BUFPIO_ENTRIES_MAX];
 };
 
 /* An entry, of a server that may be asked. */
-struct bufpio_place
-{
+struct bufpio_place {
     struct bufpio *bufpio;
     unsigned int index;
 };
@@ -220,7 +217,8 @@ static bool bufpio_find(unsigned int port, unsigned int size, bool read,
 
         if ( bufpio_is_selected(d, s, port, size, read) )
         {
-            *place = (struct bufpio_place){ .bufpio = b, .index = i };
+            place->bufpio = b;
+            place->index = array_index_nospec(i, BUFPIO_ENTRIES_MAX);
             return true;
         }
     }
@@ -373,13 +371,3 @@ void bufpio_init(struct domain *d)
     handler->type = IOREQ_TYPE_PIO;
     handler->ops = &bufpio_ops;
 }
-
-/*
- * Local variables:
- * mode: C
- * c-file-style: "BSD"
- * c-basic-offset: 4
- * tab-width: 4
- * indent-tabs-mode: nil
- * End:
- */
