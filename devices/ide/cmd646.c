@@ -318,6 +318,9 @@ int cmd646_create(const struct dev_env *env, struct dev **ret_dev)
         .class_code = 0x01018f, /* IDE, bus master, both channels native */
         .interrupt_pin = 1,
     };
+    /* Slot 0 is the host bridge's: a function there would hide it. */
+    if (env->spec->slot < 1 || env->spec->slot > 31)
+        return -EINVAL;
     struct cmd646 *cmd = calloc(1, sizeof(*cmd));
     if (!cmd)
         return -ENOMEM;

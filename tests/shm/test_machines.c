@@ -38,7 +38,8 @@ static int setup(void **state)
     snprintf(disks, sizeof(disks),
              "{\"vdev\": \"hda\", \"path\": \"%s\"}, {\"vdev\": \"hdc\", \"path\": \"%s\"}",
              f->image[0], f->image[1]);
-    rig_guest_more(&f->rig, "second", disks, "\"role\": \"secondary\", \"slot\": 30");
+    rig_guest_more(&f->rig, "second", disks, "\"role\": \"secondary\"");
+    rig_guest_more(&f->rig, "third", disks, "\"role\": \"secondary\", \"slot\": 9");
     rig_guest_more(&f->rig, "first", disks,
                    "\"serial\": [{\"type\": \"pty\"}], \"unplug\": \"never\"");
     *state = f;
@@ -60,11 +61,23 @@ static void a_secondary_controller_claims_its_function_and_nothing_else(void **s
     struct fixture *f = *state;
     struct peer *peer = rig_peer(&f->rig, "second", 1, RAM);
 
-    assert_true(peer_claimed(peer, HV_SHM_RANGE_PCI, 30 << 3, 30 << 3));
+    for (unsigned slot = 0; slot < 32; slot++)
+        assert_int_equal(peer_claimed(peer, HV_SHM_RANGE_PCI, slot << 3, slot << 3), slot == 30);
     assert_int_equal(peer_pci_read(peer, 0, 30 << 3, 0, 4), 0x06461095);
     assert_int_equal(peer_pci_read(peer, 0, 1 << 3, 0, 4), 0xffffffff);
     for (unsigned port = 0; port < 0x10000; port++)
         assert_false(peer_claimed(peer, HV_SHM_RANGE_PORT, port, port));
+    peer_close(peer);
+}
+
+static void it_sits_in_the_slot_that_its_configuration_names(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = rig_peer(&f->rig, "third", 1, RAM);
+
+    for (unsigned slot = 0; slot < 32; slot++)
+        assert_int_equal(peer_claimed(peer, HV_SHM_RANGE_PCI, slot << 3, slot << 3), slot == 9);
+    assert_int_equal(peer_pci_read(peer, 0, 9 << 3, 0, 4), 0x06461095);
     peer_close(peer);
 }
 
@@ -253,6 +266,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(a_secondary_controller_claims_its_function_and_nothing_else),
+        CASE(it_sits_in_the_slot_that_its_configuration_names),
         CASE(its_ports_move_with_its_bars),
         CASE(both_its_channels_share_an_interrupt),
         CASE(a_primary_machine_has_what_firmware_looks_for),

@@ -155,6 +155,7 @@ static unsigned write_until_refused(struct line *line, unsigned max)
             n++;
         unsigned before = n;
         fake_loop_settle(line->fake, 0, 50);
+        line->writables = 0; /* of this refusal: the kernel may have made room for the one before */
         if (n >= max || !chr_write(line->chr, (uint8_t)('a' + n % 26)))
             return n;
         n = before + 1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,6 +63,20 @@ static void it_is_the_cmd646_in_native_mode(void **state)
         assert_int_equal(bus_pci_read(rig.bus, rig.sbdf, PCI_BAR0 + 4 * i, 4), (1 - sizes[i]) | 1);
     }
     assert_string_equal(rig.dev->name, "cmd646-0");
+}
+
+/* In slot 0 it would hide the host bridge, and no interrupt is routed from there. */
+static void it_takes_no_slot_of_the_host_bridge(void **state)
+{
+    static const uint8_t bad[] = {0, 32, 255};
+
+    for (unsigned i = 0; i < sizeof(bad); i++) {
+        struct machine_spec spec = {.role = MACHINE_SECONDARY, .slot = bad[i]};
+        struct dev_env env = {.host = &rig.fake.host, .bus = rig.bus, .spec = &spec};
+        struct dev *dev = NULL;
+        assert_int_equal(cmd646_create(&env, &dev), -EINVAL);
+        assert_null(dev);
+    }
 }
 
 static void every_drive_is_reached_through_its_bars(void **state)
@@ -250,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_the_cmd646_in_native_mode),
+        TEST(it_takes_no_slot_of_the_host_bridge),
         TEST(every_drive_is_reached_through_its_bars),
         TEST(the_channels_share_inta),
         TEST(an_interrupt_is_acknowledged_in_any_place),
