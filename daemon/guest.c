@@ -276,21 +276,6 @@ static void run_stop(struct mail *mail) /* worker */
     vm_drain(guest->vm, on_drained, guest);
 }
 
-/* Once: it is the hypervisor's, not this guest's. */
-static void tell_no_bufpio(struct guest *guest)
-{
-    struct daemon *daemon = guest->daemon;
-
-    if (guest->hv != daemon->hv[DAEMON_XEN] || !guest->config.buffered_pio || daemon->no_bufpio ||
-        guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO)
-        return;
-    daemon->no_bufpio = true;
-    log_write(&daemon->log, LOG_INFO, NULL,
-              "event=no-buffered-pio hypervisor=%s effect=\"every access to a data port is a "
-              "request\"",
-              guest->hv->name);
-}
-
 static void run_started(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, started);
@@ -310,16 +295,7 @@ static void run_started(struct mail *mail)
         return;
     }
     guest->state = GUEST_RUNNING;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name,
-              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
-              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
-              guest->worker->params.id);
-    tell_no_bufpio(guest);
-    if (guest->reset)
-        log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
-                  "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
-                  "destroy it\"",
-                  guest->domid);
+    guest_log_attached(guest);
     if (guest->detach_wanted) {
         tell_done(guest, -ECANCELED, "detached while it started");
         guest_detach(guest, NULL, NULL);

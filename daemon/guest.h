@@ -108,6 +108,9 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 
 const char *guest_state_name(enum guest_state state);
 
+/* daemon/guest_log.c: that it is RUNNING, and what is to be known of that. */
+void guest_log_attached(struct guest *guest);
+
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */
 int guest_qmp_add(struct guest *guest, int listen_fd);
