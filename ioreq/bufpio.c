@@ -9,7 +9,7 @@
 
 _Static_assert(BUFPIO_PAGE <= UINT16_MAX, "offsets and lengths fit");
 
-/* Accesses move 2 or 4 bytes: `activity` counts in steps of BUFPIO_ANSWER. */
+/* How many were answered between two readings of `activity`. */
 static uint32_t accesses(uint32_t from, uint32_t to)
 {
     return (to - from) / BUFPIO_ANSWER;
@@ -20,7 +20,7 @@ static uint32_t accesses(uint32_t from, uint32_t to)
 static void settle(struct bufpio *bufpio, struct bufpio_window *window, uint32_t activity)
 {
     uint32_t answered = accesses(window->activity, activity);
-    uint32_t least = window->uncounted / 4 + (window->uncounted % 4 != 0);
+    uint32_t least = window->uncounted / 4 + (window->uncounted % 4 != 0); /* of 4 bytes each */
     uint32_t most = window->uncounted / 2;
 
     window->activity = activity;
