@@ -229,6 +229,42 @@ static void strings_are_not_slowed_down(void **state)
     assert_int_equal(counted(f, "bufpio", "refills"), 0);
 }
 
+/* A CMD646 in PCI native mode: its data ports are wherever its BARs are, and move with them. */
+static void a_native_controllers_ports_have_entries_of_their_own(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t answered = 0, before, declined;
+    struct ide disk[2];
+    struct peer *peer;
+
+    rig_guest_more(&f->rig, "second",
+                   "{\"vdev\": \"hda\", \"format\": \"mem\", \"size\": \"1M\"},"
+                   "{\"vdev\": \"hdc\", \"format\": \"mem\", \"size\": \"1M\"}",
+                   "\"role\": \"secondary\"");
+    peer = rig_peer(&f->rig, "second", 1, RAM);
+    for (uint16_t base = 0xc100; base < 0xc400; base = (uint16_t)(base + 0x100)) {
+        for (unsigned bar = 0; bar < 5; bar++)
+            peer_pci_write(peer, 0, 30 << 3, 0x10 + 4 * bar, 4, 0);
+        for (unsigned i = 0; i < 2; i++) {
+            uint8_t *ram = peer_ram(peer, BUF(0), 8 * 512);
+
+            assert_int_equal(ide_init_native(&disk[i], peer, 0, 30, base, i, 0, PRD), 0);
+            assert_int_equal(disk[i].cmd, base + 16 * i);
+            rig_fill(base + i, 0, 8, ram);
+            before = answered;
+            assert_int_equal(ide_pio_write(&disk[i], IDE_PIO_LOOP16, 4, 8, BUF(0)), 0);
+            memset(ram, 0, 8 * 512);
+            assert_int_equal(ide_pio_read(&disk[i], IDE_PIO_LOOP32, 4, 8, BUF(0)), 0);
+            assert_int_equal(rig_mismatches(base + i, 0, 8, ram), 0);
+            peer_bufpio_counters(peer, &answered, &declined);
+            assert_in_range(answered - before, 8 * (254 + 126), 8 * (256 + 128));
+        }
+    }
+    assert_int_equal(bufpio_entries(peer_bufpio_page(peer)->entry[0].port), 4);
+    assert_int_equal(peer_error(peer), 0);
+    peer_close(peer);
+}
+
 /* ---- two vCPUs ------------------------------------------------------------------------------- */
 
 struct job {
@@ -552,6 +588,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(switched_off_every_access_is_a_request, setup_off,
                                         teardown),
         CASE(strings_are_not_slowed_down),
+        CASE(a_native_controllers_ports_have_entries_of_their_own),
         CASE(channels_and_drives_interleave_from_two_vcpus),
         CASE(two_vcpus_move_one_transfer_word_by_word),
         CASE(racing_vcpus_get_each_word_once),
