@@ -112,7 +112,8 @@ struct guest_config {
     enum guest_role role;
     uint8_t slot; /* secondary: PCI slot of its controller; 0: MACHINE_SECONDARY_SLOT */
     enum guest_unplug unplug;
-    bool platform; /* the Xen platform device; default true */
+    bool platform;     /* the Xen platform device; default true */
+    bool buffered_pio; /* where the hypervisor has it; default true */
     char boot_order[4];
     unsigned n_disks;
     struct disk_config disk[CONFIG_DISKS];

@@ -112,6 +112,7 @@ static const struct config_key guest_keys[] = {
     GUEST("slot", slot, CONFIG_U8, 1, 31),
     GUEST("unplug", unplug, CONFIG_ENUM, 0, 0, unplug_names),
     GUEST("platform", platform, CONFIG_BOOL, 0, 0),
+    GUEST("buffered_pio", buffered_pio, CONFIG_BOOL, 0, 0),
     GUEST("boot", boot_order, CONFIG_CUSTOM, 0, 0, NULL, read_boot),
     GUEST("disks", disk, CONFIG_CUSTOM, 0, 0, NULL, read_disks),
     GUEST("serial", serial, CONFIG_CUSTOM, 0, 0, NULL, read_serials),
@@ -362,6 +363,7 @@ int guest_config_defaults(struct guest_config *ret_config)
 {
     struct guest_config config = {
         .platform = true,
+        .buffered_pio = true,
         .boot_order = "c",
         .map_limit_mib = 64,
         .budget = 64,

@@ -204,10 +204,11 @@ static void show_workers(const json_t *workers, unsigned width, FILE *out)
 static void show_ioreqs(const json_t *guests, unsigned width, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"GUEST", TABLE_SHRINK},   {"PIO IN", TABLE_RIGHT},  {"PIO OUT", TABLE_RIGHT},
-        {"STRING", TABLE_RIGHT},   {"BYTES", TABLE_RIGHT},   {"MMIO RD", TABLE_RIGHT},
-        {"MMIO WR", TABLE_RIGHT},  {"PCI RD", TABLE_RIGHT},  {"PCI WR", TABLE_RIGHT},
-        {"BUFFERED", TABLE_RIGHT}, {"ILLEGAL", TABLE_RIGHT}, {"TURNS", TABLE_RIGHT},
+        {"GUEST", TABLE_SHRINK},   {"PIO IN", TABLE_RIGHT},   {"PIO OUT", TABLE_RIGHT},
+        {"ANSWERED", TABLE_RIGHT}, {"STRING", TABLE_RIGHT},   {"BYTES", TABLE_RIGHT},
+        {"MMIO RD", TABLE_RIGHT},  {"MMIO WR", TABLE_RIGHT},  {"PCI RD", TABLE_RIGHT},
+        {"PCI WR", TABLE_RIGHT},   {"BUFFERED", TABLE_RIGHT}, {"ILLEGAL", TABLE_RIGHT},
+        {"TURNS", TABLE_RIGHT},
     };
     struct table *table = table_create(columns, COUNT_OF(columns));
 
@@ -220,6 +221,10 @@ static void show_ioreqs(const json_t *guests, unsigned width, FILE *out)
         table_cell(table, text_of(guest, "name"));
         cell_count(table, ioreqs, "pio_read");
         cell_count(table, ioreqs, "pio_write");
+        if (json_is_true(json_object_get(guest, "buffered_pio")))
+            cell_count(table, json_object_get(guest, "bufpio"), "answered");
+        else
+            table_cell(table, "-");
         cell_count(table, ioreqs, "string");
         cell_bytes(table, ioreqs, "string_bytes");
         for (size_t j = 0; j < COUNT_OF(after); j++)
@@ -297,6 +302,7 @@ static void show_counters(const json_t *guest, unsigned width, FILE *out)
     struct table *table = table_create(columns, COUNT_OF(columns));
 
     counter_rows(table, "memory", "-", json_object_get(guest, "memory"));
+    counter_rows(table, "bufpio", "-", json_object_get(guest, "bufpio"));
     for (size_t i = 0; i < json_array_size(devices); i++) {
         const json_t *device = json_array_get(devices, i);
 

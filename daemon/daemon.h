@@ -42,7 +42,8 @@ struct daemon {
     ev_signal sigterm, sigint;
     int lock_fd;
     uint64_t started_ns;
-    bool stopping; /* daemon_run() ends with the last guest */
+    bool stopping;  /* daemon_run() ends with the last guest */
+    bool no_bufpio; /* it was said that Xen has no buffered PIO page */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */

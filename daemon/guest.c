@@ -289,15 +289,7 @@ static void run_started(struct mail *mail)
     }
     guest->state = GUEST_RUNNING;
     memcpy(guest->blk, guest->vm->blk, sizeof(guest->blk));
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name,
-              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
-              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
-              guest->worker->params.id);
-    if (guest->reset)
-        log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
-                  "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
-                  "destroy it\"",
-                  guest->domid);
+    guest_log_attached(guest);
     if (guest->detach_wanted) {
         tell_done(guest, -ECANCELED, "detached while it started");
         guest_detach(guest, NULL, NULL);
@@ -373,6 +365,7 @@ static int create_hv(struct guest *guest, char *why)
         .domid = guest->domid,
         .peer = guest->peer,
         .primary = guest->config.role == GUEST_PRIMARY,
+        .buffered_pio = guest->config.buffered_pio,
         .map_limit_mib = guest->config.map_limit_mib,
     };
     struct hv_record record;

@@ -163,6 +163,9 @@ void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
 /* Adds a running image's counters, each read once. */
 void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of);
 
+/* daemon/guest_log.c: that it is RUNNING, and what is to be known of that. */
+void guest_log_attached(struct guest *guest);
+
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */
 int guest_qmp_add(struct guest *guest, int listen_fd);

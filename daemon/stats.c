@@ -74,6 +74,16 @@ static void sum_counters(const struct guest *guest, unsigned drive, struct blk_c
         guest_add_counters(ret_sum, blk_counters(guest->blk[drive]));
 }
 
+static json_t *bufpio(const struct bufpio_counters *of)
+{
+    const struct named named[] = {
+        COUNT(of, answered),  COUNT(of, bytes),    COUNT(of, refills),
+        COUNT(of, take_outs), COUNT(of, rejected), COUNT(of, inside),
+    };
+
+    return counters(named, sizeof(named) / sizeof(named[0]));
+}
+
 static json_t *disk(const struct guest *guest, const struct disk_config *config)
 {
     struct blk_counters sum, *of = &sum;
@@ -124,6 +134,7 @@ static json_t *one_guest(const struct guest *guest)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",
                                guest_state_name(guest), "domid", (int)guest->domid);
+    uint32_t features;
     json_t *disks;
 
     if (guest->state != GUEST_RUNNING)
@@ -132,9 +143,10 @@ static json_t *one_guest(const struct guest *guest)
     for (unsigned i = 0; i < guest->config.n_disks; i++)
         json_array_append_new(disks, disk(guest, &guest->config.disk[i]));
     json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
-    json_object_set_new(
-        object, "buffered_pio",
-        json_boolean(guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO));
+    features = guest->hv->guest_info(guest->hv_guest)->features;
+    json_object_set_new(object, "buffered_pio", json_boolean(features & HV_FEATURE_BUFFERED_PIO));
+    if (features & HV_FEATURE_BUFFERED_PIO)
+        json_object_set_new(object, "bufpio", bufpio(&guest->vm->bufpio.counters));
     json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
     json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
     json_object_set_new(object, "log_suppressed",

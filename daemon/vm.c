@@ -145,8 +145,10 @@ static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
         if (!first)
             break;
         unlink_timer(vm, first);
+        bufpio_take_out(&vm->bufpio);
         first->expire(first->arg);
     }
+    bufpio_arm(&vm->bufpio);
     rearm_timer(vm);
 }
 
@@ -499,8 +501,9 @@ void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
-    /* First the guest's pages and memory, so that no device can reach them any more: a stopped
-     * guest pins nothing. */
+    bufpio_finish(&vm->bufpio);
+    /* Then the guest's pages and memory, so that no device can reach them any more: a stopped guest
+     * pins nothing. */
     if (vm->started)
         vm->params.hv->guest_stop(vm->params.guest);
     machine_destroy(vm->machine);
@@ -575,6 +578,9 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     if (err)
         goto close;
     vm->dispatch.bus = machine_bus(vm->machine);
+    bufpio_init(&vm->bufpio, params->hv->bufpio(params->guest), vm->dispatch.bus,
+                machine_data_ports(vm->machine));
+    vm->dispatch.bufpio = &vm->bufpio;
     ev_io_set(&vm->io, params->hv->guest_fd(params->guest), EV_READ);
     ev_io_start(worker->ev, &vm->io);
     err = params->hv->guest_enable(params->guest);

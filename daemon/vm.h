@@ -62,6 +62,7 @@ struct vm {
     struct worker *worker;
     struct machine *machine;
     struct dispatch dispatch;
+    struct bufpio bufpio;
     struct host host;
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct chr *chr[MACHINE_SERIALS];

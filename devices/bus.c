@@ -29,6 +29,7 @@ struct bus {
     const struct bus_listener *listener;
     void *ctx;
     struct range_table space[BUS_SPACES];
+    uint32_t port_changes; /* claims and releases */
     struct pci_func *pci[256];
 };
 
@@ -121,6 +122,7 @@ int bus_claim(struct bus *bus, enum bus_space space, uint64_t first, uint64_t co
     memmove(&table->ranges[at + 1], &table->ranges[at], (table->count - at) * sizeof(struct range));
     table->ranges[at] = (struct range){.first = first, .last = last, .ops = ops, .dev = dev};
     table->count++;
+    bus->port_changes += space == BUS_PORT;
     return 0;
 }
 
@@ -133,6 +135,7 @@ void bus_release(struct bus *bus, enum bus_space space, uint64_t first)
 
     uint64_t last = table->ranges[at].last;
     table->count--;
+    bus->port_changes += space == BUS_PORT;
     memmove(&table->ranges[at], &table->ranges[at + 1], (table->count - at) * sizeof(struct range));
     if (bus->listener && bus->listener->release)
         bus->listener->release(bus->ctx, space, first, last);
@@ -264,6 +267,34 @@ void bus_port_write_block(struct bus *bus, uint16_t port, unsigned size, const v
         bytes += (size_t)done * size;
         count -= done;
     }
+}
+
+unsigned bus_data_ports(const struct bus *bus, uint16_t *ret_ports, unsigned max)
+{
+    const struct range_table *table = &bus->space[BUS_PORT];
+    unsigned n = 0;
+
+    for (size_t i = 0; i < table->count && n < max; i++) {
+        const struct range *range = &table->ranges[i];
+
+        if (range->ops->window && range->ops->data_port <= range->last - range->first)
+            ret_ports[n++] = (uint16_t)(range->first + range->ops->data_port);
+    }
+    return n;
+}
+
+uint32_t bus_port_changes(const struct bus *bus)
+{
+    return bus->port_changes;
+}
+
+uint32_t bus_port_window(struct bus *bus, uint16_t port, bool *ret_write, void *buf, uint32_t room)
+{
+    const struct range *range = find(&bus->space[BUS_PORT], port);
+
+    if (!range || !range->ops->window || port - range->first != range->ops->data_port)
+        return 0;
+    return range->ops->window(range->dev, ret_write, buf, room);
 }
 
 /* Segment 0, bus 0 and nothing else; conventional configuration space. */

@@ -34,6 +34,18 @@ struct bus_io_ops {
     uint32_t (*write_block)(void *dev, uint64_t offset, unsigned size, const void *buf,
                             uint32_t count);
     unsigned max_size; /* widest access that `read`/`write` take; 0 means 1 */
+    /*
+     * Optional, ports only: the range has a data port, at offset `data_port`, and this tells its
+     * PIO window: how many bytes the next accesses of 2 or 4 bytes to that port would give
+     * (*ret_write false) or take (true), such that moving fewer than all of them does nothing but
+     * move them: no interrupt, no other register that changes. 0: none now. Of bytes to be given
+     * the first `room` are copied to `buf` (or fewer, if there are fewer), and not taken: that is
+     * read_block's or read's.
+     * A window stays what it is until the next access to the device, its next timer, or a reset:
+     * what else happens, such as the end of a disk request, may open one, but changes none.
+     */
+    uint32_t (*window)(void *dev, bool *ret_write, void *buf, uint32_t room);
+    unsigned data_port;
 };
 
 /* Told of every range and PCI function that comes or goes, so that the hypervisor can be told too.
@@ -75,6 +87,13 @@ void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, unsigned si
 void bus_port_read_block(struct bus *bus, uint16_t port, unsigned size, void *buf, uint32_t count);
 void bus_port_write_block(struct bus *bus, uint16_t port, unsigned size, const void *buf,
                           uint32_t count);
+
+/* Ports that have a window, ascending, at most `max`; returns how many. Another list as soon as
+ * bus_port_changes() says another number. */
+unsigned bus_data_ports(const struct bus *bus, uint16_t *ret_ports, unsigned max);
+uint32_t bus_port_changes(const struct bus *bus);
+/* As bus_io_ops.window; 0 where there is none. */
+uint32_t bus_port_window(struct bus *bus, uint16_t port, bool *ret_write, void *buf, uint32_t room);
 
 /* PCI configuration; `sbdf` is segment, bus, device, function as Xen gives it (bits 31:16 segment,
  * 15:8 bus, 7:0 devfn), `reg` 0-4095. Absent functions read as all-ones. */

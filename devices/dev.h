@@ -46,6 +46,8 @@ struct dev {
     uint32_t instance;                  /* tells two of one model apart in saved state */
     const struct dev_counter *counters; /* may be NULL */
     unsigned n_counters;
+    /* How many data ports (bus.h) it may have at a time, beside those at 0x1f0 and 0x170. */
+    unsigned data_ports;
 };
 
 #endif

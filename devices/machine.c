@@ -216,6 +216,15 @@ void machine_unplug_aux_disks(struct machine *machine)
         piix3_ide_unplug_aux_disks(machine->ide);
 }
 
+unsigned machine_data_ports(const struct machine *machine)
+{
+    unsigned ports = 0;
+
+    for (unsigned i = 0; i < machine->n_devs; i++)
+        ports += machine->devs[i]->data_ports;
+    return ports;
+}
+
 const struct dev *machine_dev(const struct machine *machine, unsigned index)
 {
     return index < machine->n_devs ? machine->devs[index] : NULL;

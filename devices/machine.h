@@ -96,6 +96,9 @@ void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 int machine_eject(struct machine *machine, unsigned drive, bool force, struct blk **ret_blk);
 int machine_insert(struct machine *machine, unsigned drive, struct blk *blk);
 
+/* How many data ports the devices may have at a time, beside those at 0x1f0 and 0x170. */
+unsigned machine_data_ports(const struct machine *machine);
+
 /* For the statistics: devices in creation order; NULL beyond the last. */
 const struct dev *machine_dev(const struct machine *machine, unsigned index);
 

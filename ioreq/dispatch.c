@@ -154,6 +154,8 @@ static uint64_t serve(struct dispatch *dispatch, uint32_t vcpu, const struct req
         return req->flags & IOREQ_READ ? UINT64_MAX : req->data;
     }
     count_access(&dispatch->counters, req);
+    if (dispatch->bufpio && req->type == IOREQ_PIO)
+        bufpio_access(dispatch->bufpio, req->addr, req->size, req->flags & IOREQ_DATA_IS_PTR);
     if (req->flags & IOREQ_DATA_IS_PTR) {
         serve_string(dispatch, req);
         return req->data;
@@ -182,8 +184,13 @@ static void serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint3
         .flags = __atomic_load_n(&slot->flags, __ATOMIC_RELAXED),
         .type = __atomic_load_n(&slot->type, __ATOMIC_RELAXED),
     };
-    uint64_t data = serve(dispatch, vcpu, &req);
+    uint64_t data;
 
+    if (dispatch->bufpio)
+        bufpio_take_out(dispatch->bufpio);
+    data = serve(dispatch, vcpu, &req);
+    if (dispatch->bufpio)
+        bufpio_arm(dispatch->bufpio);
     __atomic_store_n(&slot->data, data, __ATOMIC_RELAXED);
     /* Pairs with the hypervisor's read barrier after it sees RESP_READY. */
     __atomic_store_n(&slot->flags, (req.flags & ~IOREQ_STATE_MASK) | IOREQ_STATE_RESP_READY,
@@ -263,6 +270,8 @@ static unsigned drain_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         __atomic_fetch_add(&page->read_pointer, left, __ATOMIC_RELEASE);
         return 0;
     }
+    if (left && dispatch->bufpio)
+        bufpio_take_out(dispatch->bufpio);
     while (left && !spent_up(dispatch)) {
         uint32_t taken = serve_buffered(dispatch, page, read, left);
 
@@ -274,6 +283,8 @@ static unsigned drain_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         served++;
         dispatch->spent++;
     }
+    if (served && dispatch->bufpio)
+        bufpio_arm(dispatch->bufpio);
     dispatch->more = left > 0;
     return served;
 }

@@ -9,6 +9,8 @@
  * A request is copied out of its slot once and validated; the slot is not looked at again until the
  * answer. What no hypervisor would send is answered as harmlessly as the ABI allows (reads give
  * all-ones, nothing is written) and counted; `illegal` is told, which logs under a rate limit.
+ * PIO windows (ioreq/bufpio.h) are taken out before a request is carried out, and published again
+ * before it is answered, so that the guest's next access finds them.
  *
  * Nothing here blocks, allocates or formats. One thread: the guest's worker.
  */
@@ -19,6 +21,7 @@
 #include <stdint.h>
 
 #include "devices/bus.h"
+#include "ioreq/bufpio.h"
 #include "ioreq/hv.h"
 
 /* Most elements of one string request that are carried out: Xen's own limit (hvm/emulate.c 4.17).
@@ -41,6 +44,7 @@ struct dispatch {
     const struct hv_ops *hv;
     struct hv_guest *guest;
     struct bus *bus;
+    struct bufpio *bufpio; /* NULL: none */
     uint32_t vcpus;
     /* What one turn may cost at most, roughly: a request counts 1, a string one more for each
      * DISPATCH_STRING_COST elements. 0: no bound. */

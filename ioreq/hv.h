@@ -83,6 +83,7 @@ struct hv_guest_params {
     uint32_t domid;         /* hv_xen */
     void *peer;             /* hv_shm: from the `peer` event */
     bool primary;           /* the only device model: claims 0xcf8 and friends */
+    bool buffered_pio;      /* use the hypervisor's page for it, if there is one */
     uint32_t map_limit_mib; /* guest memory mapped at a time, at most; 0: the default, 64 */
 };
 
@@ -167,6 +168,9 @@ struct hv_ops {
     /* The shared pages: valid from guest_start() to guest_stop(). buffered may be NULL. */
     struct ioreq_slot *(*slots)(struct hv_guest *guest);
     struct buf_ioreq_page *(*buffered)(struct hv_guest *guest);
+    /* The buffered PIO page (ioreq/bufpio_abi.h), for as long; NULL without
+     * HV_FEATURE_BUFFERED_PIO, which guest_info() has from guest_start() on. */
+    void *(*bufpio)(struct hv_guest *guest);
     /* The slot of `vcpu` has been answered. */
     void (*notify)(struct hv_guest *guest, uint32_t vcpu);
 

@@ -265,6 +265,11 @@ static struct buf_ioreq_page *shm_buffered(struct hv_guest *guest)
     return &guest->pages->buffered;
 }
 
+static void *shm_bufpio(struct hv_guest *guest)
+{
+    return guest->info.features & HV_FEATURE_BUFFERED_PIO ? &guest->pages->bufpio : NULL;
+}
+
 static void shm_notify(struct hv_guest *guest, uint32_t vcpu)
 {
     if (vcpu < guest->info.vcpus)
@@ -408,6 +413,7 @@ const struct hv_ops hv_shm_ops = {
     .guest_rearm = shm_guest_rearm,
     .slots = shm_slots,
     .buffered = shm_buffered,
+    .bufpio = shm_bufpio,
     .notify = shm_notify,
     .pin = shm_pin,
     .unpin = shm_unpin,

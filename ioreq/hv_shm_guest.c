@@ -112,6 +112,8 @@ int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *para
     guest->sock = conn->fd;
     guest->info =
         (struct hv_guest_info){.vcpus = conn->hello.vcpus, .features = conn->hello.features};
+    if (!params->buffered_pio)
+        guest->info.features &= ~HV_FEATURE_BUFFERED_PIO;
     guest->epoll_fd = guest->kick_fd = guest->irq_fd = -1;
     for (uint32_t i = 0; i < HV_SHM_VCPUS_MAX; i++)
         guest->answer_fd[i] = -1;

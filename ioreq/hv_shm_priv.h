@@ -16,6 +16,7 @@
 #ifndef IOEMUD_IOREQ_HV_SHM_PRIV_H
 #define IOEMUD_IOREQ_HV_SHM_PRIV_H
 
+#include "ioreq/bufpio_abi.h"
 #include "ioreq/hv.h"
 #include "ioreq/hv_shm_proto.h"
 
@@ -27,7 +28,7 @@
 struct hv_shm_pages {
     struct ioreq_slot slots[IOREQ_SLOTS];
     struct buf_ioreq_page buffered;
-    uint8_t bufpio[IOREQ_PAGE];
+    struct bufpio_page bufpio;
     struct hv_shm_control control;
     struct hv_shm_status status;
 };
@@ -182,6 +183,7 @@ void hv_shm_guest_destroy(struct hv_guest *guest);
 void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
 
 /* What this side can do, of HV_SHM_FEATURE_x. */
-#define HV_SHM_FEATURES (HV_SHM_FEATURE_DIRTY_LOG | HV_SHM_FEATURE_MSI)
+#define HV_SHM_FEATURES                                                                            \
+    (HV_SHM_FEATURE_BUFFERED_PIO | HV_SHM_FEATURE_DIRTY_LOG | HV_SHM_FEATURE_MSI)
 
 #endif

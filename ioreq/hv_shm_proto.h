@@ -40,7 +40,7 @@
 #define HV_SHM_DEADLINE_MS 5000         /* from connect to a complete HELLO */
 
 /* Feature bits: offered in HELLO, agreed in WELCOME (a subset of what was offered). */
-#define HV_SHM_FEATURE_BUFFERED_PIO 0x1u /* reserved: HV_SHM_PAGE_BUFPIO */
+#define HV_SHM_FEATURE_BUFFERED_PIO 0x1u /* HV_SHM_PAGE_BUFPIO */
 #define HV_SHM_FEATURE_SWAP         0x2u /* reserved: HV_SHM_REGION_FRAMES */
 #define HV_SHM_FEATURE_DIRTY_LOG    0x4u /* DIRTY_START, DIRTY_STOP */
 #define HV_SHM_FEATURE_MSI          0x8u /* the ring of struct hv_shm_status */
@@ -150,7 +150,7 @@ struct hv_shm_answer {
 enum hv_shm_page {
     HV_SHM_PAGE_IOREQ = 0,    /* struct ioreq_slot[128] */
     HV_SHM_PAGE_BUFFERED = 1, /* struct buf_ioreq_page */
-    HV_SHM_PAGE_BUFPIO = 2,   /* reserved for HV_SHM_FEATURE_BUFFERED_PIO */
+    HV_SHM_PAGE_BUFPIO = 2,   /* ioreq/bufpio_abi.h, with HV_SHM_FEATURE_BUFFERED_PIO */
     HV_SHM_PAGE_CONTROL = 3,  /* struct hv_shm_control */
     HV_SHM_PAGE_STATUS = 4,   /* struct hv_shm_status */
     HV_SHM_PAGES = 5,

@@ -208,6 +208,7 @@ const struct hv_ops hv_xen_ops = {
     .guest_rearm = hv_xen_guest_rearm,
     .slots = hv_xen_slots,
     .buffered = hv_xen_buffered,
+    .bufpio = hv_xen_bufpio,
     .notify = hv_xen_notify,
     .pin = pin,
     .unpin = unpin,

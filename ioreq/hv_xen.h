@@ -29,20 +29,22 @@ struct hv_guest {
     /* Control's; constant between guest_create() and guest_destroy(). */
     struct hv_host *host;
     struct hv_guest *next;
-    struct hv_guest_info info;
+    struct hv_guest_info info; /* but for HV_FEATURE_BUFFERED_PIO */
     char name[HV_NAME_MAX + 1];
     xen_domain_handle_t handle; /* the domain's UUID */
     uint16_t domid;
     uint16_t server_id;
     uint32_t map_limit_mib;
-    bool gone_told; /* to the host's events */
-    int privcmd_fd; /* restricted to domid, both */
+    bool buffered_pio; /* wanted */
+    bool gone_told;    /* to the host's events */
+    int privcmd_fd;    /* restricted to domid, both */
     int evtchn_fd;
     struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it owns */
 
     /* The worker's, from guest_start() to guest_stop(). */
-    void *pages; /* the two server pages; NULL: not started */
-    bool gone;   /* the hypervisor says that there is no such domain */
+    void *pages;  /* the two server pages; NULL: not started */
+    void *bufpio; /* the buffered PIO page; NULL: none */
+    bool gone;    /* the hypervisor says that there is no such domain */
     bool enabled;
     uint32_t buffered_remote; /* Xen's end of the buffered ring's channel */
     uint32_t *local_ports;    /* a port per vCPU, then the buffered ring's; HV_XEN_NO_PORT */
@@ -89,6 +91,7 @@ int hv_xen_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pending)
 void hv_xen_guest_rearm(struct hv_guest *guest);
 struct ioreq_slot *hv_xen_slots(struct hv_guest *guest);
 struct buf_ioreq_page *hv_xen_buffered(struct hv_guest *guest);
+void *hv_xen_bufpio(struct hv_guest *guest);
 void hv_xen_notify(struct hv_guest *guest, uint32_t vcpu);
 
 #endif

@@ -291,6 +291,7 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return err;
     }
     guest->map_limit_mib = params->map_limit_mib;
+    guest->buffered_pio = params->buffered_pio;
     /* The last step that can fail, so that no server is ever made in vain. */
     errno = 0;
     if (xendevicemodel_create_ioreq_server(host->dm, guest->domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC,

@@ -15,6 +15,7 @@
 #include <xen/memory.h>
 #include <xen/sys/evtchn.h>
 
+#include "ioreq/bufpio_abi.h"
 #include "ioreq/privcmd.h"
 
 #define SERVER_PAGES 2
@@ -75,6 +76,21 @@ static const struct mapcache_ops cache_ops = {
 
 /* Life. */
 
+/* Xen makes the page when it is asked for it; Debian's refuses the number (EINVAL), as an older or
+ * newer one does that has no such page. Whatever the reason, the guest does without. */
+static void map_bufpio(struct hv_guest *guest)
+{
+    int err = guest->buffered_pio
+                  ? hv_xen_called(
+                        guest, privcmd_map_resource(guest->privcmd_fd, guest->domid,
+                                                    XENMEM_resource_ioreq_server, guest->server_id,
+                                                    BUFPIO_RESOURCE_FRAME, 1, &guest->bufpio))
+                  : -EOPNOTSUPP;
+
+    if (!err)
+        guest->info.features |= HV_FEATURE_BUFFERED_PIO;
+}
+
 int hv_xen_guest_start(struct hv_guest *guest, struct hv_worker *worker)
 {
     struct xen_dm_op op = {
@@ -90,6 +106,7 @@ int hv_xen_guest_start(struct hv_guest *guest, struct hv_worker *worker)
                                                     0, SERVER_PAGES, &guest->pages));
     if (err)
         return err;
+    map_bufpio(guest);
     err = hv_xen_dm_op(guest, &op);
     if (err)
         goto stop;
@@ -192,6 +209,10 @@ void hv_xen_guest_stop(struct hv_guest *guest)
     if (guest->pages)
         privcmd_unmap(guest->pages, SERVER_PAGES);
     guest->pages = NULL;
+    if (guest->bufpio)
+        privcmd_unmap(guest->bufpio, 1);
+    guest->bufpio = NULL;
+    guest->info.features &= ~HV_FEATURE_BUFFERED_PIO;
 }
 
 /* Ranges. */
@@ -294,6 +315,11 @@ struct ioreq_slot *hv_xen_slots(struct hv_guest *guest)
 struct buf_ioreq_page *hv_xen_buffered(struct hv_guest *guest)
 {
     return guest->pages;
+}
+
+void *hv_xen_bufpio(struct hv_guest *guest)
+{
+    return guest->bufpio;
 }
 
 void hv_xen_notify(struct hv_guest *guest, uint32_t vcpu)

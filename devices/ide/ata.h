@@ -238,6 +238,9 @@ void ata_clear_intrq(struct ata_drive *drive);
 uint32_t ata_data_in(struct ata_drive *drive, void *buf, uint32_t len);
 uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len);
 
+/* The rest of the present DRQ block as a PIO window: see bus_io_ops.window. */
+uint32_t ata_window(const struct ata_drive *drive, bool *ret_write, void *buf, uint32_t room);
+
 /* Does what the phase calls for, if that is possible now. Harmless at any time. */
 void ata_step(struct ata_drive *drive);
 /* The bus master was stopped: a chunk on its way is forgotten; it would be moved again from its

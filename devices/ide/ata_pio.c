@@ -238,3 +238,17 @@ uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len)
     }
     return n;
 }
+
+/* Up to the block's end: there the interrupt, the next block or the disk come in. */
+uint32_t ata_window(const struct ata_drive *drive, bool *ret_write, void *buf, uint32_t room)
+{
+    const struct ata_state *state = &drive->state;
+
+    if (state->phase != ATA_PIO_IN && state->phase != ATA_PIO_OUT)
+        return 0;
+    *ret_write = state->phase == ATA_PIO_OUT;
+    if (!*ret_write)
+        ata_pio_copy_out(drive, state->pos, buf,
+                         room < state->block_left ? room : state->block_left);
+    return state->block_left;
+}

@@ -245,6 +245,13 @@ static uint32_t command_write_block(void *dev, uint64_t offset, unsigned size, c
     return count;
 }
 
+static uint32_t command_window(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    const struct ata_drive *drive = selected_drive(dev);
+
+    return drive ? ata_window(drive, ret_write, buf, room) : 0;
+}
+
 static uint64_t control_read(void *dev, uint64_t offset, unsigned size)
 {
     return ide_alt_status(dev);
@@ -260,6 +267,8 @@ const struct bus_io_ops ide_command_ops = {
     .write = command_write,
     .read_block = command_read_block,
     .write_block = command_write_block,
+    .window = command_window,
+    .data_port = ATA_REG_DATA,
     .max_size = 4,
 };
 

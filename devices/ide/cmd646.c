@@ -137,6 +137,11 @@ static uint32_t command0_write_block(void *dev, uint64_t offset, unsigned size, 
                                        count);
 }
 
+static uint32_t command0_window(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    return ide_command_ops.window(&((struct cmd646 *)dev)->ide.channel[0], ret_write, buf, room);
+}
+
 static uint64_t command1_read(void *dev, uint64_t offset, unsigned size)
 {
     return ide_command_ops.read(&((struct cmd646 *)dev)->ide.channel[1], offset, size);
@@ -159,6 +164,11 @@ static uint32_t command1_write_block(void *dev, uint64_t offset, unsigned size, 
 {
     return ide_command_ops.write_block(&((struct cmd646 *)dev)->ide.channel[1], offset, size, buf,
                                        count);
+}
+
+static uint32_t command1_window(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    return ide_command_ops.window(&((struct cmd646 *)dev)->ide.channel[1], ret_write, buf, room);
 }
 
 static uint64_t control0_read(void *dev, uint64_t offset, unsigned size)
@@ -227,9 +237,11 @@ static void bmdma_bar_write(void *dev, uint64_t offset, unsigned size, uint64_t 
 }
 
 static const struct bus_io_ops bar_ops[5] = {
-    {command0_read, command0_write, command0_read_block, command0_write_block, 4},
+    {command0_read, command0_write, command0_read_block, command0_write_block, 4, command0_window,
+     ATA_REG_DATA},
     {.read = control0_read, .write = control0_write},
-    {command1_read, command1_write, command1_read_block, command1_write_block, 4},
+    {command1_read, command1_write, command1_read_block, command1_write_block, 4, command1_window,
+     ATA_REG_DATA},
     {.read = control1_read, .write = control1_write},
     {.read = bmdma_bar_read, .write = bmdma_bar_write, .max_size = 4},
 };
@@ -317,6 +329,7 @@ int cmd646_create(const struct dev_env *env, struct dev **ret_dev)
     cmd->slot = env->spec->slot;
     snprintf(cmd->name, sizeof(cmd->name), "cmd646-%u", env->spec->instance);
     cmd->ide.dev.ops = &cmd646_ops;
+    cmd->ide.dev.data_ports = IDE_CHANNELS;
     ide_controller_init(&cmd->ide, env, cmd->name, on_irq);
     pci->name = "cmd646";
     pci->dev = cmd;

@@ -167,11 +167,16 @@ static void dma_write(void *arg)
 }
 
 /* A guest with a disk in memory (hda) and one in a file (hdc). */
-static struct peer *bench_guest(struct rig *rig, unsigned spin_ns, struct ide ide[2])
+static struct peer *bench_guest(struct rig *rig, unsigned spin_ns, uint32_t features,
+                                struct ide ide[2])
 {
     char path[RIG_PATH], image[RIG_PATH], disks[2 * RIG_PATH];
-    struct peer_options options = {
-        .socket = path, .name = "bench", .ram_size = RAM, .vcpus = 1, .spin_ns = spin_ns};
+    struct peer_options options = {.socket = path,
+                                   .name = "bench",
+                                   .ram_size = RAM,
+                                   .vcpus = 1,
+                                   .spin_ns = spin_ns,
+                                   .features = features};
     struct peer *peer;
 
     snprintf(path, sizeof(path), "%s/shm.sock", rig->dir);
@@ -196,15 +201,15 @@ static void bench_latency(const char *polling, unsigned spin_ns, const char *wha
     struct rig rig;
 
     rig_start(&rig, polling);
-    peer = bench_guest(&rig, spin_ns, ide);
+    peer = bench_guest(&rig, spin_ns, 0, ide);
     latency(what, read_status, &ide[0]);
     peer_close(peer);
     rig_stop(&rig);
 }
 
-static void bench_transfers(struct ide ide[2])
+static void bench_pio(struct ide *ide)
 {
-    struct transfer t = {.ide = &ide[0], .count = 16};
+    struct transfer t = {.ide = ide, .count = 16};
 
     t.how = IDE_PIO_LOOP16;
     throughput("PIO read, inw loop, 8 KiB commands", pio_read, &t, 8192);
@@ -213,6 +218,31 @@ static void bench_transfers(struct ide ide[2])
     t.count = 128;
     throughput("PIO read, rep insw, 64 KiB commands", pio_read, &t, 65536);
     throughput("PIO write, rep outsw, 64 KiB commands", pio_write, &t, 65536);
+}
+
+/* The same with a peer that answers from the page. */
+static void bench_buffered(void)
+{
+    uint64_t answered, declined;
+    struct ide ide[2];
+    struct peer *peer;
+    struct rig rig;
+
+    rig_start(&rig, "\"workers\": 1");
+    peer = bench_guest(&rig, 0, HV_SHM_FEATURE_BUFFERED_PIO, ide);
+    bench_pio(&ide[0]);
+    peer_bufpio_counters(peer, &answered, &declined);
+    printf("  single accesses to data ports: %.1f answered from the page for one request\n",
+           (double)answered / (double)(declined ? declined : 1));
+    peer_close(peer);
+    rig_stop(&rig);
+}
+
+static void bench_transfers(struct ide ide[2])
+{
+    struct transfer t = {.ide = &ide[0]};
+
+    bench_pio(&ide[0]);
     for (unsigned d = 0; d < 2; d++) {
         static const unsigned counts[] = {8, 64, 256};
 
@@ -284,10 +314,12 @@ int main(int argc, char **argv)
     bench_latency("\"workers\": 1", 50000, "both poll");
     puts("transfers, daemon with defaults:");
     rig_start(&rig, "\"workers\": 1");
-    peer = bench_guest(&rig, 0, ide);
+    peer = bench_guest(&rig, 0, 0, ide);
     bench_transfers(ide);
     peer_close(peer);
     rig_stop(&rig);
+    puts("with buffered PIO:");
+    bench_buffered();
     puts("a guest's share:");
     bench_memory();
     return 0;

@@ -45,8 +45,9 @@ static uint32_t some_read(void *dev, uint64_t offset, unsigned size, void *buf, 
     return count / 2; /* the bus does the rest */
 }
 
-static const struct bus_io_ops ops = {any_read, any_write, some_read, NULL, 4};
-static const struct bus_io_ops mmio_ops = {any_read, any_write, NULL, NULL, 8};
+static const struct bus_io_ops ops = {
+    .read = any_read, .write = any_write, .read_block = some_read, .max_size = 4};
+static const struct bus_io_ops mmio_ops = {.read = any_read, .write = any_write, .max_size = 8};
 
 static void on_illegal(void *ctx, uint32_t vcpu, const char *what)
 {

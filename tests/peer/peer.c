@@ -401,8 +401,10 @@ static int hello(struct peer *peer, const struct peer_options *options)
                                                       .length = (uint32_t)length};
         rc = peer_send_raw(peer->sock, &message, length, fds, message.hello.header.fds);
     }
-    if (pages != MAP_FAILED)
+    if (pages != MAP_FAILED) {
         peer->pages = pages;
+        peer->bufpio.page = &peer->pages->bufpio;
+    }
     if (fds[1] >= 0)
         close(fds[1]);
     close(fds[0]);
@@ -433,6 +435,7 @@ static int welcome(struct peer *peer, char reason[112])
     uint64_t buf[HV_SHM_MESSAGE_MAX / sizeof(uint64_t)];
     const struct hv_shm_header *header = (const void *)buf;
     const struct hv_shm_refused *refused = (const void *)buf;
+    const struct hv_shm_welcome *agreed = (const void *)buf;
     struct pollfd pfd = {.fd = peer->sock, .events = POLLIN};
     int fds[WELCOME_FDS];
     unsigned fd_count;
@@ -448,6 +451,7 @@ static int welcome(struct peer *peer, char reason[112])
             snprintf(reason, 112, "%.111s", refused->reason);
         return refused->error < 0 ? refused->error : -EPROTO;
     }
+    peer->features = agreed->features;
     return header->type == HV_SHM_WELCOME ? welcome_fds(peer, fds, fd_count) : -EPROTO;
 }
 
@@ -470,6 +474,7 @@ int peer_connect(const struct peer_options *options, struct peer **ret_peer, cha
     pthread_mutex_init(&peer->pci_lock, NULL);
     pthread_mutex_init(&peer->irq_lock, NULL);
     pthread_cond_init(&peer->irq_cond, NULL);
+    hv_bufpio_init(&peer->bufpio, NULL);
     rc = peer->sock = socket_open(options);
     if (rc >= 0)
         rc = hello(peer, options);
@@ -506,7 +511,13 @@ void peer_close(struct peer *peer)
     pthread_mutex_destroy(&peer->irq_lock);
     pthread_mutex_destroy(&peer->pci_lock);
     pthread_mutex_destroy(&peer->lock);
+    hv_bufpio_finish(&peer->bufpio);
     free(peer);
+}
+
+bool peer_has_feature(const struct peer *peer, uint32_t feature)
+{
+    return peer->features & feature;
 }
 
 int peer_socket(const struct peer *peer)

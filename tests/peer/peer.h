@@ -8,7 +8,10 @@
  * gives up after the timeout of the options. A guest cannot see an error: accesses that fail read
  * as all-ones and peer_error() tells.
  *
- * Depends on ioreq/hv_shm_proto.h and ioreq/abi.h only.
+ * With HV_SHM_FEATURE_BUFFERED_PIO it answers IN and OUT from the buffered PIO page where the rules
+ * of ioreq/bufpio_abi.h let it.
+ *
+ * Depends on ioreq/hv_shm_proto.h, ioreq/abi.h and ioreq/bufpio_abi.h only.
  */
 #ifndef IOEMUD_TESTS_PEER_PEER_H
 #define IOEMUD_TESTS_PEER_PEER_H
@@ -17,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ioreq/bufpio_abi.h"
 #include "ioreq/hv_shm_proto.h"
 
 struct peer;
@@ -71,6 +75,11 @@ bool peer_buffered_write(struct peer *peer, uint8_t type, uint32_t addr, unsigne
                          uint64_t value);
 void peer_invalidate(struct peer *peer, unsigned vcpu);
 
+/* What the buffered PIO page answered, and what was a request although its port has an entry. */
+void peer_bufpio_counters(const struct peer *peer, uint64_t *ret_answered, uint64_t *ret_declined);
+/* Whether the daemon agreed to HV_SHM_FEATURE_x. */
+bool peer_has_feature(const struct peer *peer, uint32_t feature);
+
 /* Is this claimed? kind: HV_SHM_RANGE_x. */
 bool peer_claimed(struct peer *peer, uint32_t kind, uint64_t first, uint64_t last);
 
@@ -93,6 +102,7 @@ int peer_wait_isa_level(struct peer *peer, unsigned irq, bool level);
 int peer_socket(const struct peer *peer);
 struct ioreq_slot *peer_slot(struct peer *peer, unsigned vcpu);
 struct buf_ioreq_page *peer_buffered_page(struct peer *peer);
+struct bufpio_page *peer_bufpio_page(struct peer *peer);
 struct hv_shm_control *peer_control(struct peer *peer);
 struct hv_shm_status *peer_status(struct peer *peer);
 int peer_kick_fd(const struct peer *peer);

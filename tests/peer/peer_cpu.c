@@ -121,12 +121,30 @@ static bool port_target(struct peer *peer, uint16_t port, unsigned size, struct 
     return peer_claimed(peer, HV_SHM_RANGE_PORT, port, (uint64_t)port + size - 1);
 }
 
+/* Without a request, from the page that its device model shares. */
+static bool from_page(struct peer *peer, const struct target *to, unsigned size, bool write,
+                      uint32_t *value)
+{
+    return to->type == IOREQ_PIO && peer_has_feature(peer, HV_SHM_FEATURE_BUFFERED_PIO) &&
+           hv_bufpio_access(&peer->bufpio, (uint16_t)to->addr, size, write, value);
+}
+
+void peer_bufpio_counters(const struct peer *peer, uint64_t *ret_answered, uint64_t *ret_declined)
+{
+    *ret_answered = __atomic_load_n(&peer->bufpio.answered, __ATOMIC_RELAXED);
+    *ret_declined = __atomic_load_n(&peer->bufpio.declined, __ATOMIC_RELAXED);
+}
+
 uint32_t peer_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size)
 {
     struct target to;
 
+    uint32_t value;
+
     if (!port_target(peer, port, size, &to))
         return (uint32_t)ones(size);
+    if (from_page(peer, &to, size, false, &value))
+        return value;
     return (uint32_t)(request(peer, vcpu, to.type, to.addr, size, 1, IOREQ_READ, 0) & ones(size));
 }
 
@@ -136,7 +154,7 @@ void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, ui
 
     if (port == 0xcf8 && size == 4)
         __atomic_store_n(&peer->cf8, value, __ATOMIC_RELEASE);
-    if (port_target(peer, port, size, &to))
+    if (port_target(peer, port, size, &to) && !from_page(peer, &to, size, true, &value))
         request(peer, vcpu, to.type, to.addr, size, 1, 0, value & ones(size));
 }
 
@@ -402,6 +420,11 @@ struct ioreq_slot *peer_slot(struct peer *peer, unsigned vcpu)
 struct buf_ioreq_page *peer_buffered_page(struct peer *peer)
 {
     return &peer->pages->buffered;
+}
+
+struct bufpio_page *peer_bufpio_page(struct peer *peer)
+{
+    return &peer->pages->bufpio;
 }
 
 struct hv_shm_control *peer_control(struct peer *peer)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "tests/peer/hv_bufpio.h"
 #include "tests/peer/peer.h"
 
 #define PEER_REGIONS 8
@@ -14,7 +15,7 @@
 struct peer_pages {
     struct ioreq_slot slots[IOREQ_SLOTS];
     struct buf_ioreq_page buffered;
-    uint8_t bufpio[IOREQ_PAGE];
+    struct bufpio_page bufpio;
     struct hv_shm_control control;
     struct hv_shm_status status;
 };
@@ -38,6 +39,9 @@ struct peer {
     struct peer_pages *pages;
     struct peer_region region[PEER_REGIONS];
     int error;
+    uint32_t features; /* agreed */
+
+    struct hv_bufpio bufpio;
 
     pthread_mutex_t lock; /* of what follows */
     struct peer_range range[PEER_RANGES];

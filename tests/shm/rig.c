@@ -274,8 +274,12 @@ struct peer *rig_try_peer(struct rig *rig, const char *name, unsigned vcpus, siz
                           char reason[112])
 {
     char path[RIG_PATH];
-    struct peer_options options = {
-        .socket = path, .name = name, .ram_size = ram, .vcpus = vcpus, .timeout_ms = 20000};
+    struct peer_options options = {.socket = path,
+                                   .name = name,
+                                   .ram_size = ram,
+                                   .vcpus = vcpus,
+                                   .timeout_ms = 20000,
+                                   .features = HV_SHM_FEATURE_BUFFERED_PIO};
     struct peer *peer;
     int rc;
 

@@ -50,7 +50,7 @@ void rig_fill(uint64_t seed, uint64_t lba, unsigned count, uint8_t *data);
 void rig_guest(struct rig *rig, const char *name, const char *disks);
 /* The same with further keys: "\"role\": \"secondary\"". */
 void rig_guest_more(struct rig *rig, const char *name, const char *disks, const char *more);
-/* NULL: refused, with the daemon's words. */
+/* One that offers buffered PIO. NULL: refused, with the daemon's words. */
 struct peer *rig_try_peer(struct rig *rig, const char *name, unsigned vcpus, size_t ram,
                           char reason[112]);
 struct peer *rig_peer(struct rig *rig, const char *name, unsigned vcpus, size_t ram);

@@ -8,10 +8,12 @@ while read -r file; do
     while read -r line; do
         bad "$line"
     done < <(shellcheck -x -f gcc -S warning -e SC1091,SC2034,SC2164 "$file")
-done < <(files 'tests/*' '.ci/*')
-# A job without its tier would never run.
+done < <(files 'tests/*' '.ci/*' 'ioreq/hypervisor/*')
+# A job without its tier, or for a hypervisor that there is not, would never run.
 while read -r file; do
     [[ $file == *.sh ]] || grep -qE '^# tier: (default|full)$' "$file" ||
         bad "$file: no line \"# tier: default\" or \"# tier: full\""
+    ! grep -E '^# xen:' "$file" | grep -qvxE '# xen:( (stock|ext|ext-debug))+' ||
+        bad "$file: \"# xen:\" takes stock, ext, ext-debug"
 done < <(files 'tests/xen/jobs/*')
 verdict

@@ -10,7 +10,7 @@ function_lines=75
 while read -r file; do
     head -n 2 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' ||
         bad "$file: no SPDX line at the top"
-done < <(files '*.c' '*.h' '*.S' '*.sh' '*.py' '*.in' '*.ld'; files 'tests/run' 'tests/demo' 'tests/xen/lab')
+done < <(files '*.c' '*.h' '*.S' '*.sh' '*.py' '*.in' '*.ld'; files 'tests/run' 'tests/demo' 'tests/xen/lab' 'ioreq/hypervisor/build' 'ioreq/hypervisor/apply')
 
 while read -r file; do
     lines=$(wc -l <"$file")

@@ -234,6 +234,11 @@ static void fake_link(struct hv_guest *guest, unsigned link, unsigned irq)
 {
 }
 
+static void *fake_bufpio(struct hv_guest *guest)
+{
+    return NULL;
+}
+
 static void fake_msi(struct hv_guest *guest, uint64_t address, uint32_t data)
 {
 }
@@ -263,6 +268,7 @@ static const struct hv_ops fake_ops = {
     .guest_rearm = fake_rearm,
     .slots = fake_slots,
     .buffered = fake_buffered,
+    .bufpio = fake_bufpio,
     .notify = fake_notify,
     .pin = fake_pin,
     .unpin = fake_unpin,

@@ -166,7 +166,8 @@ static void guest_down(struct shm_server_guest *g)
 static int on_peer(void *ctx, const char *name, void *peer)
 {
     struct shm_server *server = ctx;
-    struct hv_guest_params params = {.name = name, .peer = peer};
+    struct hv_guest_params params = {
+        .name = name, .peer = peer, .buffered_pio = server->buffered_pio};
 
     server->peer = peer;
     __atomic_fetch_add(&server->offered, 1, __ATOMIC_SEQ_CST);

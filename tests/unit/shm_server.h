@@ -41,6 +41,7 @@ struct shm_server {
     bool ignore; /* `peer` says 0 and takes nobody: it is in `peer` */
     void *peer;
     bool control; /* only the control side is served */
+    bool buffered_pio;
     /* Seen. */
     unsigned offered, gone, log_lines;
     char last_log[256];

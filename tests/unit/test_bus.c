@@ -346,6 +346,50 @@ static void absent_pci_functions_read_all_ones(void **state)
     bus_destroy(bus);
 }
 
+static uint32_t five_bytes(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    *ret_write = *(const bool *)dev;
+    memcpy(buf, "12345", room < 5 ? room : 5);
+    return 5;
+}
+
+static void data_ports_are_listed_and_their_windows_found(void **state)
+{
+    static const struct bus_io_ops first_ops = {.window = five_bytes};
+    static const struct bus_io_ops later_ops = {.window = five_bytes, .data_port = 0x10};
+    struct bus *bus = new_bus();
+    uint32_t changes = bus_port_changes(bus);
+    bool write = false, writes = true, reads = false;
+    uint16_t ports[3];
+    uint8_t buf[8] = "";
+
+    assert_int_equal(bus_data_ports(bus, ports, 3), 0);
+    assert_int_equal(bus_claim(bus, BUS_PORT, 0x300, 0x20, &later_ops, &writes), 0);
+    assert_int_equal(bus_claim(bus, BUS_PORT, 0x1f0, 8, &first_ops, &reads), 0);
+    assert_int_equal(bus_claim(bus, BUS_PORT, 0x500, 0x10, &later_ops, &reads), 0); /* too short */
+    assert_int_not_equal(bus_port_changes(bus), changes);
+    assert_int_equal(bus_data_ports(bus, ports, 3), 2);
+    assert_int_equal(ports[0], 0x1f0);
+    assert_int_equal(ports[1], 0x310);
+    assert_int_equal(bus_data_ports(bus, ports, 1), 1);
+
+    assert_int_equal(bus_port_window(bus, 0x310, &write, buf, 0), 5);
+    assert_true(write);
+    assert_int_equal(bus_port_window(bus, 0x1f0, &write, buf, 3), 5);
+    assert_false(write);
+    assert_memory_equal(buf, "123\0", 4);
+    assert_int_equal(bus_port_window(bus, 0x1f1, &write, buf, 3), 0);
+    assert_int_equal(bus_port_window(bus, 0x300, &write, buf, 3), 0);
+    assert_int_equal(bus_port_window(bus, 0x80, &write, buf, 3), 0);
+    changes = bus_port_changes(bus);
+    bus_release(bus, BUS_PORT, 0x300);
+    assert_int_not_equal(bus_port_changes(bus), changes);
+    assert_int_equal(bus_data_ports(bus, ports, 3), 1);
+    bus_release(bus, BUS_PORT, 0x1f0);
+    bus_release(bus, BUS_PORT, 0x500);
+    bus_destroy(bus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +403,7 @@ int main(void)
         cmocka_unit_test(string_io_to_a_plain_or_absent_port_goes_element_by_element),
         cmocka_unit_test(the_listener_hears_every_claim_and_can_refuse),
         cmocka_unit_test(absent_pci_functions_read_all_ones),
+        cmocka_unit_test(data_ports_are_listed_and_their_windows_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,7 @@ static void test_a_guest_by_default(void **state)
     assert_int_equal(config.role, GUEST_PRIMARY);
     assert_int_equal(config.unplug, GUEST_UNPLUG_AUTO);
     assert_true(config.platform);
+    assert_true(config.buffered_pio);
     assert_string_equal(config.boot_order, "c");
     assert_int_equal(config.n_disks, 0);
     assert_int_equal(config.n_serials, 0);
@@ -166,7 +167,8 @@ static void test_every_key_of_a_guest_arrives(void **state)
 {
     struct guest_config config = guest_of(
         "{\"name\":\"web1\",\"hypervisor\":\"shm\",\"role\":\"primary\",\"unplug\":\"never\","
-        "\"platform\":false,\"boot\":\"dcn\",\"map_limit_mib\":4096,\"budget\":1,\"disks\":["
+        "\"platform\":false,\"buffered_pio\":false,\"boot\":\"dcn\",\"map_limit_mib\":4096,"
+        "\"budget\":1,\"disks\":["
         "{\"vdev\":\"hdb\",\"path\":\"/i\",\"format\":\"raw\",\"cache\":\"writethrough\","
         "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\","
         "\"discard\":\"ignore\",\"firmware\":\"F1\",\"wwn\":\"0x5000C50015ea71ad\","
@@ -178,6 +180,7 @@ static void test_every_key_of_a_guest_arrives(void **state)
     assert_int_equal(config.hypervisor, GUEST_SHM);
     assert_int_equal(config.unplug, GUEST_UNPLUG_NEVER);
     assert_false(config.platform);
+    assert_false(config.buffered_pio);
     assert_string_equal(config.boot_order, "dcn");
     assert_int_equal(config.map_limit_mib, 4096);
     assert_int_equal(config.budget, 1);

@@ -494,6 +494,98 @@ static void starvation_2024_a_full_ring_is_one_bounded_turn(void **state)
     assert_int_equal(f->dispatch.counters.illegal, 1);
 }
 
+/* A data port that gives probe->next, next + 1, ... */
+static uint32_t probe_window(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    const struct probe *probe = dev;
+
+    *ret_write = false;
+    for (uint32_t i = 0; i < room && i < 100; i++)
+        ((uint8_t *)buf)[i] = (uint8_t)(probe->next + i);
+    return 100;
+}
+
+static const struct bus_io_ops window_ops = {
+    .read = probe_read,
+    .write = probe_write,
+    .read_block = probe_read_block,
+    .max_size = 4,
+    .window = probe_window,
+};
+
+/* What the page's entry said when vCPU n was told. */
+struct told {
+    struct bufpio_page page;
+    uint64_t word[2];
+};
+
+static void notify_and_look(struct hv_guest *guest, uint32_t vcpu)
+{
+    struct told *told = (struct told *)guest->ram;
+
+    told->word[vcpu] = told->page.entry[BUFPIO_SECONDARY].word;
+    fake_hv.notify(guest, vcpu);
+}
+
+static void windows_are_taken_out_before_a_request_and_published_before_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct told *told = (struct told *)f->guest.ram;
+    struct hv_ops hv = fake_hv;
+    struct bufpio bufpio;
+    struct probe data = {0};
+
+    hv.notify = notify_and_look;
+    f->dispatch.hv = &hv;
+    f->dispatch.bufpio = &bufpio;
+    assert_int_equal(bus_claim(f->bus, BUS_PORT, 0x170, 8, &window_ops, &data), 0);
+    bufpio_init(&bufpio, &told->page, f->bus, 0);
+    struct ioreq_slot *slot =
+        put(f, 0,
+            (struct ioreq_slot){
+                .type = IOREQ_PIO, .addr = 0x170, .size = 2, .count = 1, .flags = IOREQ_READ});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_answered(slot);
+    assert_int_equal(slot->data, 0x0100);
+    assert_int_not_equal(told->word[0], 0);
+
+    /* The hypervisor moves 10 bytes; then two vCPUs ask at once, one of them for the next word. */
+    told->page.entry[BUFPIO_SECONDARY].word += UINT64_C(10) << 32;
+    told->page.entry[BUFPIO_SECONDARY].activity += 5 * BUFPIO_ANSWER;
+    put(f, 0,
+        (struct ioreq_slot){
+            .type = IOREQ_PIO, .addr = 0x1f2, .size = 1, .count = 1, .flags = IOREQ_READ});
+    slot = put(f, 1,
+               (struct ioreq_slot){
+                   .type = IOREQ_PIO, .addr = 0x170, .size = 2, .count = 1, .flags = IOREQ_READ});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(slot->data, 13 << 8 | 12);
+    assert_int_not_equal(told->word[1], 0);
+    assert_int_equal(bufpio.counters.answered, 5);
+    assert_int_equal(bufpio.counters.rejected, 0);
+
+    /* A write of the buffered ring is an access, too. */
+    uint64_t take_outs = bufpio.counters.take_outs;
+    ring_put(f, 0, IOREQ_COPY, 0, 0xa0000, 1);
+    f->guest.buffered.write_pointer = 1;
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(bufpio.counters.take_outs, take_outs + 1);
+    assert_int_not_equal(told->page.entry[BUFPIO_SECONDARY].word, 0);
+
+    /* A string ends it. */
+    put(f, 0,
+        (struct ioreq_slot){.type = IOREQ_PIO,
+                            .addr = 0x170,
+                            .size = 2,
+                            .count = 5,
+                            .data = FAKE_HV_RAM - 64,
+                            .flags = IOREQ_READ | IOREQ_DATA_IS_PTR});
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(told->page.entry[BUFPIO_SECONDARY].word, 0);
+    bufpio_finish(&bufpio);
+    bus_release(f->bus, BUS_PORT, 0x170);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -516,6 +608,7 @@ int main(void)
         TEST(long_strings_cost_more_of_the_budget),
         TEST(requests_wait_for_what_is_left_in_the_ring),
         TEST(starvation_2024_a_full_ring_is_one_bounded_turn),
+        TEST(windows_are_taken_out_before_a_request_and_published_before_its_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

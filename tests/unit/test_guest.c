@@ -667,6 +667,54 @@ static void a_stopped_guest_that_is_detached_is_not_left_paused(void **state)
     assert_int_equal(guest_rig_descriptors(), descriptors);
 }
 
+/* How often the file says so. */
+static unsigned lines_with(FILE *file, const char *words)
+{
+    char line[LOG_LINE_MAX];
+    unsigned count = 0;
+
+    rewind(file);
+    while (fgets(line, sizeof(line), file))
+        count += strstr(line, words) != NULL;
+    return count;
+}
+
+static void that_xen_has_no_buffered_pio_is_said_once(void **state)
+{
+    static const char *const guests[] = {"{'name': 'a', 'buffered_pio': false}", "{'name': 'b'}",
+                                         "{'name': 'c'}"};
+    static const unsigned said[] = {0, 1, 1};
+    struct guest_rig *rig = *state;
+    FILE *file = tmpfile();
+    int screen = dup(STDERR_FILENO);
+    json_t *stats;
+
+    assert_non_null(file);
+    rig->daemon.log.level = LOG_INFO;
+    dup2(fileno(file), STDERR_FILENO);
+    for (unsigned i = 0; i < 3; i++) {
+        guest_rig_attach(rig, guests[i], &outcome);
+        guest_rig_settle(rig, i + 1);
+        if (lines_with(file, "event=no-buffered-pio") != said[i])
+            break;
+    }
+    dup2(screen, STDERR_FILENO);
+    close(screen);
+    rig->daemon.log.level = -1;
+    assert_int_equal(lines_with(file, "event=no-buffered-pio"), 1);
+    assert_int_equal(lines_with(file, "event=attached"), 3);
+    fclose(file);
+    stats = daemon_stats(&rig->daemon, "b");
+    const json_t *guest = json_array_get(json_object_get(stats, "guests"), 0);
+    assert_true(json_is_false(json_object_get(guest, "buffered_pio")));
+    assert_null(json_object_get(guest, "bufpio"));
+    json_decref(stats);
+    while (rig->daemon.guests) {
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, rig->hv_guests - 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -693,6 +741,7 @@ int main(void)
         TEST(a_guest_stopped_by_its_disks_is_paused_until_it_is_resumed),
         TEST(a_disk_that_fails_while_another_is_resumed_keeps_the_guest_paused),
         TEST(a_stopped_guest_that_is_detached_is_not_left_paused),
+        TEST(that_xen_has_no_buffered_pio_is_said_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

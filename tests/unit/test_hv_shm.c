@@ -501,6 +501,42 @@ static void an_idle_guest_wakes_nobody(void **state)
     peer_close(peer);
 }
 
+/* The address in this process, and whether it is the peer's page. */
+static void find_bufpio(struct shm_server *server, void *arg)
+{
+    struct bufpio_page **ret = arg;
+
+    *ret = hv->bufpio(server->guests[0].guest);
+    if (*ret)
+        (*ret)->rest[7] = 0x5a;
+}
+
+static void the_buffered_pio_page_is_there_if_both_sides_want_it(void **state)
+{
+    struct shm_server *server = *state;
+    struct peer_options options = {.socket = server->path, .name = "guest", .timeout_ms = 5000};
+
+    for (unsigned offered = 0; offered < 2; offered++) {
+        for (unsigned wanted = 0; wanted < 2; wanted++) {
+            struct bufpio_page *page = NULL;
+            unsigned gone = server->gone;
+            struct peer *peer;
+
+            server->buffered_pio = wanted;
+            options.features = offered ? HV_SHM_FEATURE_BUFFERED_PIO : HV_SHM_FEATURE_MSI;
+            assert_int_equal(peer_connect(&options, &peer, NULL), 0);
+            assert_int_equal(peer_wait_enabled(peer), 0);
+            shm_server_run(server, find_bufpio, &page);
+            assert_int_equal(page != NULL, offered && wanted);
+            assert_int_equal(peer_has_feature(peer, HV_SHM_FEATURE_BUFFERED_PIO),
+                             offered && wanted);
+            assert_int_equal(peer_bufpio_page(peer)->rest[7], offered && wanted ? 0x5a : 0);
+            peer_close(peer);
+            assert_true(shm_server_wait(server, &server->gone, gone + 1, 5000));
+        }
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -523,6 +559,7 @@ int main(void)
         CASE(a_refused_peer_gets_the_reason),
         CASE(a_peer_can_be_taken_or_refused_after_its_event),
         CASE(an_idle_guest_wakes_nobody),
+        CASE(the_buffered_pio_page_is_there_if_both_sides_want_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ static const uint8_t hello_bytes[] = {
 
 static const uint8_t welcome_bytes[] = {
     'H', 'S', 'M', '1',  2, 0,  0, 0,  40, 0, 0, 0,  0, 0, 0, 0,
-    1, 0, 0, 0,  0x0c, 0, 0, 0,  ZERO16,
+    1, 0, 0, 0,  0x0d, 0, 0, 0,  ZERO16,
 };
 
 static const uint8_t refused_bytes[136] = {

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+
+/* Once: it is the hypervisor's, not this guest's. */
+static void log_no_bufpio(const struct guest *guest)
+{
+    struct daemon *daemon = guest->daemon;
+
+    if (guest->hv != daemon->hv[DAEMON_XEN] || !guest->config.buffered_pio || daemon->no_bufpio ||
+        guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO)
+        return;
+    daemon->no_bufpio = true;
+    log_write(&daemon->log, LOG_INFO, NULL,
+              "event=no-buffered-pio hypervisor=%s effect=\"every access to a data port is a "
+              "request\"",
+              guest->hv->name);
+}
+
+void guest_log_attached(struct guest *guest)
+{
+    const struct log *log = &guest->daemon->log;
+
+    log_write(log, LOG_INFO, guest->config.name,
+              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
+              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
+              guest->worker->params.id);
+    if (guest->reset)
+        log_write(log, LOG_WARNING, guest->config.name,
+                  "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
+                  "destroy it\"",
+                  guest->domid);
+    log_no_bufpio(guest);
+}

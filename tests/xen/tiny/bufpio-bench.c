@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the data phase of PIO commands costs by loops and by strings: only the accesses to the data
+ * port are timed, not the command and the wait for it. "single-..." is a whole command of one
+ * sector.
+ */
+#include "tiny.h"
+
+#define LBA   2048u
+#define BLOCK 16u
+
+static struct ide ide, other;
+static uint8_t buffer[BLOCK * IDE_SECTOR] __attribute__((aligned(4096)));
+/* Each block that is written holds what is to be at LBA. */
+static uint8_t source[BLOCK * IDE_SECTOR] __attribute__((aligned(4096)));
+
+static void move(bool write, bool rep, uint32_t at, uint32_t bytes)
+{
+    if (rep && write)
+        rep_outsw(ide.command, source + at, bytes / 2);
+    else if (rep)
+        rep_insw(ide.command, buffer + at, bytes / 2);
+    else
+        for (uint32_t i = at / 2; i < (at + bytes) / 2; i++) {
+            if (write)
+                outw(ide.command, ((uint16_t *)source)[i]);
+            else
+                ((uint16_t *)buffer)[i] = inw(ide.command);
+        }
+}
+
+static void bench_blocks(const char *name, bool write, bool rep, uint32_t blocks)
+{
+    uint64_t cycles = 0, begin;
+
+    ide_command(&ide, write ? IDE_WRITE_MULTIPLE : IDE_READ_MULTIPLE, LBA, blocks * BLOCK);
+    for (uint32_t i = 0; i < blocks; i++) {
+        if (!(ide_wait(&ide) & IDE_DRQ)) {
+            check(name, false, "no data phase");
+            return;
+        }
+        begin = rdtsc();
+        move(write, rep, 0, sizeof(buffer));
+        cycles += rdtsc() - begin;
+    }
+    ide_wait(&ide);
+    bench(name, blocks, blocks * sizeof(buffer), cycles);
+}
+
+static void bench_single(const char *name, bool write, bool rep, uint32_t n)
+{
+    uint64_t begin = rdtsc();
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t sector = i % BLOCK;
+
+        if (!ide_start_pio(&ide, write ? IDE_WRITE : IDE_READ, LBA + sector, 1)) {
+            check(name, false, "no data phase");
+            return;
+        }
+        move(write, rep, sector * IDE_SECTOR, IDE_SECTOR);
+        ide_wait(&ide);
+    }
+    bench(name, n, n * IDE_SECTOR, rdtsc() - begin);
+}
+
+void tiny_main(void)
+{
+    if (!ide_setup(&ide, &other)) {
+        check("ide/there", false, "00:01.1 is %08x", pci_read32(9, 0));
+        finish();
+    }
+    ide_command(&ide, IDE_SET_MULTIPLE, 0, BLOCK);
+    ide_wait(&ide);
+    pattern_fill(source, 2, LBA, BLOCK);
+    /* Strings first and last: what loops leave behind must not slow them down. */
+    bench_single("single-read-rep", false, true, 100);
+    bench_blocks("multiple-read-rep", false, true, 15);
+    bench_blocks("multiple-write-rep", true, true, 15);
+    bench_blocks("multiple-read-loop", false, false, 2);
+    bench_blocks("multiple-write-loop", true, false, 2);
+    bench_single("single-read-loop", false, false, 8);
+    bench_single("single-write-loop", true, false, 8);
+    bench_single("single-read-rep-after", false, true, 100);
+    bench_blocks("multiple-read-rep-after", false, true, 15);
+    bench_blocks("multiple-read-check", false, false, 1);
+    check("bench/reads-what-it-wrote", pattern_check(buffer, 2, LBA, BLOCK) == -1, "it does not");
+    finish();
+}
