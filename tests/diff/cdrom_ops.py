@@ -167,6 +167,7 @@ def do_cd_reset(pair, channel, drive):
     acknowledge(pair, channel)
     pair.out(COMMAND[channel] + 6, 0xA0 | drive << 4)
     pair.out(COMMAND[channel] + 7, 0x08)
+    pair.out(COMMAND[channel] + 6, 0xA0 | drive << 4)  # deliberate: selection after a reset
     pair.settle()
     for reg in (2, 3, 4, 5):  # deliberate: Error after DEVICE RESET
         pair.inp(COMMAND[channel] + reg, f"signature {reg}")
