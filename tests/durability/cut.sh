@@ -3,8 +3,8 @@
 #
 # Durability, with the shipped daemon and a simulated guest: the guest's disk is a file on FUSE that
 # leads to nbdkit, whose cache holds what has not been flushed and dies with it. It is killed at random
-# moments (IOEMUD_SEED repeats a run); then everything that the guest was told is safe must be in the
-# store, and no sector torn. Without flushes the same must fail.
+# moments; then everything that the guest was told is safe must be in the store, and no sector torn.
+# Without flushes the same must fail. IOEMUD_CUTS says how often (20), IOEMUD_SEED repeats a run.
 #
 # Programs: $IOEMUD, $JOURNAL_GUEST, $JOURNAL_CHECK. Status 77: this machine has no FUSE or no nbdkit.
 set -u
