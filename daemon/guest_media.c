@@ -32,6 +32,15 @@ struct media_change {
     void *ctx;
 };
 
+void guest_name_drive(const struct disk_config *disk, struct machine_drive *ret_drive)
+{
+    memcpy(ret_drive->serial, disk->serial, sizeof(ret_drive->serial));
+    memcpy(ret_drive->model, disk->model, sizeof(ret_drive->model));
+    memcpy(ret_drive->firmware, disk->firmware, sizeof(ret_drive->firmware));
+    ret_drive->wwn = strtoull(disk->wwn, NULL, 16);
+    ret_drive->cdrom = disk->type == DISK_CDROM;
+}
+
 static void change_free(struct media_change *change)
 {
     raw_discard(&change->raw);
@@ -45,14 +54,6 @@ static void run_close(struct mail *mail) /* worker */
 
     vm_medium_close(change->guest->vm, change->before);
     change_free(change);
-}
-
-bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *disk)
-{
-    memcpy(drive->serial, disk->serial, sizeof(drive->serial));
-    memcpy(drive->model, disk->model, sizeof(drive->model));
-    drive->cdrom = disk->type == DISK_CDROM;
-    return drive->cdrom && !disk->path[0];
 }
 
 void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of)

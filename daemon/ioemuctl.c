@@ -34,6 +34,7 @@ static const char help[] =
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
+    "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
     "  eject GUEST VDEV [--force]       empty a CD-ROM drive; --force: locked or not\n"
     "  insert GUEST VDEV PATH [--force] lay an image into it, for what was there\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
@@ -180,6 +181,11 @@ static void show_detach(const struct invocation *invocation, const json_t *resul
     printf("%s is detached\n", invocation->args[0]);
 }
 
+static void show_resume(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s is resumed\n", invocation->args[0]);
+}
+
 static void show_eject(const struct invocation *invocation, const json_t *result)
 {
     printf("%s of %s is empty\n", invocation->args[1], invocation->args[0]);
@@ -200,6 +206,7 @@ static const struct command commands[] = {
     {"stats", 0, 1, true, false, false, params_stats, "stats", show_stats},
     {"attach", 1, 1, false, false, true, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, false, params_name, "detach", show_detach},
+    {"resume", 1, 1, false, false, false, params_name, "resume", show_resume},
     {"eject", 2, 2, false, true, false, params_eject, "eject", show_eject},
     {"insert", 3, 3, false, true, false, params_insert, "insert", show_insert},
     {"shutdown", 0, 0, false, true, false, params_shutdown, "shutdown", show_shutdown},

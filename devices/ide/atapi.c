@@ -132,11 +132,11 @@ const struct ata_command atapi_ata_commands[256] = {
     [0x21] = {sign_and_abort, 0}, /* READ SECTOR(S) without retry */
     /* 90h, EXECUTE DEVICE DIAGNOSTIC, is the channel's */
     [0xa0] = {packet_command, 0},
-    [0xa1] = {ata_start_identify, ATA_CF_IN}, /* IDENTIFY PACKET DEVICE */
-    [0xe0] = {ata_standby, 0},                /* STANDBY IMMEDIATE */
-    [0xe1] = {ata_idle, 0},                   /* IDLE IMMEDIATE */
-    [0xe2] = {ata_standby, 0},                /* STANDBY */
-    [0xe3] = {ata_idle, 0},                   /* IDLE */
+    [0xa1] = {ata_start_identify_packet, ATA_CF_DATA | ATA_CF_IN}, /* IDENTIFY PACKET DEVICE */
+    [0xe0] = {ata_standby, 0},                                     /* STANDBY IMMEDIATE */
+    [0xe1] = {ata_idle, 0},                                        /* IDLE IMMEDIATE */
+    [0xe2] = {ata_standby, 0},                                     /* STANDBY */
+    [0xe3] = {ata_idle, 0},                                        /* IDLE */
     [0xe5] = {ata_check_power_mode, 0},
     [0xe6] = {ata_sleep, 0},
     [0xe7] = {ata_start_flush, 0}, /* FLUSH CACHE */

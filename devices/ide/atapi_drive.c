@@ -81,7 +81,7 @@ void atapi_inquiry(struct ata_drive *drive, const uint8_t *packet)
         reply[3] = FORMAT_SPC;
         reply[4] = (uint8_t)(length - 5);
         put_names(drive, reply + 8);
-        put_text(reply + 32, 4, ATA_FIRMWARE_REVISION, strlen(ATA_FIRMWARE_REVISION));
+        put_text(reply + 32, 4, drive->config.firmware, strlen(drive->config.firmware));
     }
     if (length)
         atapi_reply(drive, length, atapi_get16(packet + 3));

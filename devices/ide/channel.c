@@ -335,6 +335,8 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
         };
         snprintf(drive.serial, sizeof(drive.serial), "%s", config->drive[i].serial);
         snprintf(drive.model, sizeof(drive.model), "%s", config->drive[i].model);
+        snprintf(drive.firmware, sizeof(drive.firmware), "%s", config->drive[i].firmware);
+        drive.wwn = config->drive[i].wwn;
         ata_drive_init(&channel->drive[i], &drive);
     }
 }

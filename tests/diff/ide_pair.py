@@ -65,10 +65,11 @@ class Pair:
                     image.truncate(count * SECTOR)
                 self.images[name].append(path)
                 cdrom = isinstance(count, Cdrom)
-                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback" +
-                           (",readonly=on" if cdrom else ""),
+                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback," +
+                           ("readonly=on" if cdrom else "discard=unmap"),
                            "-device", f"{'ide-cd' if cdrom else 'ide-hd'},drive=d{drive},bus=ide.{drive // 2},unit={drive % 2},"
-                           f"serial=S{drive},model=diff disk {drive},ver=1.0"]
+                           f"serial=S{drive},model=diff disk {drive},ver=2.{drive}" +
+                           ("" if cdrom else f",wwn={0x5000C500ABCDEF00 + drive:#x}")]
             self.peers.append(Peer(name, program + common, folder))
         self.ours, self.qemu = self.peers
         self.patience = patience

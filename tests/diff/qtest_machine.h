@@ -15,9 +15,11 @@ struct pool;
 
 struct qtest_disk {
     const char *path; /* NULL: absent, or an empty tray */
-    bool read_only, cdrom;
+    bool read_only, discard, cdrom;
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1];
     char model[MACHINE_MODEL_MAX + 1];
+    char firmware[MACHINE_FIRMWARE_MAX + 1];
+    uint64_t wwn;
 };
 
 struct qtest_options {
@@ -26,9 +28,9 @@ struct qtest_options {
     struct qtest_disk disk[MACHINE_IDE_DRIVES];
 };
 
-/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive and -device ide-hd or
- * ide-cd; takes what else a test would say to QEMU without effect here (-machine, -display, ...).
- * Ends the program with a sentence on what it does not understand. */
+/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive, -device ide-hd, ide-cd;
+ * takes what else a test would say to QEMU without effect here (-machine, -display, ...). Ends the
+ * program with a sentence on what it does not understand. */
 void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options);
 
 struct qtest_machine {

@@ -81,6 +81,9 @@ expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
 expect 0 'sim1' stats list
 expect 0 'hda   (memory)' ctl list
 expect 0 '"name":"sim2"' ctl --json list
+expect 1 'guest sim2 is not stopped' ctl resume sim2
+expect 1 'no guest nobody' ctl resume nobody
+expect 2 'missing after resume' ctl resume
 printf '%4096s' "" >"$dir/a.iso"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hdc", "type": "cdrom" } ] }' >"$dir/cd.json"
 expect 0 'cd is attached' ctl attach "$dir/cd.json"
