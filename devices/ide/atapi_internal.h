@@ -86,12 +86,16 @@ static inline void atapi_put32(uint8_t *bytes, uint32_t value)
     atapi_put16(bytes + 2, value);
 }
 
-/* atapi.c: the protocol. A command ends with one of these. */
+/* atapi.c: the command and its status. */
 void atapi_complete(struct ata_drive *drive);
 /* CHECK CONDITION. */
 void atapi_check(struct ata_drive *drive, unsigned key, unsigned code);
 void atapi_invalid_field(struct ata_drive *drive);
 void atapi_clear_sense(struct ata_drive *drive);
+/* The interrupt reason, ATAPI_CD and ATAPI_IO. */
+void atapi_set_reason(struct ata_drive *drive, uint8_t reason);
+
+/* atapi_data.c: the data phase. */
 /* The first `length` bytes of drive->reply (zeroes beyond its end), or `allocated` if that is less.
  */
 void atapi_reply(struct ata_drive *drive, uint32_t length, uint32_t allocated);
@@ -99,6 +103,8 @@ void atapi_reply(struct ata_drive *drive, uint32_t length, uint32_t allocated);
 void atapi_read_medium(struct ata_drive *drive, uint32_t lba, uint32_t count, uint8_t fields);
 /* A parameter list into drive->reply; the command goes on with atapi_parameters(). */
 void atapi_get_parameters(struct ata_drive *drive, uint32_t length);
+/* A DRQ block of a parameter list is there. */
+void atapi_list_written(struct ata_drive *drive);
 
 /* Hooks of ata_*.c. */
 void atapi_power_on(struct ata_drive *drive);

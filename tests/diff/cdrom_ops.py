@@ -10,6 +10,7 @@ from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, SECTOR, TABLES, Cdr
 
 BLOCK = 2048
 
+OPS = 100
 LAYOUTS = ((0, 0, Cdrom(3000), 0), (2100, 0, 0, Cdrom(5000)), (0, 0, 2500, Cdrom(1444000)),
            (Cdrom(400), 2100, Cdrom(40000), 0))
 
@@ -30,7 +31,7 @@ def issue(pair, channel, drive, feature, limit, packet, active=True):
               f"outb {base + 4:#x} {limit & 0xff:#x}", f"outb {base + 5:#x} {limit >> 8:#x}"])
     pair.settle(active=active)
     pair.out(base + 7, 0xA0)
-    pair.settle(interrupt=False, active=active)  # deliberate: interrupt for the packet
+    pair.settle(active=active)
     pair.raw([f"inb {base + 7:#x}"])
     pair.settle(active=active)
     if not pair.status(channel) & DRQ:
@@ -289,11 +290,11 @@ MASKS = {
     "READ CD raw": raw_sector,
 }
 
-OPS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
+TABLE = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
 
 
 def perform(pair, op):
-    OPS[op[0]](pair, *op[1:])
+    TABLE[op[0]](pair, *op[1:])
 
 
 # ---- making up ----
@@ -379,7 +380,8 @@ def make_packet(rng, layout):
         prds = prd_list(rng, max(size + size % 2 + rng.choice((0, 0, 0, 2, 512)), 2))
         return ("dma", drive // 2, drive % 2, name, packet, table, prds, rng.random() < 0.3, code)
     limit = rng.choice((2048, 2048, 4096, 0xFFFE, 0xFFFF, 510, 3000, 2047, 511, 65, 12, 0))
-    limit = limit if size < 20000 or limit > 500 else 2048
+    if limit and size > 40 * limit:  # a block takes as long as all else
+        limit = 0xFFFE
     if name in NOTHING_SOMETIMES and not limit:
         limit = 2048  # deliberate: no limit and no data
     if not limit and size:

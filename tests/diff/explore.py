@@ -13,7 +13,6 @@ from ide_pair import WINDOW, WINDOW_SIZE, Difference, Pair
 from qtest import Gone
 
 FIXED_SEED = 20261121
-OPS = 500  # a sequence
 MINIMISE_SECONDS = 120
 
 
@@ -73,7 +72,7 @@ def explore(args, seed, deadline):
         name = f"{seed}.{number}"
         rng = random.Random(name)
         layout = args.suite.LAYOUTS[number % len(args.suite.LAYOUTS)]
-        ops = args.suite.generate(rng, layout, OPS)
+        ops = args.suite.generate(rng, layout, args.suite.OPS)
         found, done, count = run(args, name, layout, ops)
         accesses += count
         number += 1
@@ -90,7 +89,7 @@ def explore(args, seed, deadline):
 
 
 def main(suite, usage):
-    """`suite`: LAYOUTS, the sectors of the four drives (ide_pair.Pair); begin(pair);
+    """`suite`: OPS, how many a sequence has; LAYOUTS, the sectors of the four drives (ide_pair.Pair); begin(pair);
     generate(rng, layout, count), operations; perform(pair, op)."""
     parser = argparse.ArgumentParser(usage=usage)
     parser.add_argument("server")

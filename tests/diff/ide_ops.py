@@ -363,7 +363,7 @@ def do_pci_out(pair, reg, size, value):
     pair.settle()
 
 
-OPS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
+TABLE = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
 
 
 COMMANDS = ("command", "pio_in", "pio_out", "dma", "identify", "diagnostic", "trim", "smart")
@@ -376,11 +376,12 @@ def begin(pair):
 def perform(pair, op):
     if op[0] in COMMANDS and not op[2] and not pair.sectors[2 * op[1]]:
         return  # deliberate: absent device
-    OPS[op[0]](pair, *op[1:])
+    TABLE[op[0]](pair, *op[1:])
 
 
 # ---- making up ----
 
+OPS = 500
 # QEMU has two cylinders or more.
 LAYOUTS = ((3000, 0, 0, 0), (2100, 2500, 0, 5000), (0, 3100, 4096, 0), (70000, 2016, 2017, 2048))
 

@@ -83,11 +83,18 @@ class Pair:
 
     # ---- accesses ----
 
+    BATCH = 512  # more, and both ends might wait for the other to read
+
     def raw(self, lines):
         """To both; their answers."""
-        for peer in self.peers:
-            peer.send(lines)
-        return [peer.receive(len(lines)) for peer in self.peers]
+        answers = [[] for _ in self.peers]
+        for at in range(0, len(lines), self.BATCH):
+            batch = lines[at:at + self.BATCH]
+            for peer in self.peers:
+                peer.send(batch)
+            for peer, answer in zip(self.peers, answers):
+                answer += peer.receive(len(batch))
+        return answers
 
     def out(self, port, value, size="b"):
         self.raw([f"out{size} {port:#x} {value:#x}"])

@@ -586,6 +586,20 @@ static void force_takes_the_medium_from_a_locked_tray_and_a_running_read(void **
     }
 }
 
+/* The unplug protocol (docs/misc/hvm-emulated-unplug) takes disks, not CD-ROMs. */
+static void an_unplug_of_disks_leaves_the_drive(void **state)
+{
+    rig_packet(&rig, CD, CDB(0x28, [5] = 9, [8] = 1), 0, 2048);
+    piix3_ide_unplug_aux_disks(rig.dev);
+    piix3_ide_unplug_disks(rig.dev);
+    ide_rig_settle(&rig);
+    assert_int_equal(rig_status(&rig, 0), 0x7f);
+    assert_int_equal(rig_status(&rig, CD), READY | ATA_SR_DRQ);
+    rig_read_data(&rig, CD, reply, 2048);
+    assert_medium_bytes(reply, 9 * 2048, 2048);
+    assert_int_equal(rig_ack(&rig, CD), READY);
+}
+
 /* State. */
 
 /* Right after each of these a new machine takes over, and the host reads on. */
@@ -724,6 +738,7 @@ int main(void)
         MEDIUM(the_guest_ejects_and_loads),
         MEDIUM(a_locked_tray_keeps_its_medium),
         MEDIUM(force_takes_the_medium_from_a_locked_tray_and_a_running_read),
+        MEDIUM(an_unplug_of_disks_leaves_the_drive),
         MEDIUM(a_saved_drive_goes_on_where_it_was),
         MEDIUM(a_saved_dma_read_is_issued_again),
         MEDIUM(a_state_that_cannot_be_is_refused),

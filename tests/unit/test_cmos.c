@@ -66,6 +66,20 @@ static void a_machine_without_disks_says_so(void **state)
     rig_finish(&rig);
 }
 
+static void a_cdrom_drive_is_no_disk(void **state)
+{
+    rig_init(&rig);
+    rig.spec.drive[0].blk = &large;
+    rig.spec.drive[1].blk = &small;
+    rig.spec.drive[1].cdrom = true;
+    rig.spec.drive[2].cdrom = true; /* an empty one */
+    rig_create(&rig, cmos_create);
+    assert_int_equal(cmos(0x12), 0xf0);
+    assert_int_equal(cmos(0x1a), 0);
+    assert_int_equal(cmos(0x39), 0x01);
+    rig_finish(&rig);
+}
+
 static void the_boot_order_is_told_in_nibbles(void **state)
 {
     start("");
@@ -141,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(firmware_finds_disks_and_no_floppies),
         cmocka_unit_test(a_machine_without_disks_says_so),
+        cmocka_unit_test(a_cdrom_drive_is_no_disk),
         cmocka_unit_test(the_boot_order_is_told_in_nibbles),
         cmocka_unit_test(memory_written_by_firmware_stays),
         cmocka_unit_test(every_index_is_inside),
