@@ -23,6 +23,7 @@
 #include "devices/ide/ata_internal.h"
 #include "devices/ide/controller.h"
 #include "tests/fuzz/dma_watch.h"
+#include "tests/fuzz/script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,11 +34,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint16_t disk_sectors[RIG_DISKS] = {600, 64, 0, 300};
 
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct target {
     struct ide_rig rig;
     struct dma_watch watch;
@@ -46,20 +42,6 @@ struct target {
     bool may_vanish[RIG_DISKS][600]; /* a TRIM is */
     bool faulty;
 };
-
-static uint8_t take(struct script *script)
-{
-    if (!script->size)
-        return 0;
-    script->size--;
-    return *script->data++;
-}
-
-static uint16_t take16(struct script *script)
-{
-    uint8_t low = take(script);
-    return (uint16_t)(low | take(script) << 8);
-}
 
 static struct ide_channel *channel_of(struct target *target, unsigned i)
 {
@@ -380,15 +362,13 @@ static void do_smart(struct target *target, struct script *script)
 /* A disk that stopped its guest stays so until faults are set anew. */
 static void on_stopped(void *arg, const struct blk_stop *stop)
 {
-    assert(stop->error < 0);
 }
 
 static void restart(struct ide_rig *rig)
 {
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
+    for (unsigned i = 0; i < RIG_DISKS; i++)
         if (rig->spec.drive[i].blk)
             blk_restart(rig->spec.drive[i].blk);
-    }
 }
 
 static void do_migrate(struct target *target)
@@ -396,10 +376,9 @@ static void do_migrate(struct target *target)
     struct ide_rig *rig = &target->rig;
     size_t size, again;
 
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
+    for (unsigned i = 0; i < RIG_DISKS; i++)
         if (rig->image[i])
             ide_rig_fault(rig, i, &(struct mem_faults){0});
-    }
     target->faulty = false;
     restart(rig);
     while (!rig->dev->ops->quiesce(rig->dev)) {
@@ -432,11 +411,9 @@ static void do_faults(struct target *target, struct script *script)
     if (!target->rig.image[disk])
         return;
     restart(&target->rig);
-    struct blk_policies policies = {.read = how & 8 ? BLK_STOP : BLK_REPORT,
-                                    .write = how & 16 ? BLK_STOP : BLK_REPORT,
-                                    .stopped = on_stopped};
-    if (target->rig.spec.drive[disk].blk)
-        blk_set_policies(target->rig.spec.drive[disk].blk, &policies);
+    struct blk_policies policies = {how & 8 ? BLK_STOP : BLK_REPORT,
+                                    how & 16 ? BLK_STOP : BLK_REPORT, on_stopped, NULL};
+    blk_set_policies(target->rig.spec.drive[disk].blk, &policies);
     mem_release(target->rig.image[disk]);
     ide_rig_fault(&target->rig, disk, &faults);
     target->faulty = true;
@@ -446,12 +423,8 @@ static void do_unplug(struct target *target, struct script *script)
 {
     uint8_t how = take(script);
 
-    if (target->rig.options.cmd646 || how % 8)
-        return;
-    if (how & 8)
-        piix3_ide_unplug_disks(target->rig.dev);
-    else
-        piix3_ide_unplug_aux_disks(target->rig.dev);
+    if (!target->rig.options.cmd646 && how % 8 == 0)
+        (how & 8 ? piix3_ide_unplug_disks : piix3_ide_unplug_aux_disks)(target->rig.dev);
 }
 
 static void do_register(struct target *target, struct script *script)
