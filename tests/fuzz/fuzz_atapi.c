@@ -22,6 +22,7 @@
 #include "devices/ide/atapi_internal.h"
 #include "devices/ide/controller.h"
 #include "tests/fuzz/dma_watch.h"
+#include "tests/fuzz/script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,30 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CD         2u /* disk number; 3 is a CD-ROM drive, too */
 #define DISK_BYTES (64u * 512)
 
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct target {
     struct ide_rig rig;
     struct dma_watch watch;
     uint8_t disk[DISK_BYTES];
 };
-
-static uint8_t take(struct script *script)
-{
-    if (!script->size)
-        return 0;
-    script->size--;
-    return *script->data++;
-}
-
-static uint16_t take16(struct script *script)
-{
-    uint8_t low = take(script);
-    return (uint16_t)(low | take(script) << 8);
-}
 
 static struct ide_channel *channel_of(struct target *target, unsigned i)
 {
