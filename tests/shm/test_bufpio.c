@@ -242,7 +242,7 @@ static void a_native_controllers_ports_have_entries_of_their_own(void **state)
                    "{\"vdev\": \"hdc\", \"format\": \"mem\", \"size\": \"1M\"}",
                    "\"role\": \"secondary\"");
     peer = rig_peer(&f->rig, "second", 1, RAM);
-    for (uint16_t base = 0xc100; base < 0xc400; base = (uint16_t)(base + 0x100)) {
+    for (uint16_t base = 0xc100; base < 0xc300; base = (uint16_t)(base + 0x100)) {
         for (unsigned bar = 0; bar < 5; bar++)
             peer_pci_write(peer, 0, 30 << 3, 0x10 + 4 * bar, 4, 0);
         for (unsigned i = 0; i < 2; i++) {
@@ -313,7 +313,7 @@ static void *channel_thread(void *arg)
 static void channels_and_drives_interleave_from_two_vcpus(void **state)
 {
     struct fixture *f = *state;
-    struct job job[2] = {{f, 0, 150, 1, 0, 0}, {f, 1, 150, 2, 0, 0}};
+    struct job job[2] = {{f, 0, 60, 1, 0, 0}, {f, 1, 60, 2, 0, 0}};
     pthread_t thread[2];
 
     for (unsigned i = 0; i < 2; i++)
@@ -374,7 +374,7 @@ static void two_vcpus_move_one_transfer_word_by_word(void **state)
     struct shared_job job[2] = {{&t, 0}, {&t, 1}};
 
     assert_int_equal(ide_set_multiple(&f->disk[0], 16), 0);
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 8; round++) {
         unsigned lba = round * 20;
         pthread_t thread[2];
 
@@ -427,7 +427,7 @@ static void racing_vcpus_get_each_word_once(void **state)
         words[i] = (uint16_t)i;
     memcpy(f->shadow[0], words, 16 * 512);
     assert_int_equal(ide_pio_write(&f->disk[0], IDE_PIO_REP16, 0, 16, BUF(0)), 0);
-    for (unsigned round = 0; round < 40; round++) {
+    for (unsigned round = 0; round < 16; round++) {
         pthread_t thread[2];
 
         memset(t.data, 0, sizeof(t.data));
@@ -552,7 +552,7 @@ static void a_page_full_of_lies_harms_its_own_guest_only(void **state)
     other = rig_peer(&f->rig, "other", 1, RAM);
     assert_int_equal(ide_init(&disk, other, 0, 0, 0, PRD), 0);
     assert_int_equal(pthread_create(&thread, NULL, scribble, &s), 0);
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 120; i++) {
         struct ide *ide = &f->disk[i % DISKS];
         uint8_t *ram = peer_ram(other, BUF(0), 8 * 512);
 

@@ -293,7 +293,7 @@ static void a_port_that_configures_pci_is_never_answered(void **state)
 
 /* An emulator that keeps the rules, against two vCPUs; every unit of 16 bits is accounted for. */
 
-#define UNITS 60000u
+#define UNITS 20000u
 
 static uint64_t random_of(uint64_t *state)
 {
