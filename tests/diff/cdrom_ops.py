@@ -60,10 +60,13 @@ def data_in(pair, channel, name, masks, size, most):
         low, high = pair.inp(base + 4, "byte count low"), pair.inp(base + 5, "byte count high")
         count = low | high << 8
         acknowledge(pair, channel)
-        n = -(-count // step)
-        ours, qemu = pair.raw([f"in{size} {base:#x}"] * n)
-        ours, qemu = (b"".join(value.to_bytes(step, "little") for value in answer)[:count]
-                      for answer in (ours, qemu))
+        # deliberate: a word that is left of a block
+        lines = [f"in{size} {base:#x}"] * (count // step)
+        lines += [f"inw {base:#x}"] * -(-(count % step) // 2)
+        widths = [step] * (count // step) + [2] * (len(lines) - count // step)
+        ours, qemu = (b"".join(value.to_bytes(width, "little")
+                               for value, width in zip(answer, widths))[:count]
+                      for answer in pair.raw(lines))
         compare(pair, name, masks, len(got), ours, qemu)
         got += ours
         pair.settle()
@@ -76,8 +79,8 @@ def finished(pair, channel, name):
     pair.inp(base + 2, f"{name}: interrupt reason", mask=3)
     failed = pair.status(channel) & ERR
     if failed:
-        # deliberate: ABRT beside a sense key
-        pair.inp(base + 1, f"{name}: sense key", mask=0xF0)
+        # deliberate: ABRT beside a sense key, sense codes
+        pair.inp(base + 1, f"{name}: sense key", mask=0 if name in CODES else 0xF0)
     acknowledge(pair, channel)
     return not failed
 
@@ -87,12 +90,12 @@ def all_bytes(at):
 
 
 def request_sense(pair, channel, drive, code=True):
-    """`code`: the additional sense code is compared."""
+    """`code`: the sense key and the additional code are compared."""
     def masks(at):
         if at == 0:
             return 0x7F  # deliberate: valid sense
         # deliberate: qualifiers of sense codes
-        if 3 <= at < 7 or at == 13 or (at == 12 and not code):
+        if 3 <= at < 7 or at == 13 or (at in (2, 12) and not code):
             return 0
         return 0xFF
     issue(pair, channel, drive, 0, 0xFFFE, [3, 0, 0, 0, 18] + [0] * 7)
@@ -387,7 +390,9 @@ def make_packet(rng, layout):
         limit = 2048  # deliberate: no limit and no data
     if not limit and size:
         return ("no_limit", drive // 2, drive % 2, packet)
-    return ("packet", drive // 2, drive % 2, name, packet, limit, rng.choice("wwl"),
+    # deliberate: a word that is left of a block
+    width = "w" if limit % 4 else rng.choice("wwl")
+    return ("packet", drive // 2, drive % 2, name, packet, limit, width,
             rng.choice((9999, 9999, 9999, 9999, 9999, 1, 3)), code)
 
 
