@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/guest_nics.h"
 #include "daemon/record.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
@@ -100,7 +101,7 @@ void guest_unpark(struct daemon *daemon)
     }
 }
 
-/* The sockets of serial ports, when nobody listens on them any more. */
+/* The sockets of serial ports and NICs, when nobody listens on them any more; ROMs, too. */
 static void remove_sockets(struct guest *guest)
 {
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
@@ -108,6 +109,7 @@ static void remove_sockets(struct guest *guest)
             unlink(guest->serial_path[i]);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].listener = false;
+    guest_nics_finish(guest);
 }
 
 static void close_descriptors(struct guest *guest)
@@ -123,6 +125,7 @@ static void close_descriptors(struct guest *guest)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_nics_discard(guest);
     remove_sockets(guest);
 }
 
@@ -212,7 +215,7 @@ static int open_all(struct guest *guest, char *why)
         err = open_disk(guest, &guest->config.disk[i], why);
     for (unsigned i = 0; i < guest->config.n_serials && !err; i++)
         err = open_serial(guest, i, why);
-    return err;
+    return err ? err : guest_nics_open(guest, why);
 }
 
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
@@ -231,7 +234,8 @@ static void fill_spec(struct guest *guest)
         .unplug = MACHINE_UNPLUG_NEVER,
     };
     if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid))
+        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid) &&
+        guest_nics_have_pv(guest))
         spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }
@@ -279,6 +283,7 @@ static void run_started(struct mail *mail)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_nics_forget(guest);
     if (guest->start_err) {
         log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
                   "event=attach-failed why=\"%s\"", guest->start_why);

@@ -72,6 +72,9 @@ struct guest {
     struct worker *worker;
     struct vm *vm; /* the worker's; its counters are read from here while RUNNING */
     struct vm_params params;
+    char nic_ifname[MACHINE_NICS][16];                   /* of tap interfaces; "": none */
+    char nic_socket[MACHINE_NICS][OPENER_PATH_SIZE];     /* bound for a NIC; "": none */
+    struct rom *rom[MACHINE_NICS];                       /* daemon/guest_nics.c */
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */
