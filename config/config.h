@@ -154,7 +154,8 @@ int guest_config_from_json(const json_t *object, const char *where, struct guest
                            struct config_error *ret_error);
 /* Merges `file` over `line` (what xl asked for), key by key; disks are matched by vdev, NICs
  * by devid. Both stay the caller's; the result is a checked copy. -EINVAL when it cannot be: too
- * many disks, something missing, a "role" or "hypervisor" that contradicts one that the line gave. */
+ * many disks, something missing, a "role" or "hypervisor" that contradicts one that the line gave.
+ */
 int guest_config_merge(const struct guest_config *line, const struct guest_config *file,
                        struct guest_config *ret_config, struct config_error *ret_error);
 /* "e1000"; "tap". */

@@ -48,8 +48,8 @@ int opener_macvtap(const struct nic_config *nic, const uint8_t mac[6], int *ret_
 int opener_connect(const char *path, int *ret_fd, char *ret_why);
 /* A datagram socket bound to `path`; a stale one is replaced. */
 int opener_dgram(const char *path, int *ret_fd, char *ret_why);
-/* A port of the VDE switch in `directory`: a connected datagram socket, bound to `own_path`, and the
- * connection that keeps it plugged in. */
+/* A port of the VDE switch in `directory`: a connected datagram socket, bound to `own_path`, and
+ * the connection that keeps it plugged in. */
 int opener_vde(const char *directory, const char *own_path, int *ret_fd, int *ret_keep_fd,
                char *ret_why);
 /* An expansion ROM's image, at most OPENER_ROM_MAX bytes; the caller frees it. */

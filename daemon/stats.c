@@ -135,7 +135,8 @@ static json_t *devices(const struct guest *guest)
     return array;
 }
 
-/* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that. */
+/* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
+ */
 static json_t *one_guest(const struct guest *guest)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",

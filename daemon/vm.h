@@ -80,8 +80,8 @@ struct vm {
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct chr *chr[MACHINE_SERIALS];
     /* The worker's, like all of the machine; but statistics read NICs from the main thread, and
-     * NICs come and go while the guest runs. So it takes `nics_lock` while it reads, and before what
-     * has been taken out of sight is freed, the worker takes and leaves it once. */
+     * NICs come and go while the guest runs. So it takes `nics_lock` while it reads, and before
+     * what has been taken out of sight is freed, the worker takes and leaves it once. */
     struct net *net[MACHINE_NICS];
     pthread_mutex_t nics_lock;
     struct loop_task reap_task; /* ways out whose NIC the guest has let go */

@@ -82,8 +82,8 @@ struct machine_spec {
 
 struct machine;
 
-/* `host` is copied. Errors: -EEXIST, -EINVAL (a slot that is none), -ENOMEM, the bus listener's. `ret_why`, of `why_size` bytes,
- * gets which device failed. */
+/* `host` is copied. Errors: -EEXIST, -EINVAL (a slot that is none, a NIC's model that is not here),
+ * -ENOMEM, the bus listener's. `ret_why`, of `why_size` bytes, gets which device failed. */
 int machine_create(const struct host *host, const struct bus_listener *listener, void *listener_ctx,
                    const struct machine_spec *spec, struct machine **ret_machine, char *ret_why,
                    size_t why_size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c (-netdev). */
+/* Between qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c
+ * (-netdev). */
 #ifndef IOEMUD_DAEMON_DM_QEMU_PARSE_H
 #define IOEMUD_DAEMON_DM_QEMU_PARSE_H
 
