@@ -46,6 +46,8 @@ struct machine_drive {
 /* Where a secondary's controller goes unless told otherwise: high, since QEMU and libxl fill a bus
  * from below. */
 #define MACHINE_SECONDARY_SLOT 30u
+/* A primary has host bridge, PIIX3 and the platform device in slots 0 to 2. */
+#define MACHINE_LAST_PRIMARY_SLOT 2u
 
 /* Where NICs go unless told otherwise: from 4 up, where libxl's QEMU puts them, too; those of a
  * secondary from 29 down. */
