@@ -69,6 +69,7 @@ struct net_offload {
      * checksums of the IP header, and the pseudo-header's sum in the TCP or UDP header, may hold
      * anything: they are computed. */
     uint16_t gso_size;
+    uint16_t header_bytes; /* with `gso`: of all headers; for backends, a model leaves it alone */
 };
 
 struct net; /* one NIC's handle of its way out */

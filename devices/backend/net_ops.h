@@ -19,6 +19,7 @@
 #include "devices/backend/loop.h"
 #include "devices/backend/net.h"
 
+struct capture; /* devices/backend/capture.h */
 struct net_port;
 
 enum net_sent {
@@ -89,5 +90,9 @@ void net_close(struct net *net);
 /* The administrator's. */
 void net_set_link(struct net *net, bool up);
 void net_set_limits(struct net *net, const struct net_limits *limits);
+/* From now on every packet goes into the capture, too, as the guest and the medium see them: what
+ * is cut here is captured whole. Takes it over and closes the one before; NULL: no more. */
+void net_set_capture(struct net *net, struct capture *capture);
+const struct capture *net_capture(const struct net *net); /* NULL: none */
 
 #endif

@@ -12,11 +12,11 @@
 
 #include "devices/net/frame.h"
 
+#define CHECKSUM_UDP_OFFSET 6 /* of the field in the header: RFC 768; TCP's, RFC 793, 3.1, is 16 */
+
 /* Adds `bytes` (at most NET_PACKET_MAX) at `data` to a partial sum. An odd last byte counts as if a
  * zero followed. */
 uint64_t checksum_add(uint64_t sum, const void *data, uint32_t bytes);
-/* The same, copying at the same time. */
-uint64_t checksum_add_copy(uint64_t sum, void *to, const void *from, uint32_t bytes);
 /* The checksum of a partial sum, complemented, in the order in which memcpy() puts it into the
  * packet. */
 uint16_t checksum_finish(uint64_t sum);
@@ -32,6 +32,8 @@ uint64_t checksum_pseudo(const uint8_t *frame, const struct frame_headers *heade
  * 768). What "insert a checksum" means in transmit descriptors. */
 bool checksum_insert(uint8_t *frame, uint32_t bytes, uint32_t start, uint32_t at, uint32_t end,
                      bool udp);
+/* Offset of the checksum in the TCP or UDP header that was parsed (l4 != 0). */
+uint32_t checksum_field(const struct frame_headers *headers);
 /* Fills in the checksum of the IPv4 header that was parsed (version 4). */
 void checksum_set_ip4(uint8_t *frame, const struct frame_headers *headers);
 

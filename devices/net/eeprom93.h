@@ -37,7 +37,7 @@ struct eeprom93 {
     bool write_enabled;
     uint8_t phase;
     uint8_t bits;     /* of `shift` that have come, or of the word that have gone */
-    uint8_t opcode;   /* with the two high address bits: see eeprom93.c */
+    uint8_t opcode;   /* the two bits after the start bit */
     uint16_t address; /* < words */
     uint16_t shift;
     uint16_t data[EEPROM93_WORDS_MAX];
