@@ -219,7 +219,7 @@ void e1000_mdic(struct e1000 *nic)
     unsigned reg = mdic >> E1000_MDIC_REG_SHIFT & (E1000_PHY_REGS - 1);
     unsigned phy = mdic >> E1000_MDIC_PHY_SHIFT & 0x1f;
 
-    mdic |= E1000_MDIC_READY;
+    mdic = (mdic & ~E1000_MDIC_ERROR) | E1000_MDIC_READY;
     if (phy != E1000_PHY_ADDRESS)
         mdic |= E1000_MDIC_ERROR;
     else if (mdic & E1000_MDIC_OP_WRITE)

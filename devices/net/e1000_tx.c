@@ -117,6 +117,15 @@ static void lose_packet(struct e1000 *nic)
         e1000_count(nic, E1000_TSCTFC);
 }
 
+/* Whether the TCP or UDP checksum is one that net_send() understands: to the packet's end. */
+static bool leaves_l4(const struct e1000_tx *tx)
+{
+    const struct e1000_context *context = &tx->context;
+
+    return !context->tucse && context->tucss >= NET_ETH_BYTES && context->tucso >= context->tucss &&
+           context->tucso + 2u <= tx->bytes;
+}
+
 static bool inserts_l4(const struct e1000_tx *tx)
 {
     return tx->extended && !tx->segment && tx->popts & E1000_TXD_POPTS_TXSM;
@@ -134,9 +143,9 @@ static void insert_checksums(struct e1000_tx *tx)
     if (tx->extended && !tx->segment && tx->popts & E1000_TXD_POPTS_IXSM)
         checksum_insert(tx->packet, bytes, context->ipcss, context->ipcso,
                         context->ipcse ? context->ipcse + 1u : bytes, false);
-    if (inserts_l4(tx) && context->tucse)
-        checksum_insert(tx->packet, bytes, context->tucss, context->tucso, context->tucse + 1u,
-                        !context->tcp);
+    if (inserts_l4(tx) && !leaves_l4(tx))
+        checksum_insert(tx->packet, bytes, context->tucss, context->tucso,
+                        context->tucse ? context->tucse + 1u : bytes, !context->tcp);
 }
 
 /* What is left to others. */
@@ -144,7 +153,6 @@ static void describe(const struct e1000_tx *tx, struct net_offload *ret_offload)
 {
     const struct e1000_context *context = &tx->context;
     uint32_t shift = tx->tagged ? NET_VLAN_BYTES : 0;
-    bool inside = context->tucso >= context->tucss && context->tucso + 2u <= tx->bytes;
 
     *ret_offload = (struct net_offload){0};
     if (tx->segment) {
@@ -152,10 +160,7 @@ static void describe(const struct e1000_tx *tx, struct net_offload *ret_offload)
                            : context->ipv4 ? NET_GSO_TCP4
                                            : NET_GSO_TCP6;
         ret_offload->gso_size = context->mss;
-    } else if (!inserts_l4(tx) || context->tucse) {
-        return;
-    }
-    if (inside) {
+    } else if (inserts_l4(tx) && leaves_l4(tx)) {
         ret_offload->csum_needed = true;
         ret_offload->csum_start = (uint16_t)(context->tucss + shift);
         ret_offload->csum_offset = (uint16_t)(context->tucso - context->tucss);
