@@ -198,6 +198,7 @@ static void limit_reading(struct net *net, uint32_t bytes)
 {
     uint64_t wait;
 
+    (void)net_bucket_wait(&net->rx_bucket, now(net)); /* what has been earned so far */
     net_bucket_take(&net->rx_bucket, bytes);
     wait = net_bucket_wait(&net->rx_bucket, now(net));
     if (!wait)

@@ -306,7 +306,7 @@ void net_drop_outgoing(struct net *net)
 
 void net_resume_sending(struct net *net)
 {
-    if (net->out.active) {
+    if (net->out.active && !net->port_busy) {
         net_turn_begins(net);
         pump(net);
         net_end_batch(net); /* of what was looped back */

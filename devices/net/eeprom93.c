@@ -160,8 +160,9 @@ void eeprom93_save(const struct eeprom93 *eeprom, struct state_writer *writer)
 
 void eeprom93_load(struct eeprom93 *eeprom, struct state_reader *reader)
 {
-    struct eeprom93 saved = {.words = state_get_u16(reader)};
+    struct eeprom93 saved = *eeprom;
 
+    saved.words = state_get_u16(reader);
     saved.select = state_get_u8(reader) & 1;
     saved.clock = state_get_u8(reader) & 1;
     saved.out = state_get_u8(reader) & 1;
