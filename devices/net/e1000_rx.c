@@ -164,6 +164,8 @@ static uint16_t packet_checksum(const struct e1000 *nic, const struct stored *fr
 
     for (unsigned i = 0; i < 3; i++) {
         uint32_t n = frame->piece[i].bytes, from = skip < n ? skip : n;
+        if (!n)
+            continue;
         sum = add_piece(sum, done & 1, frame->piece[i].data + from, n - from);
         done += n - from;
         skip -= from;
