@@ -146,7 +146,7 @@ static void resume(struct dev *dev)
     struct e1000 *nic = (struct e1000 *)dev;
 
     nic->held = false;
-    e1000_update(nic);
+    e1000_link_update(nic);
 }
 
 static void disarm_all(struct e1000 *nic)

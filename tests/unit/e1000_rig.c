@@ -140,7 +140,8 @@ void e1000_rig_forget(struct e1000_rig *rig)
 
 void e1000_rig_finish(struct e1000_rig *rig)
 {
-    rig->dev->ops->destroy(rig->dev);
+    if (rig->dev)
+        rig->dev->ops->destroy(rig->dev);
     net_close(rig->net);
     while (fake_loop_turn(rig->loop, 0))
         ;
