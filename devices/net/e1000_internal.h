@@ -80,6 +80,12 @@ struct e1000_tx {
     uint8_t *packet; /* NET_PACKET_MAX */
 };
 
+/* Of the link. */
+struct e1000_mode {
+    bool possible, full_duplex;
+    uint8_t speed; /* as in STATUS */
+};
+
 struct e1000_timers {
     struct host_timer throttle;              /* the line may rise again */
     struct host_timer rx_delay, rx_absolute; /* RDTR, RADV */
@@ -113,6 +119,7 @@ struct e1000 {
     uint32_t stats[E1000_STATS_WORDS];
     uint32_t ioaddr;
     uint16_t phy[E1000_PHY_REGS];
+    struct e1000_mode mode;
     bool phy_fell; /* the link was down since the PHY's status was read */
     struct eeprom93 eeprom;
 

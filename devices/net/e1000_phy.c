@@ -48,25 +48,22 @@ static const struct {
     [E1000_PHY_PAGED] = {0, 0xffff},
 };
 
-struct mode {
-    bool possible, full_duplex;
-    unsigned speed; /* as in STATUS */
-};
-
-static struct mode resolve(const struct e1000 *nic)
+/* What the link is when it comes up. Registers that say so have no effect on one that is up
+ * (SDM 11.1.3). */
+static struct e1000_mode resolve(const struct e1000 *nic)
 {
     uint16_t ctrl = nic->phy[E1000_PHY_CTRL], ana = nic->phy[E1000_PHY_ANA];
     uint16_t gcon = nic->phy[E1000_PHY_GCON];
 
     if (!(ctrl & E1000_PHY_CTRL_ANEG)) {
-        unsigned speed = ctrl & E1000_PHY_CTRL_SPEED1 ? 2 : ctrl & E1000_PHY_CTRL_SPEED0 ? 1 : 0;
-        return (struct mode){true, ctrl & E1000_PHY_CTRL_FD, speed};
+        uint8_t speed = ctrl & E1000_PHY_CTRL_SPEED1 ? 2 : ctrl & E1000_PHY_CTRL_SPEED0 ? 1 : 0;
+        return (struct e1000_mode){true, ctrl & E1000_PHY_CTRL_FD, speed};
     }
     if (gcon & (GCON_FD | GCON_HD))
-        return (struct mode){true, gcon & GCON_FD, 2};
+        return (struct e1000_mode){true, gcon & GCON_FD, 2};
     if (ana & (ANA_100_FD | ANA_100_HD))
-        return (struct mode){true, ana & ANA_100_FD, 1};
-    return (struct mode){ana & (ANA_10_FD | ANA_10_HD), ana & ANA_10_FD, 0};
+        return (struct e1000_mode){true, ana & ANA_100_FD, 1};
+    return (struct e1000_mode){ana & (ANA_10_FD | ANA_10_HD), ana & ANA_10_FD, 0};
 }
 
 static bool negotiating(const struct e1000 *nic)
@@ -82,7 +79,7 @@ static bool phy_link(const struct e1000 *nic)
         return false;
     if (ctrl & E1000_PHY_CTRL_LOOP)
         return true;
-    return net_link(nic->net) && !negotiating(nic) && resolve(nic).possible;
+    return net_link(nic->net) && !negotiating(nic) && nic->mode.possible;
 }
 
 bool e1000_looped(const struct e1000 *nic)
@@ -96,16 +93,17 @@ bool e1000_looped(const struct e1000 *nic)
 void e1000_link_update(struct e1000 *nic)
 {
     uint32_t ctrl = nic->reg[E1000_R_CTRL], old = nic->reg[E1000_R_STATUS], status;
-    struct mode mode = resolve(nic);
+    struct e1000_mode mode = nic->mode;
     bool link = phy_link(nic), up = link && ctrl & E1000_CTRL_SLU;
 
     if (!link)
         nic->phy_fell = true;
     if (ctrl & E1000_CTRL_FRCSPD)
-        mode.speed = ctrl >> 8 & 3;
+        mode.speed = (uint8_t)(ctrl >> 8 & 3);
     if (ctrl & E1000_CTRL_FRCDPLX)
         mode.full_duplex = ctrl & E1000_CTRL_FD;
-    status = mode.speed << E1000_STATUS_SPEED_SHIFT | mode.speed << E1000_STATUS_ASDV_SHIFT;
+    status = (uint32_t)mode.speed << E1000_STATUS_SPEED_SHIFT | (uint32_t)mode.speed
+                                                                    << E1000_STATUS_ASDV_SHIFT;
     status |= mode.full_duplex ? E1000_STATUS_FD : 0;
     status |= up ? E1000_STATUS_LU : 0;
     nic->reg[E1000_R_STATUS] = status;
@@ -118,6 +116,7 @@ static void renegotiate(struct e1000 *nic)
 {
     uint16_t ctrl = nic->phy[E1000_PHY_CTRL];
 
+    nic->mode = resolve(nic);
     e1000_disarm(nic, &nic->timer.negotiation);
     if (ctrl & E1000_PHY_CTRL_ANEG && !(ctrl & E1000_PHY_CTRL_DOWN) && net_link(nic->net))
         e1000_arm(nic, &nic->timer.negotiation, NEGOTIATION_NS);
@@ -126,7 +125,10 @@ static void renegotiate(struct e1000 *nic)
 
 void e1000_negotiated(void *arg)
 {
-    e1000_link_update(arg);
+    struct e1000 *nic = arg;
+
+    nic->mode = resolve(nic);
+    e1000_link_update(nic);
 }
 
 void e1000_cable(struct e1000 *nic)
@@ -143,6 +145,7 @@ static void set_initial(struct e1000 *nic)
 void e1000_phy_reset(struct e1000 *nic)
 {
     set_initial(nic);
+    nic->mode = resolve(nic);
     nic->phy_fell = false;
     e1000_disarm(nic, &nic->timer.negotiation);
     e1000_link_update(nic);
@@ -170,12 +173,10 @@ static uint16_t read_status(struct e1000 *nic)
 
 static uint16_t read_specific_status(const struct e1000 *nic)
 {
-    struct mode mode = resolve(nic);
-
     if (!phy_link(nic))
         return 0;
-    return (uint16_t)(mode.speed << PSSTAT_SPEED_SHIFT | (mode.full_duplex ? PSSTAT_FD : 0) |
-                      PSSTAT_RESOLVED | PSSTAT_LINK);
+    return (uint16_t)(nic->mode.speed << PSSTAT_SPEED_SHIFT |
+                      (nic->mode.full_duplex ? PSSTAT_FD : 0) | PSSTAT_RESOLVED | PSSTAT_LINK);
 }
 
 static uint16_t phy_read(struct e1000 *nic, unsigned reg)

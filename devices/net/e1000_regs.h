@@ -60,8 +60,8 @@
     R(RADV, 0x282c, 0, 0x0000ffff)                                                                 \
     R(RSRPD, 0x2c00, 0, 0x00000fff)                                                                \
     R(TXDMAC, 0x3000, 1, 0x00000001)                                                               \
-    R(TDFH, 0x3410, 0, 0x00001fff)                                                                 \
-    R(TDFT, 0x3418, 0, 0x00001fff)                                                                 \
+    R(TDFH, 0x3410, 0, 0x000007ff)                                                                 \
+    R(TDFT, 0x3418, 0, 0x000007ff)                                                                 \
     R(TDFHS, 0x3420, 0, 0x00001fff)                                                                \
     R(TDFTS, 0x3428, 0, 0x00001fff)                                                                \
     R(TDFPC, 0x3430, 0, 0x00001fff)                                                                \

@@ -149,6 +149,9 @@ void e1000_save(const struct dev *dev, struct state_writer *writer)
     for (unsigned i = 0; i < E1000_PHY_REGS; i++)
         state_put_u16(writer, nic->phy[i]);
     state_put_u8(writer, nic->phy_fell);
+    state_put_u8(writer, nic->mode.possible);
+    state_put_u8(writer, nic->mode.full_duplex);
+    state_put_u8(writer, nic->mode.speed);
     eeprom93_save(&nic->eeprom, writer);
     save_tx(&nic->tx, writer);
     save_timers(nic, writer);
@@ -172,6 +175,11 @@ void e1000_load(struct dev *dev, struct state_reader *reader, uint32_t version)
     for (unsigned i = 0; i < E1000_PHY_REGS; i++)
         nic->phy[i] = state_get_u16(reader);
     nic->phy_fell = state_get_u8(reader);
+    nic->mode.possible = state_get_u8(reader);
+    nic->mode.full_duplex = state_get_u8(reader);
+    nic->mode.speed = state_get_u8(reader);
+    if (nic->mode.speed > 2)
+        state_reject(reader);
     eeprom93_load(&nic->eeprom, reader);
     load_tx(&nic->tx, reader);
     load_timers(nic, reader);

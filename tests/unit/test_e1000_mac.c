@@ -395,6 +395,19 @@ static void what_is_advertised_or_forced_decides_on_speed_and_duplex(void **stat
     assert_int_equal(rd(E1000_STATUS) & 0xc1, 0x40);
 }
 
+/* SDM 11.1.3. */
+static void a_link_that_is_up_stays_as_it_is_until_it_is_negotiated_anew(void **state)
+{
+    phy_write(E1000_PHY_ANA, 0x0021);
+    phy_write(E1000_PHY_GCON, 0);
+    wr(E1000_CTRL, rd(E1000_CTRL));
+    assert_true(link_up());
+    assert_int_equal(phy_read(E1000_PHY_PSSTAT), 0xac00);
+    phy_write(E1000_PHY_CTRL, E1000_PHY_CTRL_ANEG | E1000_PHY_CTRL_RESTART);
+    fake_host_advance(&rig.fake, 1000 * MS);
+    assert_int_equal(phy_read(E1000_PHY_PSSTAT), 0x0c00);
+}
+
 static void powering_the_phy_down_takes_the_link_away(void **state)
 {
     phy_write(E1000_PHY_CTRL, E1000_PHY_CTRL_ANEG | E1000_PHY_CTRL_DOWN);
@@ -578,6 +591,7 @@ int main(void)
         WITH(the_cable_shows, setup_bare),
         WITH(the_mac_sees_the_link_only_with_slu, setup_bare),
         WITH(what_is_advertised_or_forced_decides_on_speed_and_duplex, setup_bare),
+        WITH(a_link_that_is_up_stays_as_it_is_until_it_is_negotiated_anew, setup_bare),
         WITH(powering_the_phy_down_takes_the_link_away, setup_bare),
         WITH(a_hard_phy_reset_forgets_what_was_written, setup_bare),
         WITH(linuxs_interrupt_test_passes, setup_bare),
