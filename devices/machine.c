@@ -41,6 +41,7 @@ struct nic_model {
 };
 
 static const struct nic_model nic_models[] = {
+    {"e1000", e1000_create},
     {NULL, NULL},
 };
 
