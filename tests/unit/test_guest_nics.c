@@ -309,6 +309,32 @@ static void nics_come_and_go_while_statistics_are_read(void **state)
     assert_false(nic_is_gone(rig, &three));
 }
 
+static void nics_do_not_hide_what_another_server_has(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    attach(rig, "{'backend': 'null', 'slot': 30}");
+    guest_rig_settle(rig, 1);
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'b', 'role': 'secondary', 'nics': [{'backend': 'null'}]}",
+                     &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "PCI slot 30"));
+    rig->domid--;
+    guest_rig_attach(rig,
+                     "{'name': 'b', 'role': 'secondary', 'slot': 31, 'nics': [{'backend': 'null'},"
+                     "{'backend': 'null', 'slot': 5}]}",
+                     &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'c', 'role': 'secondary', 'nics': [{'backend': 'null'}]}",
+                     &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, -EEXIST);
+}
+
 static void a_guest_that_ends_meanwhile_answers_all_the_same(void **state)
 {
     struct guest_rig *rig = *state;
@@ -338,6 +364,7 @@ int main(void)
         TEST(the_cable_is_pulled_and_plugged_in),
         TEST(a_capture_begins_and_ends),
         TEST(nics_come_and_go_while_statistics_are_read),
+        TEST(nics_do_not_hide_what_another_server_has),
         TEST(a_guest_that_ends_meanwhile_answers_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
