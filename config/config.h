@@ -123,6 +123,8 @@ struct guest_config {
     uint32_t given;  /* which top-level keys the file gave */
 };
 
+#define DAEMON_CONFIG_FILE "/etc/ioemud/ioemud.json"
+
 /* All: 0, or -EINVAL (content), -ENOENT, -EACCES, ... with ret_error filled. On an error nothing is
  * left in *ret. */
 int daemon_config_load(const char *path, struct daemon_config *ret_config,
@@ -133,6 +135,10 @@ int daemon_config_parse(const char *text, size_t length, const char *where,
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
+/* For clients: the path of the control socket, or of the statistics socket, as the daemon's own
+ * configuration has it; the default where that does not exist or is not ours to read. NULL on
+ * ENOMEM; the caller frees it. */
+char *daemon_config_socket(bool statistics);
 
 /* `path` is DIR/NAME.json; "name" in the file, when given, must be NAME. A disk may lack its
  * "path": the file may be meant to be merged over xl's line. Who uses it alone asks
@@ -154,7 +160,8 @@ int guest_config_from_json(const json_t *object, const char *where, struct guest
                            struct config_error *ret_error);
 /* Merges `file` over `line` (what xl asked for), key by key; disks are matched by vdev, NICs
  * by devid. Both stay the caller's; the result is a checked copy. -EINVAL when it cannot be: too
- * many disks, something missing, a "role" or "hypervisor" that contradicts one that the line gave. */
+ * many disks, something missing, a "role" or "hypervisor" that contradicts one that the line gave.
+ */
 int guest_config_merge(const struct guest_config *line, const struct guest_config *file,
                        struct guest_config *ret_config, struct config_error *ret_error);
 /* "e1000"; "tap". */

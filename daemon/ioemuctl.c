@@ -2,17 +2,18 @@
 /* ioemuctl: the daemon's client for people and scripts, ioemuctl(1). */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/config.h"
 #include "daemon/ctl_client.h"
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_table.h"
 
-#define DAEMON_CONFIG  "/etc/ioemud/ioemud.json"
 #define TIMEOUT_S      60
 #define DOMID_FIRST    1
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of Xen's public headers */
@@ -34,10 +35,16 @@ static const char help[] =
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
+    "  link NAME NIC up|down            plug in or pull out the cable of the NIC (its devid)\n"
+    "  capture NAME NIC FILE|off        write the NIC's packets into a new FILE, for Wireshark\n"
+    "  nic-add NAME JSON                plug in another NIC: '{\"devid\": 1, ...}', as in\n"
+    "                                   ioemud-guest.json(5)\n"
+    "  nic-remove NAME NIC [--force]    ask the guest to give it up; by force it is pulled out\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
+    "      --limit SIZE                 capture: the largest size of FILE (64M)\n"
     "  -j, --json                       print the daemon's answer as it came\n"
-    "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG "\n"
+    "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
     "                                   says; list and stats ask the statistics socket)\n"
     "  -t, --timeout SECONDS            how long to wait for an answer (60)\n"
     "  -h, --help                       this text\n"
@@ -49,8 +56,9 @@ struct invocation {
     const char *socket;
     unsigned timeout_s;
     bool json, force;
-    unsigned domid; /* 0: not given */
-    char **args;    /* after the command */
+    unsigned domid;    /* 0: not given */
+    const char *limit; /* NULL: not given */
+    char **args;       /* after the command */
     int n_args;
 };
 
@@ -58,7 +66,7 @@ struct command {
     const char *name;
     int min_args, max_args;
     bool reads_only; /* the statistics socket will do */
-    bool takes_force, takes_domid;
+    bool takes_force, takes_domid, takes_limit;
     /* Makes the parameters; NULL after a message. */
     json_t *(*params)(const struct invocation *invocation);
     const char *method;
@@ -123,6 +131,97 @@ static json_t *params_attach(const struct invocation *invocation)
     return params;
 }
 
+/* The devid in the second argument; NULL after a message. */
+static json_t *params_nic(const struct invocation *invocation)
+{
+    const char *text = invocation->args[1];
+
+    if (text[0] < '0' || text[0] >= '0' + CONFIG_NICS || text[1]) {
+        fprintf(stderr, "ioemuctl: no number of a NIC (0 to %d): %s\n", CONFIG_NICS - 1, text);
+        return NULL;
+    }
+    return json_pack("{s:s, s:i}", "name", invocation->args[0], "nic", text[0] - '0');
+}
+
+static json_t *params_link(const struct invocation *invocation)
+{
+    bool up = strcmp(invocation->args[2], "up") == 0;
+    json_t *params;
+
+    if (!up && strcmp(invocation->args[2], "down") != 0) {
+        fprintf(stderr, "ioemuctl: up or down is expected, not %s\n", invocation->args[2]);
+        return NULL;
+    }
+    params = params_nic(invocation);
+    if (params)
+        json_object_set_new(params, "up", json_boolean(up));
+    return params;
+}
+
+/* Bytes, or with K, M or G; 0: it is none. */
+static uint64_t parse_limit(const char *text)
+{
+    char *end;
+    unsigned long long number;
+    unsigned shift = 0;
+
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (errno || end == text || *text == '-')
+        return 0;
+    if (*end && !end[1])
+        shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if ((*end && !shift) || number > UINT64_C(1) << 40 >> shift)
+        return 0;
+    return number << shift;
+}
+
+/* The daemon is in another folder. */
+static json_t *params_capture(const struct invocation *invocation)
+{
+    const char *file = invocation->args[2];
+    uint64_t limit = invocation->limit ? parse_limit(invocation->limit) : 0;
+    json_t *params;
+    char folder[PATH_MAX], path[2 * PATH_MAX];
+
+    if (invocation->limit && !limit) {
+        fprintf(stderr, "ioemuctl: no size: %s\n", invocation->limit);
+        return NULL;
+    }
+    params = params_nic(invocation);
+    if (!params || strcmp(file, "off") == 0)
+        return params;
+    if (file[0] != '/' && getcwd(folder, sizeof(folder)))
+        snprintf(path, sizeof(path), "%s/%s", folder, file);
+    else
+        snprintf(path, sizeof(path), "%s", file);
+    json_object_set_new(params, "path", json_string(path));
+    if (limit)
+        json_object_set_new(params, "limit", json_integer((json_int_t)limit));
+    return params;
+}
+
+static json_t *params_nic_add(const struct invocation *invocation)
+{
+    json_error_t error;
+    json_t *nic = json_loads(invocation->args[1], JSON_REJECT_DUPLICATES, &error);
+
+    if (!nic) {
+        fprintf(stderr, "ioemuctl: no JSON at column %d: %s\n", error.column, error.text);
+        return NULL;
+    }
+    return json_pack("{s:s, s:o}", "name", invocation->args[0], "nic", nic);
+}
+
+static json_t *params_nic_remove(const struct invocation *invocation)
+{
+    json_t *params = params_nic(invocation);
+
+    if (params)
+        json_object_set_new(params, "force", json_boolean(invocation->force));
+    return params;
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void show_list(const struct invocation *invocation, const json_t *result)
@@ -154,35 +253,51 @@ static void show_detach(const struct invocation *invocation, const json_t *resul
     printf("%s is detached\n", invocation->args[0]);
 }
 
+static void show_link(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s: the link of NIC %s is %s\n", invocation->args[0], invocation->args[1],
+           invocation->args[2]);
+}
+
+static void show_capture(const struct invocation *invocation, const json_t *result)
+{
+    if (strcmp(invocation->args[2], "off") == 0)
+        printf("%s: NIC %s is not captured any more\n", invocation->args[0], invocation->args[1]);
+    else
+        printf("%s: NIC %s is captured into %s\n", invocation->args[0], invocation->args[1],
+               invocation->args[2]);
+}
+
+static void show_nic_add(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s has another NIC\n", invocation->args[0]);
+}
+
+static void show_nic_remove(const struct invocation *invocation, const json_t *result)
+{
+    printf(invocation->force ? "%s: NIC %s is removed\n" : "%s is asked to give up NIC %s\n",
+           invocation->args[0], invocation->args[1]);
+}
+
 static void show_shutdown(const struct invocation *invocation, const json_t *result)
 {
     puts("the daemon has ended");
 }
 
 static const struct command commands[] = {
-    {"list", 0, 0, true, false, false, no_params, "list", show_list},
-    {"stats", 0, 1, true, false, false, params_stats, "stats", show_stats},
-    {"attach", 1, 1, false, false, true, params_attach, "attach", show_attach},
-    {"detach", 1, 1, false, false, false, params_name, "detach", show_detach},
-    {"shutdown", 0, 0, false, true, false, params_shutdown, "shutdown", show_shutdown},
+    {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
+    {"stats", 0, 1, true, false, false, false, params_stats, "stats", show_stats},
+    {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
+    {"detach", 1, 1, false, false, false, false, params_name, "detach", show_detach},
+    {"link", 3, 3, false, false, false, false, params_link, "link", show_link},
+    {"capture", 3, 3, false, false, false, true, params_capture, "capture", show_capture},
+    {"nic-add", 2, 2, false, false, false, false, params_nic_add, "nic-add", show_nic_add},
+    {"nic-remove", 2, 2, false, true, false, false, params_nic_remove, "nic-remove",
+     show_nic_remove},
+    {"shutdown", 0, 0, false, true, false, false, params_shutdown, "shutdown", show_shutdown},
 };
 
 /* ---- running --------------------------------------------------------------------------------- */
-
-/* The socket's path as the daemon's own configuration has it; its defaults where that does not
- * exist or is not ours to read. The caller frees it. */
-static char *default_socket(bool reads_only)
-{
-    struct daemon_config config;
-    struct config_error error;
-    char *path;
-
-    if (daemon_config_load(DAEMON_CONFIG, &config, &error) && daemon_config_defaults(&config))
-        return NULL;
-    path = strdup(reads_only ? config.stats_socket : config.control_socket);
-    daemon_config_finish(&config);
-    return path;
-}
 
 static enum status answer(const struct command *command, const struct invocation *invocation,
                           struct ctl_client *client, json_t *params)
@@ -222,7 +337,7 @@ static enum status run(const struct command *command, const struct invocation *i
         return STATUS_REFUSED;
 
     char *path =
-        invocation->socket ? strdup(invocation->socket) : default_socket(command->reads_only);
+        invocation->socket ? strdup(invocation->socket) : daemon_config_socket(command->reads_only);
 
     if (!path || ctl_client_open(&client, path, invocation->timeout_s)) {
         fprintf(stderr, "ioemuctl: %s\n", path ? client.error : "out of memory");
@@ -276,25 +391,30 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
     invocation->args = words + 1;
     invocation->n_args = n_words - 1;
     if (invocation->n_args < command->min_args)
-        return usage("a guest's name is missing after ", command->name);
+        return usage(invocation->n_args ? "an argument is missing after "
+                                        : "a guest's name is missing after ",
+                     command->name);
     if (invocation->n_args > command->max_args)
         return usage("one argument too many: ", words[1 + command->max_args]);
     if (invocation->force && !command->takes_force)
         return usage("--force does not go with ", command->name);
     if (invocation->domid && !command->takes_domid)
         return usage("--domid does not go with ", command->name);
+    if (invocation->limit && !command->takes_limit)
+        return usage("--limit does not go with ", command->name);
     return run(command, invocation);
 }
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_FORCE = 256, OPTION_DOMID };
+    enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT };
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
         {"socket", required_argument, NULL, 's'},
         {"timeout", required_argument, NULL, 't'},
         {"force", no_argument, NULL, OPTION_FORCE},
         {"domid", required_argument, NULL, OPTION_DOMID},
+        {"limit", required_argument, NULL, OPTION_LIMIT},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -320,6 +440,9 @@ int main(int argc, char **argv)
         case OPTION_DOMID:
             if (!parse_number(optarg, DOMID_FIRST, DOMID_RESERVED - 1, &invocation.domid))
                 return usage("no id of a domain: ", optarg);
+            break;
+        case OPTION_LIMIT:
+            invocation.limit = optarg;
             break;
         case 'h':
             fputs(help, stdout);

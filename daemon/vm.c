@@ -222,6 +222,7 @@ static void listener_release_pci(void *ctx, uint8_t devfn)
     struct vm *vm = ctx;
 
     vm->params.hv->release(vm->params.guest, HV_RANGE_PCI, devfn, devfn);
+    vm_nics_released(vm);
 }
 
 static const struct bus_listener vm_listener = {
@@ -353,6 +354,8 @@ static void discard_descriptors(struct vm_params *params)
     for (unsigned i = 0; i < params->n_disks; i++)
         if (params->disk[i].raw.fd >= 0)
             raw_discard(&params->disk[i].raw);
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        vm_nic_discard(&params->nic[i]);
 }
 
 static void free_mem_disks(const struct vm_params *params)
@@ -370,6 +373,7 @@ static void image_closed(void *arg)
     if (--vm->open_images)
         return;
     free_mem_disks(&vm->params);
+    pthread_mutex_destroy(&vm->nics_lock);
     free(vm);
     drained(drained_arg);
 }
@@ -378,14 +382,15 @@ void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
-    /* First the guest's pages and memory, so that no device can reach them any more; hv operations
-     * on a stopped guest do nothing. */
+    /* First the guest's pages and memory, so that no device can reach them any more: a stopped
+     * guest pins nothing. */
     if (vm->started)
         vm->params.hv->guest_stop(vm->params.guest);
     machine_destroy(vm->machine);
     ev_timer_stop(vm->worker->ev, &vm->timer);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         chr_close(vm->chr[i]);
+    vm_nics_close(vm);
     discard_descriptors(&vm->params);
 }
 
@@ -421,6 +426,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     vm->params = *params;
     vm->worker = worker;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
+    pthread_mutex_init(&vm->nics_lock, NULL);
     watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);
     vm->timer.data = vm;
@@ -431,6 +437,8 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     if (err)
         goto close;
     err = open_serials(vm, ret_why);
+    if (!err)
+        err = vm_nics_open(vm, ret_why);
     if (err)
         goto close;
     vm->started = true; /* guest_stop() is right after a guest_start() that failed, too */

@@ -33,9 +33,11 @@ int uart16550_create(const struct dev_env *env, struct dev **ret_dev); /* both s
 int piix3_ide_create(const struct dev_env *env, struct dev **ret_dev); /* 01.1 */
 int cmd646_create(const struct dev_env *env, struct dev **ret_dev);
 
-/* devices/net. A NIC that has been created belongs to the machine like any device; its destroy takes
- * its leave of nic->net, which it does not close. Its name is "nic0" to "nic7" (NIC_NAME), its
- * instance nic->index. `nic` is valid during create only, what it points to longer than the NIC.
+/* devices/net. A NIC that has been created belongs to the machine like any device; its destroy
+ * takes its leave of nic->net, which it does not close, and releases its PCI function before it
+ * frees anything (statistics may still be looking: daemon/vm.h). Its name is "nic0" to "nic7"
+ * (NIC_NAME), its instance nic->index. `nic` is valid during create only, what it points to longer
+ * than the NIC.
  *
  *     int e1000_create(const struct dev_env *env, const struct machine_nic *nic,
  *                      struct dev **ret_dev);

@@ -74,8 +74,8 @@ struct pci_func {
     const char *name;
     void *dev; /* handed to hooks and BAR handlers */
     struct pci_bar bar[PCI_BARS];
-    /* The expansion ROM, NULL: none (PCI 3.0, 6.2.5.2). Stays the device's; at most PCI_ROM_MAX. Where
-     * the BAR, a power of two, is larger it reads as all-ones. */
+    /* The expansion ROM, NULL: none (PCI 3.0, 6.2.5.2). Stays the device's; at most PCI_ROM_MAX.
+     * Where the BAR, a power of two, is larger it reads as all-ones. */
     const uint8_t *rom;
     uint32_t rom_bytes;
     /* After a write of `size` bytes at `reg` went through the masks and the BARs were moved, also

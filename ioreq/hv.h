@@ -11,8 +11,8 @@
  *              worker's thread only.
  *
  * Life of a guest:
- *   control   guest_create()   server made, pages mapped, descriptors opened and restricted
- *   worker    guest_start()    from here on the worker's; then claim(), ..., then
+ *   control   guest_create()   server made, descriptors opened and restricted
+ *   worker    guest_start()    pages mapped; from here on the worker's; then claim(), ..., then
  *             guest_enable()   the hypervisor sends requests; event channels are bound
  *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
  *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched
@@ -115,6 +115,12 @@ struct hv_counters {
     uint64_t hypercalls;
 };
 
+/* A vif's rate limit as libxl keeps it; zeroes: none. */
+struct hv_nic_credit {
+    uint64_t bytes; /* that the guest may send in each interval */
+    uint32_t interval_us;
+};
+
 struct hv_ops {
     const char *name; /* "xen", "shm" */
 
@@ -135,6 +141,10 @@ struct hv_ops {
     /* True when every disk of the domain has a PV backend that serves it without us, so that it may
      * unplug the emulated ones (xenstore's backend types). */
     bool (*disks_have_pv)(struct hv_host *host, uint32_t domid);
+    /* True when libxl gave the domain's NIC `devid` a PV backend, too (xenstore); and what xl's
+     * rate= says of it. hv_shm: NULL. */
+    bool (*nic_has_pv)(struct hv_host *host, uint32_t domid, unsigned devid,
+                       struct hv_nic_credit *ret_credit);
     /* Destroys the ioreq server of a daemon that was killed. -ESRCH: the domain is gone or is
      * another one by now; that is success as well. */
     int (*orphan_remove)(struct hv_host *host, const struct hv_record *record);

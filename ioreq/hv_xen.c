@@ -53,7 +53,7 @@ static int guest_fd(const struct hv_guest *guest)
 static int pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                size_t *ret_len)
 {
-    if (guest->gone)
+    if (guest->gone || !guest->cache)
         return -ESRCH;
     return mapcache_pin(guest->cache, gpa, len, iov, HV_PIN_IOV, ret_len);
 }
@@ -187,6 +187,7 @@ const struct hv_ops hv_xen_ops = {
     .guest_record = hv_xen_guest_record,
     .find_domain = hv_xen_find_domain,
     .disks_have_pv = hv_xen_disks_have_pv,
+    .nic_has_pv = hv_xen_nic_has_pv,
     .orphan_remove = hv_xen_orphan_remove,
     .worker_open = worker_open,
     .worker_close = worker_close,

@@ -38,7 +38,7 @@ struct hv_guest {
     bool gone_told; /* to the host's events */
     int privcmd_fd; /* restricted to domid, both */
     int evtchn_fd;
-    struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it does not own */
+    struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it owns */
 
     /* The worker's, from guest_start() to guest_stop(). */
     void *pages; /* the two server pages; NULL: not started */
@@ -73,6 +73,8 @@ void hv_xen_guest_destroy(struct hv_guest *guest);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid);
+bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
+                       struct hv_nic_credit *ret_credit);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_data.c */

@@ -2,9 +2,9 @@
 /*
  * libslirp between a NIC and the loop.
  *
- * libslirp wants to be asked for its descriptors before each poll(2). Here they are watched instead:
- * after each turn in which anything happened (`task`) those that were ready are reported, and the
- * watches brought in line with what it wants then. When nothing happens nothing is called.
+ * libslirp wants to be asked for its descriptors before each poll(2). Here they are watched
+ * instead: after each turn in which anything happened (`task`) those that were ready are reported,
+ * and the watches brought in line with what it wants then. When nothing happens nothing is called.
  *
  * It hands out packets from within its functions, also from slirp_input(), that is while the guest
  * sends. So they are queued and reach the model from the loop. While the queue is half full its

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A 93C46 (64 words) or 93C66 (256 words) serial EEPROM in its 16-bit organisation, on the Microwire
- * bus: chip select, clock, data in, data out (data sheets of the 93C46 and 93C66; NM93C46, table 1).
+ * A 93C46 (64 words) or 93C66 (256 words) serial EEPROM in its 16-bit organisation, on the
+ * Microwire bus: chip select, clock, data in, data out (data sheets of the NM93C46 and NM93C66,
+ * table 1).
  *
  * An instruction is a start bit 1, two bits of opcode, 6 or 8 bits of address, most significant
  * first, each taken with the rising edge of the clock while the chip is selected:

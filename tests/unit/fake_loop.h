@@ -24,7 +24,8 @@ void fake_loop_destroy(struct fake_loop *fake);
 const struct loop *fake_loop(struct fake_loop *fake);
 
 /* One turn: descriptors, waited for at most `timeout_ms` (not at all while tasks are queued, not
- * beyond the first timer), then timers, then the tasks that were queued by then. False: nothing happened. */
+ * beyond the first timer), then timers, then the tasks that were queued by then. False: nothing
+ * happened. */
 bool fake_loop_turn(struct fake_loop *fake, int timeout_ms);
 /* Turns until *flag or until nothing has happened for `timeout_ms`; returns *flag. */
 bool fake_loop_until(struct fake_loop *fake, const bool *flag, int timeout_ms);
