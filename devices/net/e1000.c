@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Intel 82540EM: one gigabit port on PCI. BAR 0 has its registers; BAR 2 has two ports through which
- * firmware reaches the same registers, and Linux resets it. There is no flash, so no BAR 1; the
- * expansion ROM is the machine's.
+ * Intel 82540EM: one gigabit port on PCI. BAR 0 has its registers; BAR 2 has two ports through
+ * which firmware reaches the same registers, and Linux resets it. There is no flash, so no BAR 1;
+ * the expansion ROM is the machine's.
  */
 #include <assert.h>
 #include <errno.h>

@@ -157,7 +157,7 @@ void e1000_phy_restart(struct e1000 *nic)
     renegotiate(nic);
 }
 
-/* Link Status says once that the link was down, even if it is up again (IEEE 802.3, 22.2.4.2.13). */
+/* Link Status says once that the link was down, even if it is up again (IEEE 802.3, 22.2.4.2). */
 static uint16_t read_status(struct e1000 *nic)
 {
     bool link = phy_link(nic);
