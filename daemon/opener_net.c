@@ -182,13 +182,15 @@ int opener_dgram(const char *path, int *ret_fd, char *ret_why)
     int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
     mode_t old_umask;
+    struct stat st;
 
     if (fd < 0 || probe < 0) {
         err = failed(ret_why, "socket", path);
         goto close_probe;
     }
-    /* One that nobody reads any more is left over. */
-    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) && errno == ECONNREFUSED)
+    /* One that nobody reads any more is left over; what is no socket refuses in the same way. */
+    if (!lstat(path, &st) && S_ISSOCK(st.st_mode) &&
+        connect(probe, (struct sockaddr *)&address, sizeof(address)) && errno == ECONNREFUSED)
         unlink(path);
     old_umask = umask(0117);
     err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? failed(ret_why, "socket", path)

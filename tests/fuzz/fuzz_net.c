@@ -29,6 +29,7 @@ struct rig {
     bool inside, busy, full, reading;
     unsigned sent, got; /* in this turn */
     bool cut;           /* what is being received is to be cut */
+    uint64_t looped;    /* frames that came back so far */
 };
 
 static enum net_sent on_send(struct net_port *port, const struct iovec *iov, unsigned n_iov,
@@ -84,7 +85,9 @@ static enum net_answer on_receive(void *owner, const uint8_t *frame, uint32_t by
     assert(!offload->csum_needed && !offload->gso);
     frame_parse(frame, bytes, false, &headers);
     assert(headers.end <= bytes && headers.payload <= bytes);
-    if (rig->cut) {
+    if (net_counters(rig->net)->looped != rig->looped) {
+        rig->looped = net_counters(rig->net)->looped;
+    } else if (rig->cut) {
         assert(headers.l4);
         assert(checksum_check_ip4(frame, &headers) != CHECKSUM_BAD);
         assert(checksum_check_l4(frame, &headers) != CHECKSUM_BAD);
@@ -158,10 +161,11 @@ static void one(struct rig *rig, struct fake_loop *fake, struct script *script)
     rig->full = what & 0x40;
     half = bytes / 2;
     if (what & 1) {
-        rig->cut = offload.gso;
-        if (rig->reading)
+        if (rig->reading) {
+            rig->cut = offload.gso;
             net_port_receive(&rig->port, packet, bytes <= NET_PACKET_MAX ? bytes : NET_PACKET_MAX,
                              &offload);
+        }
         net_port_received(&rig->port);
     } else {
         const struct iovec iov[] = {{packet, half}, {packet + half, bytes - half}};
@@ -172,14 +176,12 @@ static void one(struct rig *rig, struct fake_loop *fake, struct script *script)
         else
             net_send(rig->net, iov, 2, &offload);
         rig->inside = false;
-        rig->cut = false;
     }
     free(packet); /* it is the caller's again */
     if (what & 4 && !rig->busy)
         net_port_writable(&rig->port);
     if (what & 8)
         net_receive_ready(rig->net);
-    rig->cut &= (what & 1) != 0;
     rig->sent = rig->got = 0;
     fake_loop_turn(fake, 0);
     rig->sent = rig->got = 0;
