@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Intel 82540EM: one gigabit port on PCI. BAR 0 has its registers; BAR 2 has two ports through which
- * firmware reaches the same registers, and Linux resets it. There is no flash, so no BAR 1; the
- * expansion ROM is the machine's.
+ * Intel 82540EM: one gigabit port on PCI. BAR 0 has its registers; BAR 2 has two ports through
+ * which firmware reaches the same registers, and Linux resets it. There is no flash, so no BAR 1;
+ * the expansion ROM is the machine's.
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +41,7 @@ void e1000_update(struct e1000 *nic)
     e1000_tx_run(nic);
 }
 
-/* BAR 0. Registers are read and written whole (SDM 13.2.1): a part of one reads as that, and writing
+/* BAR 0. Registers are read and written whole (SDM 13.2): a part of one reads as that, and writing
  * one does nothing. */
 
 static uint64_t mem_read(void *dev, uint64_t offset, unsigned size)
@@ -67,7 +67,7 @@ static void mem_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 
 static const struct bus_io_ops mem_ops = {.read = mem_read, .write = mem_write, .max_size = 8};
 
-/* BAR 2: IOADDR says which register IODATA is (SDM 13.2.2). IOADDR is written whole. */
+/* BAR 2: IOADDR says which register IODATA is (SDM 13.2). IOADDR is written whole. */
 
 static uint64_t io_read(void *dev, uint64_t offset, unsigned size)
 {

@@ -140,7 +140,7 @@ uint32_t e1000_read(struct e1000 *nic, uint32_t offset);
 void e1000_write(struct e1000 *nic, uint32_t offset, uint32_t value);
 /* Initial values. Tables and the PHY are not touched. */
 void e1000_mac_reset(struct e1000 *nic);
-/* CTRL.RST, or the bus's reset, all but the PHY and the statistics (SDM 14.5). */
+/* CTRL.RST, or the bus's reset, all but the PHY and the statistics (SDM 14). */
 void e1000_reset_all(struct e1000 *nic);
 /* Rejects registers that hold what they cannot. */
 void e1000_mac_check(const struct e1000 *nic, struct state_reader *reader);

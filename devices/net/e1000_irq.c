@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupts: INTA is high while a cause that is not masked is set (SDM 13.4.17), but does not rise
- * within ITR's interval of its last rise (13.4.18). Receive and transmit causes may be delayed: by a
- * timer that starts anew with each packet, and by one that does not (13.4.30, 31, 41, 44).
+ * Interrupts: INTA is high while a cause that is not masked is set (SDM 13.4.17), but does not
+ * rise within ITR's interval of its last rise (13.4.18). Receive and transmit causes may be
+ * delayed: by a timer that starts anew with each packet, and by one that does not (13.4.30, 31, 41,
+ * 44).
  */
 #include "devices/net/e1000_internal.h"
 

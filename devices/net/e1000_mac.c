@@ -36,6 +36,8 @@ static void ctrl_written(struct e1000 *nic, uint32_t old, uint32_t value)
 {
     if (value & E1000_CTRL_RST) {
         e1000_reset_all(nic);
+        if (value & E1000_CTRL_PHY_RST)
+            e1000_phy_restart(nic);
         return;
     }
     if ((value ^ old) & E1000_CTRL_PHY_RST)

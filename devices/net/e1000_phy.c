@@ -39,7 +39,7 @@ static const struct {
     [E1000_PHY_ID2] = {0x0c20, 0},
     [E1000_PHY_ANA] = {0x0de1, 0xbfe0},
     [E1000_PHY_NPT] = {0x2001, 0xb7ff},
-    [E1000_PHY_GCON] = {0x0300, 0xff00},
+    [E1000_PHY_GCON] = {0x0e00, 0xff00},
     [E1000_PHY_ESTATUS] = {0x3000, 0},
     [E1000_PHY_PSCON] = {0x0360, 0xffff},
     [E1000_PHY_PINTE] = {0, 0xffff},
@@ -157,7 +157,7 @@ void e1000_phy_restart(struct e1000 *nic)
     renegotiate(nic);
 }
 
-/* Link Status says once that the link was down, even if it is up again (IEEE 802.3, 22.2.4.2.13). */
+/* Link Status says once that the link was down, even if it is up again (IEEE 802.3, 22.2.4.2). */
 static uint16_t read_status(struct e1000 *nic)
 {
     bool link = phy_link(nic);

@@ -8,7 +8,7 @@
 #define IOEMUD_DEVICES_NET_E1000_REGS_H
 
 #define E1000_MEM_BYTES 0x20000u /* BAR 0: SDM 4.1 */
-#define E1000_IO_BYTES  64u      /* BAR 2; two registers are in it: SDM 13.2.2 */
+#define E1000_IO_BYTES  64u      /* BAR 2; two registers are in it: SDM 13.2 */
 #define E1000_IOADDR    0x0
 #define E1000_IODATA    0x4
 

@@ -156,7 +156,7 @@ static uint64_t add_piece(uint64_t sum, bool odd, const uint8_t *data, uint32_t 
     return sum + (uint16_t)(part << 8 | part >> 8);
 }
 
-/* From RXCSUM.PCSS on, over all that is stored (SDM 3.2.3, 13.5.4). */
+/* From RXCSUM.PCSS on, over all that is stored (SDM 3.2.3). */
 static uint16_t packet_checksum(const struct e1000 *nic, const struct stored *frame)
 {
     uint32_t skip = nic->reg[E1000_R_RXCSUM] & E1000_RXCSUM_PCSS, done = 0;

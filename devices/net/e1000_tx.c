@@ -301,7 +301,7 @@ static void take_some(struct e1000 *nic, struct turn *turn, uint32_t n)
     }
 }
 
-/* Queue empty; queue low, which is also when it becomes empty with LWTHRESH 0 (SDM 13.4.42). */
+/* Queue empty; queue low, which it is when empty with LWTHRESH 0 (SDM 13.4, TXDCTL). */
 static uint32_t queue_causes(const struct e1000 *nic, uint32_t before)
 {
     uint32_t low = 8 * (nic->reg[E1000_R_TXDCTL] >> E1000_TXDCTL_LWTHRESH), now = pending(nic);

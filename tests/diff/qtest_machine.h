@@ -46,9 +46,10 @@ struct qtest_options {
     struct qtest_nic nic;
 };
 
-/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive, -device ide-hd,
- * -device with a NIC and -object filter-dump; takes what else a test would say to QEMU without effect here (-machine,
- * -display, ...). Ends the program with a sentence on what it does not understand. */
+/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive, -device ide-hd, -device
+ * with a NIC and -object filter-dump; takes what else a test would say to QEMU without effect here
+ * (-machine, -display, -netdev, ...). Ends the program with a sentence on what it does not
+ * understand. */
 void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options);
 
 struct qtest_machine {

@@ -91,10 +91,10 @@ static uint32_t buffer_size(const struct e1000 *nic)
 
 static bool in_ring(uint64_t gpa, size_t len, uint32_t low, uint32_t high, uint32_t ring_bytes)
 {
-    uint64_t base = (uint64_t)high << 32 | low;
+    uint64_t at = gpa - ((uint64_t)high << 32 | low);
 
-    return len % 16 == 0 && len <= FETCH_MAX && gpa - base < ring_bytes && len <= ring_bytes - (gpa - base) &&
-           (gpa - base) % 16 == 0;
+    return len % 16 == 0 && len <= FETCH_MAX && at % 16 == 0 && at < ring_bytes &&
+           len <= ring_bytes - at;
 }
 
 /* Data that is read from where a ring is looks like descriptors and is remembered, too, which only
@@ -153,7 +153,7 @@ static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
     target->fake.dma_write(ctx, gpa, buf, len);
 }
 
-/* The clock stands still, so the rest of a ring follows at once; it is another turn all the same. */
+/* The clock stands still, so the rest of a ring follows at once; it is another turn even so. */
 static void hook_timer_arm(void *ctx, struct host_timer *timer, uint64_t deadline_ns)
 {
     if (timer == &nic_of(current)->timer.tx_more)

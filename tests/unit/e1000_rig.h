@@ -19,7 +19,7 @@
 #define E1000_RIG_PORT     0xc000u     /* BAR 2 */
 #define E1000_RIG_SENT     512u        /* packets that are kept */
 #define E1000_RIG_TX       0x1000u     /* rings, */
-#define E1000_RIG_RX       0x2000u /*   of E1000_RIG_RING descriptors unless a test says otherwise */
+#define E1000_RIG_RX       0x2000u     /*   of E1000_RIG_RING descriptors each */
 #define E1000_RIG_RING     64u
 #define E1000_RIG_DATA     0x100000u /* where packets to be sent lie */
 #define E1000_RIG_BUF      0x200000u /* where receive buffers are, one every E1000_RIG_BUF_STEP */

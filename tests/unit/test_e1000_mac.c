@@ -428,6 +428,11 @@ static void a_hard_phy_reset_forgets_what_was_written(void **state)
     assert_int_equal(phy_read(E1000_PHY_ANA), 0x0de1);
     fake_host_advance(&rig.fake, 1000 * MS);
     assert_true(link_up());
+    wr(E1000_CTRL, E1000_CTRL_RST | E1000_CTRL_PHY_RST); /* both, as iPXE does */
+    assert_int_equal(rd(E1000_CTRL), E1000_CTRL_INITIAL);
+    assert_false(link_up());
+    fake_host_advance(&rig.fake, 1000 * MS);
+    assert_true(link_up());
 }
 
 /* ---- interrupts ---- */

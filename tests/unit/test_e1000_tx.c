@@ -64,7 +64,7 @@ static void fill(uint32_t bytes)
     memcpy(data() + 12, "\x88\xb5", 2);
 }
 
-/* IPCSS, IPCSO, IPCSE, TUCSS, TUCSO, TUCSE as a driver sets them, for an L3 header at `l3` of `l3_bytes`. */
+/* IPCSS, IPCSO, IPCSE, TUCSS, TUCSO, TUCSE as a driver sets them, for an L3 header at `l3`. */
 static uint64_t context_words(uint32_t l3, uint32_t l3_bytes, bool udp)
 {
     uint32_t l4 = l3 + l3_bytes;
@@ -519,7 +519,7 @@ static void long_frames_leave_whole(void **state)
     assert_memory_equal(rig.sent[0].data, data(), most);
 }
 
-/* Linux's `ethtool -t`: the PHY's loopback, frames of 1024 bytes, 64 at a time, over the ring's end. */
+/* Linux's `ethtool -t`: the PHY's loopback, frames of 1024 bytes, over the ring's end. */
 static void linuxs_loopback_test_passes(void **state)
 {
     static const uint16_t phy[] = {0x9140, 0x8140, 0x4140};

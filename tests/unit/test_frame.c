@@ -8,6 +8,28 @@
 
 #include "devices/net/frame.h"
 
+static uint32_t plain_crc(const uint8_t *data, uint32_t bytes)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (uint32_t i = 0; i < 8 * bytes; i++) {
+        uint32_t bit = (crc ^ data[i / 8] >> i % 8) & 1;
+        crc = crc >> 1 ^ (bit ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+static void the_crc_of_any_length_from_any_address(void **state)
+{
+    uint8_t data[200];
+
+    for (unsigned i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * i * 31 + 7 * i);
+    for (unsigned from = 0; from < 9; from++)
+        for (unsigned bytes = 0; bytes + from <= sizeof(data); bytes++)
+            assert_int_equal(frame_crc32(data + from, bytes), plain_crc(data + from, bytes));
+}
+
 static void the_crc_is_that_of_ethernet(void **state)
 {
     /* The check value of CRC-32/ISO-HDLC. */
@@ -167,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_crc_is_that_of_ethernet),
+        cmocka_unit_test(the_crc_of_any_length_from_any_address),
         cmocka_unit_test(the_hash_is_that_of_the_dp8390),
         cmocka_unit_test(a_filter_passes_what_it_is_told_to),
         cmocka_unit_test(headers_are_found_behind_tags),
