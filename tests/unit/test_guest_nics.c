@@ -302,8 +302,13 @@ static void nics_come_and_go_while_statistics_are_read(void **state)
         assert_int_equal(remove_nic(rig, 3, true), -ENOENT);
         assert_int_equal(guest_rig_descriptors(), descriptors);
     }
-    assert_int_equal(add(rig, "{'devid': 3, 'backend': 'null', 'slot': 1}", &answer), -EEXIST);
+    snprintf(text, sizeof(text),
+             "{'devid': 3, 'backend': 'socket', 'path': '%s', 'peer': '/p', 'slot': 1}",
+             in_dir(rig, "d"));
+    assert_int_equal(add(rig, text, &answer), -EEXIST);
     assert_non_null(strstr(answer.why, "slot"));
+    assert_false(exists(in_dir(rig, "d")));
+    assert_int_equal(guest_rig_descriptors(), descriptors);
     assert_int_equal(add(rig, "{'devid': 3, 'backend': 'null'}", &answer), 0);
     assert_int_equal(remove_nic(rig, 3, false), 0); /* asked: the guest does not answer here */
     assert_false(nic_is_gone(rig, &three));
