@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Guests with network cards: their processors drive an 82540EM as plainly as it can be driven. */
+/* Guests with network cards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,145 +11,24 @@
 
 #include <cmocka.h>
 
+#include "tests/peer/e1000.h"
 #include "tests/shm/rig.h"
-
-#define RAM    (8u << 20)
-#define BDF    (4u << 3)
-#define BAR    UINT64_C(0xf2000000)
-#define TX     0x100000u /* descriptors */
-#define RX     0x110000u
-#define TX_BUF 0x200000u
-#define RX_BUF 0x300000u
-#define RING   64u
-#define BUF    2048u
-
-/* Intel 317453, 13.2. */
-#define CTRL   0x0000
-#define STATUS 0x0008
-#define RCTL   0x0100
-#define TCTL   0x0400
-#define RDBAL  0x2800
-#define RDLEN  0x2808
-#define RDH    0x2810
-#define RDT    0x2818
-#define TDBAL  0x3800
-#define TDLEN  0x3808
-#define TDH    0x3810
-#define TDT    0x3818
-
-#define STATUS_LU 0x2
-
-struct nic {
-    struct peer *peer;
-    uint32_t sent, got; /* descriptors, free-running */
-};
 
 struct fixture {
     struct rig rig;
-    struct nic nic[2];
+    struct e1000_driver nic[2];
 };
 
-static uint32_t get(struct nic *nic, uint32_t reg)
+/* Takes the next frame and checks it. */
+static void expect_frame(struct e1000_driver *nic)
 {
-    return (uint32_t)peer_mmio_read(nic->peer, 0, BAR + reg, 4);
-}
+    const uint8_t *frame = NULL;
+    uint32_t bytes = e1000_frame_bytes(nic->got);
 
-static void set(struct nic *nic, uint32_t reg, uint32_t value)
-{
-    peer_mmio_write(nic->peer, 0, BAR + reg, 4, value);
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-    memcpy(at, &value, sizeof(value));
-}
-
-/* Rings full of empty buffers, promiscuous. */
-static void start(struct nic *nic)
-{
-    uint8_t *rx = peer_ram(nic->peer, RX, RING * 16);
-
-    peer_pci_write(nic->peer, 0, BDF, 0x10, 4, (uint32_t)BAR);
-    peer_pci_write(nic->peer, 0, BDF, 0x04, 2, 0x6);
-    memset(rx, 0, RING * 16);
-    for (uint32_t i = 0; i < RING; i++)
-        put64(rx + i * 16, RX_BUF + i * BUF);
-    set(nic, CTRL, 0x40); /* link up */
-    set(nic, RDBAL, RX);
-    set(nic, RDLEN, RING * 16);
-    set(nic, RDH, 0);
-    set(nic, RDT, RING - 1);
-    set(nic, TDBAL, TX);
-    set(nic, TDLEN, RING * 16);
-    set(nic, TDH, 0);
-    set(nic, TDT, 0);
-    set(nic, RCTL, 0x801a); /* enabled, all unicast and multicast, broadcast */
-    set(nic, TCTL, 0x0a);   /* enabled, short frames padded */
-}
-
-static uint8_t frame_byte(uint32_t number, uint32_t at)
-{
-    return (uint8_t)(number * 31 + at * 7 + (at >> 8));
-}
-
-static uint32_t frame_bytes(uint32_t number)
-{
-    return 60 + number * 97 % 1455;
-}
-
-/* Puts `count` frames into the ring at once. */
-static void send_frames(struct nic *nic, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++, nic->sent++) {
-        uint32_t slot = nic->sent % RING, bytes = frame_bytes(nic->sent);
-        uint8_t *buf = peer_ram(nic->peer, TX_BUF + slot * BUF, BUF);
-        uint8_t *desc = peer_ram(nic->peer, TX + slot * 16, 16);
-
-        for (uint32_t j = 0; j < bytes; j++)
-            buf[j] = frame_byte(nic->sent, j);
-        buf[0] &= 0xfe;
-        put64(desc, TX_BUF + slot * BUF);
-        put64(desc + 8, bytes | UINT64_C(0x0b) << 24); /* EOP, IFCS, RS */
-    }
-    set(nic, TDT, nic->sent % RING);
-}
-
-static bool wait_for_byte(const volatile uint8_t *at, uint8_t bit)
-{
-    const struct timespec nap = {.tv_nsec = 1000000};
-
-    for (unsigned i = 0; i < 5000; i++) {
-        if (*at & bit)
-            return true;
-        nanosleep(&nap, NULL);
-    }
-    return false;
-}
-
-static bool all_sent(struct nic *nic)
-{
-    uint8_t *desc = peer_ram(nic->peer, TX + (nic->sent - 1) % RING * 16, 16);
-
-    return wait_for_byte(desc + 12, 1);
-}
-
-/* Takes the next frame, checks it, gives the buffer back. */
-static void expect_frame(struct nic *nic)
-{
-    uint32_t slot = nic->got % RING, bytes = frame_bytes(nic->got);
-    uint8_t *desc = peer_ram(nic->peer, RX + slot * 16, 16);
-    uint8_t *buf = peer_ram(nic->peer, RX_BUF + slot * BUF, BUF);
-    uint16_t length;
-
-    assert_true(wait_for_byte(desc + 12, 1));
-    memcpy(&length, desc + 8, 2);
-    assert_int_equal(length, bytes + 4); /* with its FCS */
-    assert_int_equal(buf[0], frame_byte(nic->got, 0) & 0xfe);
-    for (uint32_t j = 1; j < bytes; j++)
-        assert_int_equal(buf[j], frame_byte(nic->got, j));
-    memset(desc + 8, 0, 8);
-    nic->got++;
-    set(nic, RDT, (nic->got + RING - 1) % RING);
+    assert_int_equal(e1000_driver_wait(nic, &frame), bytes + 4); /* with its FCS */
+    for (uint32_t i = 0; i < bytes; i++)
+        assert_int_equal(frame[i], e1000_frame_byte(nic->got, i));
+    e1000_driver_take(nic);
 }
 
 static int setup(void **state)
@@ -166,8 +45,8 @@ static int setup(void **state)
                  "\"%s/%u.sock\", \"peer\": \"%s/%u.sock\"}]",
                  f->rig.dir, i, f->rig.dir, 1 - i);
         rig_guest_more(&f->rig, name, "", nics);
-        f->nic[i].peer = rig_peer(&f->rig, name, 1, RAM);
-        start(&f->nic[i]);
+        f->nic[i].peer = rig_peer(&f->rig, name, 1, E1000_RAM);
+        e1000_driver_start(&f->nic[i]);
     }
     *state = f;
     return 0;
@@ -203,13 +82,13 @@ static void two_guests_of_one_daemon_talk(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(peer_pci_read(f->nic[0].peer, 0, BDF, 0, 4), 0x100e8086);
+    assert_int_equal(peer_pci_read(f->nic[0].peer, 0, E1000_BDF, 0, 4), 0x100e8086);
     for (unsigned round = 0; round < 20; round++)
         for (unsigned way = 0; way < 2; way++) {
-            send_frames(&f->nic[way], 32);
+            e1000_driver_send(&f->nic[way], 32);
             for (unsigned i = 0; i < 32; i++)
                 expect_frame(&f->nic[1 - way]);
-            assert_true(all_sent(&f->nic[way]));
+            assert_true(e1000_driver_all_sent(&f->nic[way]));
         }
     json_t *nic = nic_of(f, "stats");
 
@@ -223,25 +102,25 @@ static void a_guest_without_buffers_loses_nothing(void **state)
 {
     struct fixture *f = *state;
 
-    send_frames(&f->nic[0], 60);
-    assert_true(all_sent(&f->nic[0]));
-    send_frames(&f->nic[0], 20); /* RING - 1 buffers, and what the socket holds */
+    e1000_driver_send(&f->nic[0], 60);
+    assert_true(e1000_driver_all_sent(&f->nic[0]));
+    e1000_driver_send(&f->nic[0], 20); /* RING - 1 buffers, and what the socket holds */
     for (unsigned i = 0; i < 80; i++)
         expect_frame(&f->nic[1]);
-    assert_true(all_sent(&f->nic[0]));
+    assert_true(e1000_driver_all_sent(&f->nic[0]));
 }
 
 static void a_pulled_cable_is_seen_and_stops_packets(void **state)
 {
     struct fixture *f = *state;
 
-    assert_true(get(&f->nic[1], STATUS) & STATUS_LU);
+    assert_true(e1000_driver_status(&f->nic[1]) & E1000_STATUS_LU);
     json_decref(rig_call(&f->rig, "link", "{\"name\": \"n1\", \"nic\": 0, \"up\": false}", NULL));
-    assert_false(get(&f->nic[1], STATUS) & STATUS_LU);
-    send_frames(&f->nic[1], 5); /* the 82540EM keeps them until it has a link */
+    assert_false(e1000_driver_status(&f->nic[1]) & E1000_STATUS_LU);
+    e1000_driver_send(&f->nic[1], 5); /* the 82540EM keeps them until it has a link */
     json_decref(rig_call(&f->rig, "link", "{\"name\": \"n1\", \"nic\": 0, \"up\": true}", NULL));
-    assert_true(all_sent(&f->nic[1])); /* when it has negotiated */
-    assert_true(get(&f->nic[1], STATUS) & STATUS_LU);
+    assert_true(e1000_driver_all_sent(&f->nic[1])); /* when it has negotiated */
+    assert_true(e1000_driver_status(&f->nic[1]) & E1000_STATUS_LU);
     for (unsigned i = 0; i < 5; i++)
         expect_frame(&f->nic[0]);
 }
@@ -258,7 +137,7 @@ static void a_capture_is_written_while_packets_pass(void **state)
     snprintf(path, sizeof(path), "%s/n1.pcap", f->rig.dir);
     snprintf(params, sizeof(params), "{\"name\": \"n1\", \"nic\": 0, \"path\": \"%s\"}", path);
     json_decref(rig_call(&f->rig, "capture", params, NULL));
-    send_frames(&f->nic[0], 10);
+    e1000_driver_send(&f->nic[0], 10);
     for (unsigned i = 0; i < 10; i++)
         expect_frame(&f->nic[1]);
     json_decref(rig_call(&f->rig, "capture", "{\"name\": \"n1\", \"nic\": 0}", NULL));
@@ -268,12 +147,12 @@ static void a_capture_is_written_while_packets_pass(void **state)
     assert_int_equal(header.words[0], 0xa1b23c4d);
     for (uint32_t i = 0; i < 10; i++) {
         uint32_t record[4];
-        uint8_t data[BUF];
+        uint8_t data[E1000_BUF];
 
         assert_int_equal(fread(record, sizeof(record), 1, file), 1);
-        assert_int_equal(record[2], frame_bytes(i));
+        assert_int_equal(record[2], e1000_frame_bytes(i));
         assert_int_equal(fread(data, record[2], 1, file), 1);
-        assert_int_equal(data[20], frame_byte(i, 20));
+        assert_int_equal(data[20], e1000_frame_byte(i, 20));
     }
     assert_int_equal(fgetc(file), EOF);
     fclose(file);
@@ -289,9 +168,9 @@ static void a_nic_is_removed_and_another_added(void **state)
     /* Asked first: the guest finds it in the hotplug registers and lets go. */
     json_decref(rig_call(&f->rig, "nic-remove", "{\"name\": \"n1\", \"nic\": 0}", NULL));
     assert_int_equal(peer_in(peer, 0, 0xae04, 4), 1 << 4);
-    assert_int_equal(peer_pci_read(peer, 0, BDF, 0, 4), 0x100e8086);
+    assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0x100e8086);
     peer_out(peer, 0, 0xae08, 4, 1 << 4);
-    assert_int_equal(peer_pci_read(peer, 0, BDF, 0, 4), 0xffffffff);
+    assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0xffffffff);
     for (unsigned i = 0; i < 100; i++) {
         json_t *nic = nic_of(f, "list");
         bool present = json_is_true(json_object_get(nic, "present"));
@@ -307,22 +186,12 @@ static void a_nic_is_removed_and_another_added(void **state)
                          error));
     assert_string_equal(error, "");
     assert_int_equal(peer_in(peer, 0, 0xae00, 4), 1 << 4);
-    assert_int_equal(peer_pci_read(peer, 0, BDF, 0, 4), 0x100e8086);
+    assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0x100e8086);
     json_decref(
         rig_call(&f->rig, "nic-remove", "{\"name\": \"n1\", \"nic\": 0, \"force\": true}", error));
-    assert_int_equal(peer_pci_read(peer, 0, BDF, 0, 4), 0xffffffff);
+    assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0xffffffff);
     assert_null(rig_call(&f->rig, "nic-remove", "{\"name\": \"n1\", \"nic\": 0}", error));
     assert_non_null(strstr(error, "no NIC 0"));
-}
-
-/* Sends what stands in the first buffer. */
-static void send_raw(struct nic *nic, uint32_t bytes)
-{
-    uint8_t *desc = peer_ram(nic->peer, TX + nic->sent % RING * 16, 16);
-
-    put64(desc, TX_BUF);
-    put64(desc + 8, bytes | UINT64_C(0x0b) << 24);
-    set(nic, TDT, ++nic->sent % RING);
 }
 
 /* RFC 2131: DHCPDISCOVER is answered with an address of the user network. */
@@ -333,24 +202,23 @@ static void a_guest_gets_an_address_of_the_user_network(void **state)
         0x45, 0,    1,    0x48, 0,    1,    0, 0,    0x40, 0x11, 0x79, 0xa5, 0, 0,
         0,    0,    0xff, 0xff, 0xff, 0xff, 0, 68,   0,    67,   1,    0x34, 0, 0};
     struct fixture *f = *state;
-    struct nic nic = {0};
-    uint8_t *frame, *desc;
+    struct e1000_driver nic = {0};
+    uint8_t *frame;
 
     rig_guest_more(&f->rig, "user", "",
                    "\"nics\": [{\"mac\": \"00:16:3e:01:02:03\", \"backend\": \"user\"}]");
-    nic.peer = rig_peer(&f->rig, "user", 1, RAM);
-    start(&nic);
-    frame = peer_ram(nic.peer, TX_BUF, BUF);
+    nic.peer = rig_peer(&f->rig, "user", 1, E1000_RAM);
+    e1000_driver_start(&nic);
+    frame = peer_ram(nic.peer, E1000_TX_BUF, E1000_BUF);
     memcpy(frame, headers, sizeof(headers));
     memcpy(frame + 42, "\x01\x01\x06\x00\x12\x34\x56\x78", 8);
     memcpy(frame + 42 + 28, headers + 6, 6);
     memcpy(frame + 42 + 236, "\x63\x82\x53\x63\x35\x01\x01\xff", 8);
-    send_raw(&nic, 14 + 0x148);
-    desc = peer_ram(nic.peer, RX, RING * 16);
-    for (;; nic.got++) { /* not what else the network says of itself */
-        const uint8_t *got = peer_ram(nic.peer, RX_BUF + nic.got * BUF, BUF);
+    e1000_driver_send_raw(&nic, 14 + 0x148);
+    for (;; e1000_driver_take(&nic)) { /* not what else the network says of itself */
+        const uint8_t *got = NULL;
 
-        assert_true(nic.got < RING && wait_for_byte(desc + nic.got * 16 + 12, 1));
+        assert_true(e1000_driver_wait(&nic, &got));
         if (got[12] != 8 || got[23] != 17 || got[37] != 68)
             continue;
         assert_memory_equal(got + 42 + 16, "\x0a\x00\x02\x0f", 4);

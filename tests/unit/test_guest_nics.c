@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* NICs of a guest from the control side: opened, changed while it runs, and gone without a trace. */
+/* NICs of a guest from the control side: opened, changed while it runs, gone without a trace. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
