@@ -42,7 +42,7 @@ bool e1000_driver_all_sent(struct e1000_driver *nic);
 uint32_t e1000_driver_wait(struct e1000_driver *nic, const uint8_t **ret_frame);
 void e1000_driver_take(struct e1000_driver *nic);
 
-/* What frame `number` of e1000_driver_send() is made of; the lowest bit of the first byte is clear. */
+/* What frame `number` of e1000_driver_send() is made of; it is no group's: byte 0 is even. */
 uint32_t e1000_frame_bytes(uint32_t number);
 uint8_t e1000_frame_byte(uint32_t number, uint32_t at);
 
