@@ -60,7 +60,7 @@ struct machine {
     struct dev *ide;
     enum machine_role role;
     /* At fixed positions: statistics and the saved state tell NICs apart by them. */
-    struct dev *nic[MACHINE_NICS];
+    struct dev *nic[MACHINE_NICS]; /* set atomically: statistics look from another thread */
     uint8_t nic_slot[MACHINE_NICS];
 };
 
@@ -127,6 +127,7 @@ static int create_nic(struct machine *machine, const struct machine_spec *spec, 
                       const struct machine_nic *given)
 {
     const struct nic_model *model = given->model ? find_nic_model(given->model) : NULL;
+    struct dev *dev;
     const struct dev_env env = {
         .host = &machine->host, .bus = machine->bus, .spec = spec, .machine = machine};
     struct machine_nic nic = *given;
@@ -139,10 +140,12 @@ static int create_nic(struct machine *machine, const struct machine_spec *spec, 
     nic.index = index;
     if (!nic.slot)
         nic.slot = nic_default_slot(machine, index);
-    err = model->create(&env, &nic, &machine->nic[index]);
-    if (!err)
-        machine->nic_slot[index] = nic.slot;
-    return err;
+    err = model->create(&env, &nic, &dev);
+    if (err)
+        return err;
+    machine->nic_slot[index] = nic.slot;
+    __atomic_store_n(&machine->nic[index], dev, __ATOMIC_RELEASE);
+    return 0;
 }
 
 static int create_nics(struct machine *machine, const struct machine_spec *spec, char *ret_why,
@@ -209,9 +212,12 @@ static struct dev *nth_dev(const struct machine *machine, unsigned index)
     if (index < machine->n_devs)
         return machine->devs[index];
     index -= machine->n_devs;
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
-        if (machine->nic[i] && !index--)
-            return machine->nic[i];
+    for (unsigned i = 0; i < MACHINE_NICS; i++) {
+        struct dev *dev = __atomic_load_n(&machine->nic[i], __ATOMIC_ACQUIRE);
+
+        if (dev && !index--)
+            return dev;
+    }
     return NULL;
 }
 
@@ -338,7 +344,7 @@ bool machine_remove_nic(struct machine *machine, unsigned index)
 
     if (!dev)
         return false;
-    machine->nic[index] = NULL;
+    __atomic_store_n(&machine->nic[index], NULL, __ATOMIC_RELEASE);
     dev->ops->destroy(dev);
     return true;
 }
