@@ -16,6 +16,8 @@
 
 #define CONFIG_DISKS       4
 #define CONFIG_SERIALS     2
+#define CONFIG_NICS        8
+#define CONFIG_FORWARDS    16
 #define CONFIG_NAME_MAX    63
 #define CONFIG_ERROR_SIZE  512
 #define CONFIG_WORKERS_MAX 64
@@ -102,6 +104,38 @@ struct serial_config {
     char *path; /* file and unix */
 };
 
+enum nic_model { NIC_E1000, NIC_RTL8139, NIC_NE2K };
+enum nic_backend { NIC_TAP, NIC_MACVTAP, NIC_USER, NIC_SOCKET, NIC_NULL };
+enum nic_mode { NIC_DGRAM, NIC_LISTEN, NIC_CONNECT, NIC_VDE };
+
+/* A port of the host's that the user network forwards. */
+struct forward_config {
+    enum { FORWARD_TCP, FORWARD_UDP } protocol;
+    uint32_t address; /* IPv4, host order; default 127.0.0.1, 0: all */
+    unsigned port, guest_port;
+};
+
+struct nic_config {
+    unsigned devid; /* libxl's; default: its position in the file */
+    enum nic_model model;
+    uint8_t mac[6];
+    bool mac_set; /* else it is made from the guest's name and devid: nic_config_mac() */
+    enum nic_backend backend;
+    char ifname[16]; /* tap: created by this name ("": the kernel chooses); macvtap: is there */
+    char bridge[16]; /* tap: the daemon attaches it; "": somebody else does */
+    enum nic_mode mode;
+    char *path, *peer; /* socket: its own (dgram, listen) or the other end's; dgram's peer */
+    unsigned n_forwards;
+    struct forward_config forward[CONFIG_FORWARDS];
+    bool restricted;
+    char *tftp, *bootfile;
+    uint64_t rate, rate_in; /* bytes a second that the guest sends, receives; 0: no limit */
+    bool link;              /* plugged in at the start; default true */
+    uint8_t slot;           /* PCI; 0: by devid */
+    char *rom;              /* "auto", "none" or a path */
+    uint32_t given;
+};
+
 enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY };
 enum guest_unplug { GUEST_UNPLUG_AUTO, GUEST_UNPLUG_NEVER };
 enum guest_hypervisor { GUEST_XEN, GUEST_SHM };
@@ -119,6 +153,8 @@ struct guest_config {
     struct disk_config disk[CONFIG_DISKS];
     unsigned n_serials;
     struct serial_config serial[CONFIG_SERIALS];
+    unsigned n_nics;
+    struct nic_config nic[CONFIG_NICS];
     uint32_t map_limit_mib;
     uint32_t budget; /* ioreqs served per turn of the loop; default 64 */
     uint32_t given;  /* which top-level keys the file gave */
@@ -159,11 +195,23 @@ bool guest_config_name_is_good(const char *name);
  * must have a "name" and be complete: guest_config_check() has nothing to say any more. */
 int guest_config_from_json(const json_t *object, const char *where, struct guest_config *ret_config,
                            struct config_error *ret_error);
-/* Merges `file` over `line` (what xl asked for), key by key; disks are matched by vdev. Both stay
- * the caller's; the result is a checked copy. -EINVAL when it cannot be: too many disks, something
- * missing, a "role" or "hypervisor" that contradicts one that the line gave. */
+/* Merges `file` over `line` (what xl asked for), key by key; disks are matched by vdev, NICs
+ * by devid. Both stay the caller's; the result is a checked copy. -EINVAL when it cannot be: too
+ * many disks, something missing, a "role" or "hypervisor" that contradicts one that the line gave.
+ */
 int guest_config_merge(const struct guest_config *line, const struct guest_config *file,
                        struct guest_config *ret_config, struct config_error *ret_error);
+/* "e1000"; "tap". */
+const char *nic_config_model(const struct nic_config *nic);
+const char *nic_config_backend(const struct nic_config *nic);
+/* The one given, or one in Xen's range that is the same at each start of this guest. */
+void nic_config_mac(const struct nic_config *nic, const char *guest, uint8_t ret_mac[6]);
+void nic_config_mac_text(const uint8_t mac[6], char ret_text[18]);
+/* One NIC alone, to be added to a guest that runs; complete. Free it with nic_config_finish(). */
+int nic_config_from_json(const json_t *object, struct nic_config *ret_nic,
+                         struct config_error *ret_error);
+void nic_config_finish(struct nic_config *nic);
+
 /* The description as JSON again (for `ioemuctl list`, tests); NULL on ENOMEM. */
 json_t *guest_config_to_json(const struct guest_config *config);
 void guest_config_finish(struct guest_config *config);

@@ -116,6 +116,7 @@ static const struct config_key guest_keys[] = {
     GUEST("boot", boot_order, CONFIG_CUSTOM, 0, 0, NULL, read_boot),
     GUEST("disks", disk, CONFIG_CUSTOM, 0, 0, NULL, read_disks),
     GUEST("serial", serial, CONFIG_CUSTOM, 0, 0, NULL, read_serials),
+    GUEST("nics", nic, CONFIG_CUSTOM, 0, 0, NULL, nic_config_read_all),
     GUEST("map_limit_mib", map_limit_mib, CONFIG_UNSIGNED, 4, 4096),
     GUEST("budget", budget, CONFIG_UNSIGNED, 1, 4096),
 };
@@ -379,6 +380,8 @@ int guest_config_defaults(struct guest_config *ret_config)
         config.serial[i].path = strdup("");
         short_of_memory |= !config.serial[i].path;
     }
+    for (unsigned i = 0; i < CONFIG_NICS; i++)
+        short_of_memory |= nic_config_defaults(&config.nic[i]) != 0;
     if (short_of_memory) {
         guest_config_finish(&config);
         return -ENOMEM;
@@ -393,10 +396,12 @@ void guest_config_finish(struct guest_config *config)
         free(config->disk[i].path);
     for (unsigned i = 0; i < CONFIG_SERIALS; i++)
         free(config->serial[i].path);
+    for (unsigned i = 0; i < CONFIG_NICS; i++)
+        nic_config_finish(&config->nic[i]);
     *config = (struct guest_config){0};
 }
 
-/* A second device model brings disks only: all else is the first one's. */
+/* A second device model brings disks and NICs: all else is the first one's. */
 static int check_secondary(struct config_reader *reader, const struct guest_config *config)
 {
     static const char *const primary_only[] = {"serial", "boot", "platform", "unplug"};
@@ -407,7 +412,7 @@ static int check_secondary(struct config_reader *reader, const struct guest_conf
         if (config->given & config_key_bit(&guest_config_table, key))
             return config_fail_at(reader, key,
                                   "\"%s\" is the primary device model's: with \"role\": "
-                                  "\"secondary\" a guest gets disks from here and no more",
+                                  "\"secondary\" a guest gets disks and NICs from here and no more",
                                   key);
     }
     return 0;
@@ -424,15 +429,25 @@ int guest_config_check_with(struct config_reader *reader, const struct guest_con
         error = config_fail_at(reader, "slot",
                                "\"slot\" places a secondary controller: it goes with \"role\": "
                                "\"secondary\"");
-    if (!error && complete && config->role == GUEST_SECONDARY && config->n_disks == 0)
-        error = config_fail(reader, "a \"secondary\" device model without \"disks\" has nothing to "
-                                    "serve");
+    if (!error && complete && config->role == GUEST_SECONDARY && config->n_disks == 0 &&
+        config->n_nics == 0)
+        error = config_fail(reader, "a \"secondary\" device model without \"disks\" and \"nics\" "
+                                    "has nothing to serve");
     for (unsigned i = 0; i < config->n_disks && !error; i++) {
         error = config_enter_key(reader, "disks");
         assert(!error);
         error = config_enter_index(reader, i);
         assert(!error);
         error = check_disk(reader, &config->disk[i], complete);
+        config_leave(reader);
+        config_leave(reader);
+    }
+    for (unsigned i = 0; i < config->n_nics && !error; i++) {
+        error = config_enter_key(reader, "nics");
+        assert(!error);
+        error = config_enter_index(reader, i);
+        assert(!error);
+        error = nic_config_check(reader, &config->nic[i], complete);
         config_leave(reader);
         config_leave(reader);
     }
@@ -587,15 +602,18 @@ static int write_serial(const struct serial_config *serial, json_t *serials)
 json_t *guest_config_to_json(const struct guest_config *config)
 {
     json_t *object = config_write_object(&guest_config_table, config);
-    json_t *disks = json_array(), *serials = json_array();
+    json_t *disks = json_array(), *serials = json_array(), *nics = json_array();
     int failed = !object;
 
     for (unsigned i = 0; i < config->n_disks; i++)
         failed |= write_disk(&config->disk[i], disks);
     for (unsigned i = 0; i < config->n_serials; i++)
         failed |= write_serial(&config->serial[i], serials);
+    for (unsigned i = 0; i < config->n_nics; i++)
+        failed |= json_array_append_new(nics, nic_config_write(&config->nic[i]));
     failed |= json_object_set_new(object, "name", json_string(config->name));
     failed |= json_object_set_new(object, "disks", disks);
+    failed |= json_object_set_new(object, "nics", nics);
     if (config->role == GUEST_SECONDARY) {
         json_object_del(object, "platform");
         json_object_del(object, "unplug");

@@ -55,6 +55,33 @@ static int merge_disks(const struct guest_config *file, struct guest_config *int
     return 0;
 }
 
+static struct nic_config *find_nic(struct guest_config *config, unsigned devid)
+{
+    for (unsigned i = 0; i < config->n_nics; i++)
+        if (config->nic[i].devid == devid)
+            return &config->nic[i];
+    return NULL;
+}
+
+static int merge_nics(const struct guest_config *file, struct guest_config *into)
+{
+    for (unsigned i = 0; i < file->n_nics; i++) {
+        const struct nic_config *nic = &file->nic[i];
+        struct nic_config *place = find_nic(into, nic->devid);
+        int error;
+
+        /* Numbers are below CONFIG_NICS and each is there once: there is room. */
+        if (!place)
+            place = &into->nic[into->n_nics++];
+        error = nic_config_copy(nic, nic->given, place);
+        if (error)
+            return error;
+        if (nic->given & config_key_bit(&nic_config_table, "backend"))
+            nic_config_drop_void(place);
+    }
+    return 0;
+}
+
 static int copy_serials(const struct guest_config *from, struct guest_config *into)
 {
     for (unsigned i = 0; i < from->n_serials; i++) {
@@ -69,7 +96,7 @@ static int copy_serials(const struct guest_config *from, struct guest_config *in
     return 0;
 }
 
-/* All but the disks. */
+/* All but disks and NICs. */
 static int copy_guest(const struct guest_config *from, uint32_t given, struct guest_config *into)
 {
     int error = config_copy_keys(&guest_config_table, given, from, into);
@@ -125,10 +152,18 @@ int guest_config_merge(const struct guest_config *line, const struct guest_confi
         error = copy_disk(&line->disk[i], UINT32_MAX, disk);
         disk->given = line->disk[i].given;
     }
+    for (unsigned i = 0; i < line->n_nics && !error; i++) {
+        struct nic_config *nic = &config.nic[config.n_nics++];
+
+        error = nic_config_copy(&line->nic[i], UINT32_MAX, nic);
+        nic->given = line->nic[i].given;
+    }
     if (!error)
         error = copy_guest(file, file->given, &config);
     if (!error)
         error = merge_disks(file, &config, ret_error);
+    if (!error)
+        error = merge_nics(file, &config);
     if (!error)
         error = guest_config_check(&config, config.name, ret_error);
     if (error)

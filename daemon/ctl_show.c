@@ -74,6 +74,20 @@ static void cell_disk(struct table *table, const json_t *disk)
     table_cell(table, path);
 }
 
+static void cell_nic(struct table *table, const json_t *nic)
+{
+    if (!nic) {
+        table_cell(table, "");
+        table_cell(table, "");
+        return;
+    }
+    table_cellf(table, "%" PRIu64 " %s", number_of(nic, "devid"), text_of(nic, "model"));
+    if (strcmp(text_of(nic, "at"), "-") == 0)
+        table_cell(table, text_of(nic, "backend"));
+    else
+        table_cellf(table, "%s %s", text_of(nic, "backend"), text_of(nic, "at"));
+}
+
 static void cell_serial(struct table *table, const json_t *serial)
 {
     table_cell(table, serial ? text_of(serial, "path") : "");
@@ -85,17 +99,20 @@ static const char *state_of(const json_t *guest)
     return json_is_true(json_object_get(guest, "reset")) ? "was reset" : text_of(guest, "state");
 }
 
-/* A row for each disk or serial port, whichever are more; the guest stands in the first. */
+/* A row for each disk, NIC or serial port, whichever are most; the guest stands in the first. */
 static void list_guest(struct table *table, const json_t *guest)
 {
     const json_t *disks = json_object_get(guest, "disks");
     const json_t *serials = json_object_get(guest, "serial");
+    const json_t *nics = json_object_get(guest, "nics");
     size_t rows = 1;
 
     if (json_array_size(disks) > rows)
         rows = json_array_size(disks);
     if (json_array_size(serials) > rows)
         rows = json_array_size(serials);
+    if (json_array_size(nics) > rows)
+        rows = json_array_size(nics);
     for (size_t i = 0; i < rows; i++) {
         static const char *const texts[] = {"hypervisor", "role"};
 
@@ -115,6 +132,7 @@ static void list_guest(struct table *table, const json_t *guest)
             else
                 cell_plain(table, guest, j ? "vcpus" : "worker");
         cell_disk(table, json_array_get(disks, i));
+        cell_nic(table, json_array_get(nics, i));
         cell_serial(table, json_array_get(serials, i));
     }
 }
@@ -143,10 +161,10 @@ static void show_stopped(const json_t *guests, FILE *out)
 void ctl_show_list(const json_t *result, unsigned width, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"NAME", TABLE_SHRINK},   {"DOMID", TABLE_RIGHT}, {"ON", TABLE_LEFT},
-        {"ROLE", TABLE_LEFT},     {"STATE", TABLE_LEFT},  {"WORKER", TABLE_RIGHT},
-        {"VCPUS", TABLE_RIGHT},   {"DISK", TABLE_LEFT},   {"IMAGE", TABLE_SHRINK},
-        {"SERIAL", TABLE_SHRINK},
+        {"NAME", TABLE_SHRINK}, {"DOMID", TABLE_RIGHT}, {"ON", TABLE_LEFT},
+        {"ROLE", TABLE_LEFT},   {"STATE", TABLE_LEFT},  {"WORKER", TABLE_RIGHT},
+        {"VCPUS", TABLE_RIGHT}, {"DISK", TABLE_LEFT},   {"IMAGE", TABLE_SHRINK},
+        {"NIC", TABLE_LEFT},    {"TO", TABLE_SHRINK},   {"SERIAL", TABLE_SHRINK},
     };
     const json_t *guests = json_object_get(result, "guests");
     struct table *table = table_create(columns, COUNT_OF(columns));
@@ -274,6 +292,48 @@ static void show_disks(const json_t *guests, unsigned width, FILE *out)
     print_and_destroy(table, width, out);
 }
 
+static void show_nics(const json_t *guests, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"GUEST", TABLE_SHRINK},   {"NIC", TABLE_LEFT},       {"LINK", TABLE_LEFT},
+        {"SENT", TABLE_RIGHT},     {"BYTES", TABLE_RIGHT},    {"LOST", TABLE_RIGHT},
+        {"WAITS", TABLE_RIGHT},    {"RECEIVED", TABLE_RIGHT}, {"BYTES", TABLE_RIGHT},
+        {"FILTERED", TABLE_RIGHT}, {"LOST", TABLE_RIGHT},     {"WAITS", TABLE_RIGHT},
+    };
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(guests); i++) {
+        const json_t *guest = json_array_get(guests, i);
+        const json_t *nics = json_object_get(guest, "nics");
+
+        for (size_t j = 0; j < json_array_size(nics); j++) {
+            const json_t *nic = json_array_get(nics, j);
+
+            table_cell(table, text_of(guest, "name"));
+            table_cellf(table, "%" PRIu64 " %s", number_of(nic, "devid"), text_of(nic, "model"));
+            table_cell(table, json_is_true(json_object_get(nic, "link")) ? "up" : "down");
+            cell_count(table, nic, "tx_packets");
+            cell_bytes(table, nic, "tx_bytes");
+            cell_count(table, nic, "tx_dropped");
+            cell_count(table, nic, "tx_waits");
+            cell_count(table, nic, "rx_packets");
+            cell_bytes(table, nic, "rx_bytes");
+            cell_count(table, nic, "rx_filtered");
+            cell_count(table, nic, "rx_dropped");
+            cell_count(table, nic, "rx_waits");
+        }
+    }
+    print_and_destroy(table, width, out);
+}
+
+static bool any_nics(const json_t *guests)
+{
+    for (size_t i = 0; i < json_array_size(guests); i++)
+        if (json_array_size(json_object_get(json_array_get(guests, i), "nics")) > 0)
+            return true;
+    return false;
+}
+
 static void counter_rows(struct table *table, const char *of, const char *model,
                          const json_t *counters)
 {
@@ -329,6 +389,10 @@ void ctl_show_stats(const json_t *result, bool details, unsigned width, FILE *ou
     fputc('\n', out);
     show_disks(guests, width, out);
     show_stopped(guests, out);
+    if (any_nics(guests)) {
+        fputc('\n', out);
+        show_nics(guests, width, out);
+    }
     if (details) {
         fputc('\n', out);
         show_counters(json_array_get(guests, 0), width, out);

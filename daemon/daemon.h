@@ -25,6 +25,7 @@ enum daemon_hv {
 };
 
 struct guest;
+struct rom;
 
 struct daemon {
     struct daemon_config config;
@@ -38,6 +39,7 @@ struct daemon {
     struct worker *worker[DAEMON_WORKERS_MAX];
     unsigned n_workers;
     struct guest *guests;
+    struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct rpc_server *control, *stats;
     ev_signal sigterm, sigint;
     int lock_fd;

@@ -101,6 +101,47 @@ static uint64_t evloop_now_ns(void *ctx)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static ev_timer *ev_timer_of(struct loop_timer *timer)
+{
+    _Static_assert(sizeof(ev_timer) <= sizeof(timer->impl), "loop.h has room for libev's timer");
+    return (ev_timer *)(void *)&timer->impl;
+}
+
+static void evloop_disarm(void *ctx, struct loop_timer *timer)
+{
+    struct evloop *evloop = ctx;
+
+    if (!timer->deadline_ns)
+        return;
+    timer->deadline_ns = 0;
+    ev_ref(evloop->ev);
+    ev_timer_stop(evloop->ev, ev_timer_of(timer));
+}
+
+static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
+{
+    struct loop_timer *timer = ev_timer->data;
+
+    ev_ref(ev);
+    timer->deadline_ns = 0;
+    timer->expire(timer->arg);
+}
+
+static void evloop_arm(void *ctx, struct loop_timer *timer, uint64_t deadline_ns)
+{
+    struct evloop *evloop = ctx;
+    ev_timer *own = ev_timer_of(timer);
+    uint64_t now = evloop_now_ns(ctx);
+
+    evloop_disarm(ctx, timer);
+    timer->deadline_ns = deadline_ns ? deadline_ns : 1;
+    ev_now_update(evloop->ev);
+    ev_timer_init(own, on_timer, deadline_ns > now ? (double)(deadline_ns - now) / 1e9 : 0., 0.);
+    own->data = timer;
+    ev_timer_start(evloop->ev, own);
+    ev_unref(evloop->ev);
+}
+
 static const struct loop_ops evloop_ops = {
     .watch = evloop_watch,
     .rewatch = evloop_rewatch,
@@ -108,6 +149,8 @@ static const struct loop_ops evloop_ops = {
     .defer = evloop_defer,
     .undefer = evloop_undefer,
     .now_ns = evloop_now_ns,
+    .arm = evloop_arm,
+    .disarm = evloop_disarm,
 };
 
 static void on_idle(struct ev_loop *ev, ev_idle *idle, int revents)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/guest_nics.h"
 #include "daemon/record.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
@@ -90,7 +91,7 @@ void guest_unpark(struct daemon *daemon)
     }
 }
 
-/* The sockets of serial ports, when nobody listens on them any more. */
+/* The sockets of serial ports and NICs, when nobody listens on them any more; ROMs, too. */
 static void remove_sockets(struct guest *guest)
 {
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
@@ -98,6 +99,7 @@ static void remove_sockets(struct guest *guest)
             unlink(guest->serial_path[i]);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].listener = false;
+    guest_nics_finish(guest);
 }
 
 static void close_descriptors(struct guest *guest)
@@ -113,6 +115,7 @@ static void close_descriptors(struct guest *guest)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_nics_discard(guest);
     remove_sockets(guest);
 }
 
@@ -205,12 +208,7 @@ static int open_all(struct guest *guest, char *why)
         err = open_disk(guest, &guest->config.disk[i], why);
     for (unsigned i = 0; i < guest->config.n_serials && !err; i++)
         err = open_serial(guest, i, why);
-    return err;
-}
-
-static uint8_t secondary_slot(const struct guest_config *config)
-{
-    return config->slot ? config->slot : MACHINE_SECONDARY_SLOT;
+    return err ? err : guest_nics_open(guest, why);
 }
 
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
@@ -224,12 +222,13 @@ static void fill_spec(struct guest *guest)
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
-        .slot = secondary_slot(config),
+        .slot = guest_secondary_slot(config),
         .platform = config->platform,
         .unplug = MACHINE_UNPLUG_NEVER,
     };
     if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid))
+        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid) &&
+        guest_nics_have_pv(guest))
         spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }
@@ -277,6 +276,7 @@ static void run_started(struct mail *mail)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_nics_forget(guest);
     if (guest->start_err) {
         log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
                   "event=attach-failed why=\"%s\"", guest->start_why);
@@ -489,48 +489,6 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     return guest;
 }
 
-/* Xen lets two servers of a domain claim the same function or port, and the later one hides the
- * other's. Two primaries do, whatever else they have. */
-static bool would_hide(const struct guest_config *one, const struct guest_config *other)
-{
-    if (one->role == GUEST_PRIMARY && other->role == GUEST_PRIMARY)
-        return true;
-    if (one->role == GUEST_PRIMARY)
-        return secondary_slot(other) <= MACHINE_LAST_PRIMARY_SLOT;
-    if (other->role == GUEST_PRIMARY)
-        return secondary_slot(one) <= MACHINE_LAST_PRIMARY_SLOT;
-    return secondary_slot(one) == secondary_slot(other);
-}
-
-/* 0, or why another guest, under whatever name, leaves no place in the domain for this one. */
-static int conflict(const struct daemon *daemon, const struct guest_attach *attach, char *why)
-{
-    const struct guest_config *config = &attach->config;
-    const struct guest *other = daemon->guests;
-
-    while (other && (other->state == GUEST_STOPPING || other->config.hypervisor != GUEST_XEN ||
-                     other->domid != attach->domid || !would_hide(config, &other->config)))
-        other = other->next;
-    if (!other)
-        return 0;
-    if (config->role == GUEST_SECONDARY)
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has something in PCI slot %u already: guest %s; give this one another "
-                 "\"slot\"",
-                 attach->domid, secondary_slot(config), other->config.name);
-    else if (other->config.role == GUEST_SECONDARY)
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has a secondary controller where a primary device model belongs: guest "
-                 "%s; give that one another \"slot\"",
-                 attach->domid, other->config.name);
-    else
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has a primary device model already: guest %s; give this one \"role\": "
-                 "\"secondary\"",
-                 attach->domid, other->config.name);
-    return -EEXIST;
-}
-
 /* 0, or why this cannot be attached, whatever is to be opened for it. */
 static int refusal(struct daemon *daemon, const struct guest_attach *attach, char *why)
 {
@@ -559,7 +517,7 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             attach->domid, config->name);
         return -EINVAL;
     }
-    return xen ? conflict(daemon, attach, why) : 0;
+    return xen ? guest_conflict(daemon, attach, why) : 0;
 }
 
 void guest_attach(struct daemon *daemon, struct guest_attach *attach)

@@ -76,7 +76,10 @@ struct guest {
     /* What is in each drive, for its counters, and those of media that were taken out. */
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct blk_counters past[MACHINE_IDE_DRIVES];
-    unsigned changing; /* drives whose medium is being changed: a bit each */
+    unsigned changing;                 /* drives whose medium is being changed: a bit each */
+    char nic_ifname[MACHINE_NICS][16]; /* of tap interfaces; "": none */
+    char nic_socket[MACHINE_NICS][OPENER_PATH_SIZE];     /* bound for a NIC; "": none */
+    struct rom *rom[MACHINE_NICS];                       /* daemon/guest_nics.c */
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */
@@ -165,6 +168,11 @@ void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of)
 
 /* daemon/guest_log.c: that it is RUNNING, and what is to be known of that. */
 void guest_log_attached(struct guest *guest);
+
+/* daemon/guest_conflict.c: the PCI slot of a secondary's controller; 0, or -EEXIST and why another
+ * guest, under whatever name, leaves no place in the domain for this one. */
+uint8_t guest_secondary_slot(const struct guest_config *config);
+int guest_conflict(const struct daemon *daemon, const struct guest_attach *attach, char *ret_why);
 
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */

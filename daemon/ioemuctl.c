@@ -2,6 +2,7 @@
 /* ioemuctl: the daemon's client for people and scripts, ioemuctl(1). */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,14 @@ static const char help[] =
     "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
     "  eject GUEST VDEV [--force]       empty a CD-ROM drive; --force: locked or not\n"
     "  insert GUEST VDEV PATH [--force] lay an image into it, for what was there\n"
+    "  link NAME NIC up|down            plug in or pull out the cable of the NIC (its devid)\n"
+    "  capture NAME NIC FILE|off        write the NIC's packets into a new FILE, for Wireshark\n"
+    "  nic-add NAME JSON                plug in another NIC: '{\"devid\": 1, ...}', as in\n"
+    "                                   ioemud-guest.json(5)\n"
+    "  nic-remove NAME NIC [--force]    ask the guest to give it up; by force it is pulled out\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
+    "      --limit SIZE                 capture: the largest size of FILE (64M)\n"
     "  -j, --json                       print the daemon's answer as it came\n"
     "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
     "                                   says; list and stats ask the statistics socket)\n"
@@ -52,8 +59,9 @@ struct invocation {
     const char *socket;
     unsigned timeout_s;
     bool json, force;
-    unsigned domid; /* 0: not given */
-    char **args;    /* after the command */
+    unsigned domid;    /* 0: not given */
+    const char *limit; /* NULL: not given */
+    char **args;       /* after the command */
     int n_args;
 };
 
@@ -61,7 +69,7 @@ struct command {
     const char *name;
     int min_args, max_args;
     bool reads_only; /* the statistics socket will do */
-    bool takes_force, takes_domid;
+    bool takes_force, takes_domid, takes_limit;
     /* Makes the parameters; NULL after a message. */
     json_t *(*params)(const struct invocation *invocation);
     const char *method;
@@ -150,6 +158,97 @@ static json_t *params_attach(const struct invocation *invocation)
     return params;
 }
 
+/* The devid in the second argument; NULL after a message. */
+static json_t *params_nic(const struct invocation *invocation)
+{
+    const char *text = invocation->args[1];
+
+    if (text[0] < '0' || text[0] >= '0' + CONFIG_NICS || text[1]) {
+        fprintf(stderr, "ioemuctl: no number of a NIC (0 to %d): %s\n", CONFIG_NICS - 1, text);
+        return NULL;
+    }
+    return json_pack("{s:s, s:i}", "name", invocation->args[0], "nic", text[0] - '0');
+}
+
+static json_t *params_link(const struct invocation *invocation)
+{
+    bool up = strcmp(invocation->args[2], "up") == 0;
+    json_t *params;
+
+    if (!up && strcmp(invocation->args[2], "down") != 0) {
+        fprintf(stderr, "ioemuctl: up or down is expected, not %s\n", invocation->args[2]);
+        return NULL;
+    }
+    params = params_nic(invocation);
+    if (params)
+        json_object_set_new(params, "up", json_boolean(up));
+    return params;
+}
+
+/* Bytes, or with K, M or G; 0: it is none. */
+static uint64_t parse_limit(const char *text)
+{
+    char *end;
+    unsigned long long number;
+    unsigned shift = 0;
+
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (errno || end == text || *text == '-')
+        return 0;
+    if (*end && !end[1])
+        shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if ((*end && !shift) || number > UINT64_C(1) << 40 >> shift)
+        return 0;
+    return number << shift;
+}
+
+/* The daemon is in another folder. */
+static json_t *params_capture(const struct invocation *invocation)
+{
+    const char *file = invocation->args[2];
+    uint64_t limit = invocation->limit ? parse_limit(invocation->limit) : 0;
+    json_t *params;
+    char folder[PATH_MAX], path[2 * PATH_MAX];
+
+    if (invocation->limit && !limit) {
+        fprintf(stderr, "ioemuctl: no size: %s\n", invocation->limit);
+        return NULL;
+    }
+    params = params_nic(invocation);
+    if (!params || strcmp(file, "off") == 0)
+        return params;
+    if (file[0] != '/' && getcwd(folder, sizeof(folder)))
+        snprintf(path, sizeof(path), "%s/%s", folder, file);
+    else
+        snprintf(path, sizeof(path), "%s", file);
+    json_object_set_new(params, "path", json_string(path));
+    if (limit)
+        json_object_set_new(params, "limit", json_integer((json_int_t)limit));
+    return params;
+}
+
+static json_t *params_nic_add(const struct invocation *invocation)
+{
+    json_error_t error;
+    json_t *nic = json_loads(invocation->args[1], JSON_REJECT_DUPLICATES, &error);
+
+    if (!nic) {
+        fprintf(stderr, "ioemuctl: no JSON at column %d: %s\n", error.column, error.text);
+        return NULL;
+    }
+    return json_pack("{s:s, s:o}", "name", invocation->args[0], "nic", nic);
+}
+
+static json_t *params_nic_remove(const struct invocation *invocation)
+{
+    json_t *params = params_nic(invocation);
+
+    if (params)
+        json_object_set_new(params, "force", json_boolean(invocation->force));
+    return params;
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void show_list(const struct invocation *invocation, const json_t *result)
@@ -196,20 +295,51 @@ static void show_insert(const struct invocation *invocation, const json_t *resul
     printf("%s is in %s of %s\n", invocation->args[2], invocation->args[1], invocation->args[0]);
 }
 
+static void show_link(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s: the link of NIC %s is %s\n", invocation->args[0], invocation->args[1],
+           invocation->args[2]);
+}
+
+static void show_capture(const struct invocation *invocation, const json_t *result)
+{
+    if (strcmp(invocation->args[2], "off") == 0)
+        printf("%s: NIC %s is not captured any more\n", invocation->args[0], invocation->args[1]);
+    else
+        printf("%s: NIC %s is captured into %s\n", invocation->args[0], invocation->args[1],
+               invocation->args[2]);
+}
+
+static void show_nic_add(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s has another NIC\n", invocation->args[0]);
+}
+
+static void show_nic_remove(const struct invocation *invocation, const json_t *result)
+{
+    printf(invocation->force ? "%s: NIC %s is removed\n" : "%s is asked to give up NIC %s\n",
+           invocation->args[0], invocation->args[1]);
+}
+
 static void show_shutdown(const struct invocation *invocation, const json_t *result)
 {
     puts("the daemon has ended");
 }
 
 static const struct command commands[] = {
-    {"list", 0, 0, true, false, false, no_params, "list", show_list},
-    {"stats", 0, 1, true, false, false, params_stats, "stats", show_stats},
-    {"attach", 1, 1, false, false, true, params_attach, "attach", show_attach},
-    {"detach", 1, 1, false, false, false, params_name, "detach", show_detach},
-    {"resume", 1, 1, false, false, false, params_name, "resume", show_resume},
-    {"eject", 2, 2, false, true, false, params_eject, "eject", show_eject},
-    {"insert", 3, 3, false, true, false, params_insert, "insert", show_insert},
-    {"shutdown", 0, 0, false, true, false, params_shutdown, "shutdown", show_shutdown},
+    {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
+    {"stats", 0, 1, true, false, false, false, params_stats, "stats", show_stats},
+    {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
+    {"detach", 1, 1, false, false, false, false, params_name, "detach", show_detach},
+    {"resume", 1, 1, false, false, false, false, params_name, "resume", show_resume},
+    {"link", 3, 3, false, false, false, false, params_link, "link", show_link},
+    {"capture", 3, 3, false, false, false, true, params_capture, "capture", show_capture},
+    {"nic-add", 2, 2, false, false, false, false, params_nic_add, "nic-add", show_nic_add},
+    {"nic-remove", 2, 2, false, true, false, false, params_nic_remove, "nic-remove",
+     show_nic_remove},
+    {"eject", 2, 2, false, true, false, false, params_eject, "eject", show_eject},
+    {"insert", 3, 3, false, true, false, false, params_insert, "insert", show_insert},
+    {"shutdown", 0, 0, false, true, false, false, params_shutdown, "shutdown", show_shutdown},
 };
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -306,9 +436,8 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
     invocation->args = words + 1;
     invocation->n_args = n_words - 1;
     if (invocation->n_args < command->min_args)
-        return usage(invocation->n_args == 0   ? "a guest's name is missing after "
-                     : invocation->n_args == 1 ? "a drive, as in hdc, is missing after "
-                                               : "a path is missing after ",
+        return usage(invocation->n_args ? "an argument is missing after "
+                                        : "a guest's name is missing after ",
                      command->name);
     if (invocation->n_args > command->max_args)
         return usage("one argument too many: ", words[1 + command->max_args]);
@@ -316,18 +445,21 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
         return usage("--force does not go with ", command->name);
     if (invocation->domid && !command->takes_domid)
         return usage("--domid does not go with ", command->name);
+    if (invocation->limit && !command->takes_limit)
+        return usage("--limit does not go with ", command->name);
     return run(command, invocation);
 }
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_FORCE = 256, OPTION_DOMID };
+    enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT };
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
         {"socket", required_argument, NULL, 's'},
         {"timeout", required_argument, NULL, 't'},
         {"force", no_argument, NULL, OPTION_FORCE},
         {"domid", required_argument, NULL, OPTION_DOMID},
+        {"limit", required_argument, NULL, OPTION_LIMIT},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -353,6 +485,9 @@ int main(int argc, char **argv)
         case OPTION_DOMID:
             if (!parse_number(optarg, DOMID_FIRST, DOMID_RESERVED - 1, &invocation.domid))
                 return usage("no id of a domain: ", optarg);
+            break;
+        case OPTION_LIMIT:
+            invocation.limit = optarg;
             break;
         case 'h':
             fputs(help, stdout);

@@ -9,6 +9,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/guest_nics.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
  * or both merged (the file wins). */
@@ -296,17 +297,137 @@ static json_t *describe_serials(const struct guest *guest)
     return serials;
 }
 
+static json_t *describe_nics(const struct guest *guest)
+{
+    json_t *nics = json_array();
+
+    for (unsigned i = 0; i < guest->config.n_nics; i++) {
+        const struct nic_config *nic = &guest->config.nic[i];
+        uint8_t mac[6];
+        char text[18];
+
+        nic_config_mac(nic, guest->config.name, mac);
+        nic_config_mac_text(mac, text);
+        json_array_append_new(
+            nics,
+            json_pack("{s:i, s:s, s:s, s:s, s:s, s:b}", "devid", (int)nic->devid, "model",
+                      nic_config_model(nic), "mac", text, "backend", nic_config_backend(nic), "at",
+                      guest->nic_ifname[nic->devid][0] ? guest->nic_ifname[nic->devid] : nic->path,
+                      "present", guest_has_nic(guest, nic->devid)));
+    }
+    return nics;
+}
+
 static json_t *describe(const struct guest *guest)
 {
     const struct guest_config *config = &guest->config;
 
-    return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o}", "name", config->name, "domid",
-        (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
-        config->role == GUEST_PRIMARY ? "primary" : "secondary", "state", guest_state_name(guest),
-        "reset", guest->reset, "worker", guest->worker ? (int)guest->worker->params.id : -1,
-        "vcpus", guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
-        guest->lease != NULL, "disks", describe_disks(guest), "serial", describe_serials(guest));
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
+                     config->name, "domid", (int)guest->domid, "hypervisor",
+                     config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
+                     config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
+                     guest_state_name(guest), "reset", guest->reset, "worker",
+                     guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+                     guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0,
+                     "leased", guest->lease != NULL, "disks", describe_disks(guest), "nics",
+                     describe_nics(guest), "serial", describe_serials(guest));
+}
+
+/* ---- NICs ------------------------------------------------------------------------------------ */
+
+static void nic_done(void *ctx, int err, const char *why)
+{
+    if (err)
+        rpc_fail(ctx, RPC_FAILED, "%s", why);
+    else
+        rpc_reply(ctx, json_object());
+}
+
+/* "name" and "nic", a devid. NULL: the call has been answered. */
+static struct guest *nic_guest(struct daemon *daemon, struct rpc_call *call, const json_t *params,
+                               unsigned *ret_number)
+{
+    const char *name = json_string_value(json_object_get(params, "name"));
+    const json_t *number = json_object_get(params, "nic");
+    struct guest *guest = name ? guest_by_name(daemon, name) : NULL;
+
+    if (!name || (ret_number && (!json_is_integer(number) || json_integer_value(number) < 0 ||
+                                 json_integer_value(number) >= CONFIG_NICS))) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\" and \"nic\", 0 to %d", CONFIG_NICS - 1);
+        return NULL;
+    }
+    if (!guest)
+        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
+    else if (ret_number)
+        *ret_number = (unsigned)json_integer_value(number);
+    return guest;
+}
+
+/* {name, nic, up} */
+static void method_link(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const json_t *up = json_object_get(params, "up");
+    unsigned number;
+    struct guest *guest;
+
+    if (!json_is_boolean(up)) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"up\": true or false");
+        return;
+    }
+    guest = nic_guest(ctx, call, params, &number);
+    if (guest)
+        guest_nic_link(guest, number, json_is_true(up), nic_done, call);
+}
+
+#define CAPTURE_LIMIT     (UINT64_C(64) << 20)
+#define CAPTURE_LIMIT_MAX (UINT64_C(1) << 40)
+
+/* {name, nic, path?, limit?}; without a path the capture ends. */
+static void method_capture(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const char *path = json_string_value(json_object_get(params, "path"));
+    const json_t *limit = json_object_get(params, "limit");
+    uint64_t bytes = limit ? (uint64_t)json_integer_value(limit) : CAPTURE_LIMIT;
+    unsigned number;
+    struct guest *guest;
+
+    if ((path && path[0] != '/') || !bytes || bytes > CAPTURE_LIMIT_MAX) {
+        rpc_fail(call, RPC_INVALID_PARAMS,
+                 "\"path\" is an absolute one, \"limit\" a number of bytes up to 2^40");
+        return;
+    }
+    guest = nic_guest(ctx, call, params, &number);
+    if (guest)
+        guest_nic_capture(guest, number, path, bytes, nic_done, call);
+}
+
+/* {name, nic: {...}}: as in a guest's file. */
+static void method_nic_add(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    struct guest *guest = nic_guest(ctx, call, params, NULL);
+    const json_t *nic = json_object_get(params, "nic");
+    struct nic_config config;
+    struct config_error error;
+
+    if (!guest)
+        return;
+    if (!json_is_object(nic) || !json_object_get(nic, "devid"))
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"nic\": an object with a \"devid\"");
+    else if (nic_config_from_json(nic, &config, &error))
+        rpc_fail(call, RPC_FAILED, "%s", error.text);
+    else
+        guest_nic_add(guest, &config, nic_done, call);
+}
+
+/* {name, nic, force?} */
+static void method_nic_remove(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    unsigned number;
+    struct guest *guest = nic_guest(ctx, call, params, &number);
+
+    if (guest)
+        guest_nic_remove(guest, number, json_is_true(json_object_get(params, "force")), nic_done,
+                         call);
 }
 
 static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
@@ -357,6 +478,8 @@ const struct rpc_method daemon_control_methods[] = {
     {"attach", method_attach},     {"dm-attach", method_dm_attach},
     {"detach", method_detach},     {"resume", method_resume},
     {"eject", method_eject},       {"insert", method_insert},
+    {"link", method_link},         {"capture", method_capture},
+    {"nic-add", method_nic_add},   {"nic-remove", method_nic_remove},
     {"list", method_list},         {"stats", method_stats},
     {"shutdown", method_shutdown}, {NULL, NULL},
 };

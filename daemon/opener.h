@@ -10,6 +10,7 @@
 #define IOEMUD_DAEMON_OPENER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "config/config.h"
@@ -33,5 +34,27 @@ int opener_directory(const char *path, char *ret_why);
 /* An exclusive lock on `path`, held as long as the descriptor is open: one daemon a run directory.
  */
 int opener_lock(const char *path, int *ret_fd, char *ret_why);
+
+/* daemon/opener_net.c: for NICs. */
+
+#define OPENER_ROM_MAX (2u << 20)
+
+/* Creates the tap interface (by the name given, or one that the kernel chooses) and, where there is
+ * a "bridge", attaches it and sets it up. With NET_TAP_HEADER before each packet. */
+int opener_tap(const struct nic_config *nic, int *ret_fd, char ret_ifname[16], char *ret_why);
+/* The macvtap interface that there is by this name; it gets the guest's address and is set up. */
+int opener_macvtap(const struct nic_config *nic, const uint8_t mac[6], int *ret_fd, char *ret_why);
+/* A connected stream. */
+int opener_connect(const char *path, int *ret_fd, char *ret_why);
+/* A datagram socket bound to `path`; a stale one is replaced. */
+int opener_dgram(const char *path, int *ret_fd, char *ret_why);
+/* A port of the VDE switch in `directory`: a connected datagram socket, bound to `own_path`, and
+ * the connection that keeps it plugged in. */
+int opener_vde(const char *directory, const char *own_path, int *ret_fd, int *ret_keep_fd,
+               char *ret_why);
+/* An expansion ROM's image, at most OPENER_ROM_MAX bytes; the caller frees it. */
+int opener_rom(const char *path, uint8_t **ret_data, uint32_t *ret_bytes, char *ret_why);
+/* A new file for a capture; -EEXIST. */
+int opener_capture(const char *path, int *ret_fd, char *ret_why);
 
 #endif

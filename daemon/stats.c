@@ -9,6 +9,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "devices/backend/capture.h"
 
 struct named {
     const char *name;
@@ -107,6 +108,50 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config)
     return object;
 }
 
+static json_t *nic(const struct guest *guest, const struct nic_config *config,
+                   const struct net *net)
+{
+    const struct net_counters *of = net_counters(net);
+    const struct capture *capture = net_capture(net);
+    const struct named named[] = {
+        COUNT(of, tx_packets),   COUNT(of, tx_bytes),     COUNT(of, tx_dropped),
+        COUNT(of, tx_malformed), COUNT(of, tx_segmented), COUNT(of, tx_waits),
+        COUNT(of, tx_limited),   COUNT(of, rx_packets),   COUNT(of, rx_bytes),
+        COUNT(of, rx_filtered),  COUNT(of, rx_dropped),   COUNT(of, rx_segmented),
+        COUNT(of, rx_waits),     COUNT(of, rx_limited),   COUNT(of, looped),
+    };
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
+
+    json_object_set_new(object, "devid", json_integer(config->devid));
+    json_object_set_new(object, "model", json_string(nic_config_model(config)));
+    json_object_set_new(object, "backend", json_string(nic_config_backend(config)));
+    json_object_set_new(object, "link", json_boolean(net_link(net)));
+    if (capture) {
+        const struct capture_counters *captured = capture_counters(capture);
+        const struct named kept[] = {COUNT(captured, packets), COUNT(captured, bytes),
+                                     COUNT(captured, dropped)};
+
+        json_object_set_new(object, "capture", counters(kept, 3));
+    }
+    return object;
+}
+
+/* With nics_lock held. */
+static json_t *nics(const struct guest *guest)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < guest->config.n_nics; i++) {
+        const struct nic_config *config = &guest->config.nic[i];
+        const struct net *net = __atomic_load_n(&guest->vm->net[config->devid], __ATOMIC_ACQUIRE);
+
+        if (net)
+            json_array_append_new(array, nic(guest, config, net));
+    }
+    return array;
+}
+
+/* With nics_lock held: NICs come and go. */
 static json_t *devices(const struct guest *guest)
 {
     json_t *array = json_array();
@@ -129,7 +174,8 @@ static json_t *devices(const struct guest *guest)
     return array;
 }
 
-/* The vm and all in it stay as long as the guest is RUNNING: only this thread ends that. */
+/* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
+ */
 static json_t *one_guest(const struct guest *guest)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",
@@ -153,7 +199,10 @@ static json_t *one_guest(const struct guest *guest)
                         json_integer((json_int_t)__atomic_load_n(
                             &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
+    pthread_mutex_lock(&guest->vm->nics_lock);
+    json_object_set_new(object, "nics", nics(guest));
     json_object_set_new(object, "devices", devices(guest));
+    pthread_mutex_unlock(&guest->vm->nics_lock);
     return object;
 }
 

@@ -236,6 +236,7 @@ static void listener_release_pci(void *ctx, uint8_t devfn)
     struct vm *vm = ctx;
 
     vm->params.hv->release(vm->params.guest, HV_RANGE_PCI, devfn, devfn);
+    vm_nics_released(vm);
 }
 
 static const struct bus_listener vm_listener = {
@@ -441,6 +442,8 @@ static void discard_descriptors(struct vm_params *params)
     for (unsigned i = 0; i < params->n_disks; i++)
         if (params->disk[i].raw.fd >= 0)
             raw_discard(&params->disk[i].raw);
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        vm_nic_discard(&params->nic[i]);
 }
 
 static void free_mem_disks(const struct vm_params *params)
@@ -458,6 +461,7 @@ static void image_closed(void *arg)
     if (--vm->open_images || !drained)
         return;
     free_mem_disks(&vm->params);
+    pthread_mutex_destroy(&vm->nics_lock);
     free(vm);
     drained(drained_arg);
 }
@@ -511,6 +515,7 @@ void vm_end(struct vm *vm)
     ev_timer_stop(vm->worker->ev, &vm->timer);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         chr_close(vm->chr[i]);
+    vm_nics_close(vm);
     discard_descriptors(&vm->params);
 }
 
@@ -546,6 +551,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     vm->params = *params;
     vm->worker = worker;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
+    pthread_mutex_init(&vm->nics_lock, NULL);
     watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);
     vm->timer.data = vm;
@@ -556,6 +562,8 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     if (err)
         goto close;
     err = open_serials(vm, ret_why);
+    if (!err)
+        err = vm_nics_open(vm, ret_why);
     if (err)
         goto close;
     vm->started = true; /* guest_stop() is right after a guest_start() that failed, too */

@@ -7,6 +7,7 @@
 #define IOEMUD_DAEMON_VM_H
 
 #include <ev.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@
 #include "devices/backend/blk_ops.h"
 #include "devices/backend/chr.h"
 #include "devices/backend/images.h"
+#include "devices/backend/nets.h"
 #include "devices/machine.h"
 #include "ioreq/dispatch.h"
 #include "ioreq/hv.h"
@@ -39,6 +41,23 @@ struct vm_serial {
     bool input;    /* read from it, too */
 };
 
+enum vm_net { VM_NET_TAP, VM_NET_DGRAM, VM_NET_STREAM, VM_NET_LISTENER, VM_NET_USER, VM_NET_NULL };
+
+/* One NIC as the control side opened it. */
+struct vm_nic {
+    const char *model; /* NULL: no NIC */
+    uint8_t mac[NET_MAC_BYTES];
+    uint8_t slot; /* 0: by its number */
+    enum vm_net kind;
+    int fd, keep_fd;              /* taken over; -1: none */
+    char peer[108];               /* VM_NET_DGRAM: net_dgram_open()'s */
+    struct net_user_options user; /* its strings stay the caller's, during the call */
+    struct net_limits limits;
+    bool link;
+    const uint8_t *rom; /* stays the caller's, as long as the vm; NULL: none */
+    uint32_t rom_bytes;
+};
+
 struct vm_params {
     const char *name;
     const struct hv_ops *hv;
@@ -48,7 +67,8 @@ struct vm_params {
     struct vm_disk disk[MACHINE_IDE_DRIVES];
     unsigned n_disks;
     struct vm_serial serial[MACHINE_SERIALS];
-    uint32_t budget; /* dispatch.h; 0: no bound */
+    struct vm_nic nic[MACHINE_NICS]; /* by devid */
+    uint32_t budget;                 /* dispatch.h; 0: no bound */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     /* On the worker's thread: this drive's disk has stopped the guest, and its requests are not
@@ -66,6 +86,12 @@ struct vm {
     struct host host;
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct chr *chr[MACHINE_SERIALS];
+    /* The worker's, like all of the machine; but statistics read NICs from the main thread, and
+     * NICs come and go while the guest runs. So it takes `nics_lock` while it reads, and before
+     * what has been taken out of sight is freed, the worker takes and leaves it once. */
+    struct net *net[MACHINE_NICS];
+    pthread_mutex_t nics_lock;
+    struct loop_task reap_task; /* ways out whose NIC the guest has let go */
     ev_io io;
     bool started;
     bool gone;
@@ -112,5 +138,20 @@ void vm_end(struct vm *vm);
 /* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight
  * has come back and the images are closed; the vm is freed by then. */
 void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg);
+
+/* daemon/vm_nics.c. On the worker's thread. `why` has VM_WHY_SIZE bytes. */
+int vm_nics_open(struct vm *vm, char *why);
+void vm_nics_close(struct vm *vm);
+/* A function of the bus has been released: perhaps a NIC's. */
+void vm_nics_released(struct vm *vm);
+/* Takes the descriptors over, whatever comes of it. -EEXIST, -EINVAL, ... */
+int vm_nic_add(struct vm *vm, unsigned index, struct vm_nic *nic, char *why);
+/* Asks the guest, or with `force` does not. -ENOENT; -ENOTSUP: it cannot be asked. */
+int vm_nic_remove(struct vm *vm, unsigned index, bool force);
+int vm_nic_link(struct vm *vm, unsigned index, bool up);
+/* Takes `fd` over, whatever comes of it; -1: no more. */
+int vm_nic_capture(struct vm *vm, unsigned index, int fd, uint64_t limit);
+/* Closes what never got as far as a port. */
+void vm_nic_discard(struct vm_nic *nic);
 
 #endif

@@ -13,7 +13,7 @@
 struct dev_env {
     const struct host *host;
     struct bus *bus;
-    const struct machine_spec *spec; /* valid during create only */
+    const struct machine_spec *spec; /* valid during create only; NULL: a NIC added later */
     struct machine *machine;
 };
 
@@ -33,6 +33,23 @@ int uart16550_create(const struct dev_env *env, struct dev **ret_dev); /* both s
 int piix3_ide_create(const struct dev_env *env, struct dev **ret_dev); /* 01.1 */
 int cmd646_create(const struct dev_env *env, struct dev **ret_dev);
 
+/* devices/net. A NIC that has been created belongs to the machine like any device; its destroy
+ * takes its leave of nic->net, which it does not close, and releases its PCI function before it
+ * frees anything (statistics may still be looking: daemon/vm.h). Its name is "nic0" to "nic7"
+ * (NIC_NAME), its instance nic->index. `nic` is valid during create only, what it points to longer
+ * than the NIC.
+ *
+ *     int e1000_create(const struct dev_env *env, const struct machine_nic *nic,
+ *                      struct dev **ret_dev);
+ *
+ * and a line {"e1000", e1000_create} in machine.c's nic_models. */
+#define NIC_NAME      "nic%u"
+#define NIC_NAME_SIZE 8
+int e1000_create(const struct dev_env *env, const struct machine_nic *nic, struct dev **ret_dev);
+
+/* The platform device's unplug of NICs: all of them are gone when it returns. */
+void machine_unplug_nics(struct machine *machine);
+
 /* The platform device's unplug of disks: every IDE disk (not CD-ROM) of the machine goes away.
  * machine.c walks its IDE controllers. */
 void machine_unplug_disks(struct machine *machine);
@@ -44,6 +61,14 @@ void piix3_ide_unplug_aux_disks(struct dev *dev);
 /* Of either IDE controller: see machine_eject(), machine_insert(). */
 int ide_eject(struct dev *dev, unsigned drive, bool force, struct blk **ret_blk);
 int ide_insert(struct dev *dev, unsigned drive, struct blk *blk);
+
+/* What can be unplugged through the ACPI hotplug registers, a bit a slot; and that the guest has
+ * acknowledged it. */
+uint32_t machine_removable_slots(const struct machine *machine);
+void machine_slots_ejected(struct machine *machine, uint32_t slots);
+/* piix4_pm: tells the guest that there is something in the slot, or to give it up. */
+void piix4_pm_slot_added(struct dev *dev, uint8_t slot);
+void piix4_pm_slot_eject(struct dev *dev, uint8_t slot);
 
 /* piix4_pm: the ACPI CPU map. */
 void piix4_pm_set_vcpu(struct dev *dev, unsigned vcpu, bool online);

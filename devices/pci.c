@@ -20,6 +20,9 @@
 /* Low bits of a BAR (PCI 3.0, 6.2.5.1). */
 #define BAR_IO_SPACE     0x1
 #define BAR_MEM_PREFETCH 0x8
+/* And of the expansion ROM's, which has no more than 21 bits of address (PCI 3.0, 6.2.5.2). */
+#define ROM_ENABLE 0x1
+#define ROM_MIN    2048u
 
 static bool is_mem(const struct pci_bar *bar)
 {
@@ -61,19 +64,47 @@ void pci_func_reg(struct pci_func *func, uint32_t reg, unsigned size, uint32_t v
     put(func->w1c + reg, size, w1c);
 }
 
+/* The BARs, and the expansion ROM's after the last of them. */
+#define RANGES (PCI_BARS + 1)
+
+static struct pci_bar *range_bar(struct pci_func *func, unsigned i)
+{
+    return i < PCI_BARS ? &func->bar[i] : &func->rom_bar;
+}
+
+static uint32_t range_reg(unsigned i)
+{
+    return i < PCI_BARS ? PCI_BAR0 + 4 * i : PCI_ROM;
+}
+
+static uint64_t rom_read(void *dev, uint64_t offset, unsigned size)
+{
+    const struct pci_func *func = dev;
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        uint64_t byte = offset + i < func->rom_bytes ? func->rom[offset + i] : 0xff;
+        value |= byte << (8 * i);
+    }
+    return value;
+}
+
+static const struct bus_io_ops rom_ops = {.read = rom_read, .max_size = 8};
+
 /* Where the BAR decodes now; false: nowhere. An address of zero is an unassigned BAR, and all-ones
  * is the sizing probe of a guest that left decoding on (PCI 3.0, 6.2.5.1): neither is worth two
- * calls to the hypervisor. */
-static bool bar_decodes(const struct pci_func *func, unsigned i, uint32_t *ret_base)
+ * calls to the hypervisor. A ROM has a bit of its own to be turned on with, too. */
+static bool range_decodes(struct pci_func *func, unsigned i, uint32_t *ret_base)
 {
-    const struct pci_bar *bar = &func->bar[i];
+    const struct pci_bar *bar = range_bar(func, i);
     uint32_t command = pci_func_get(func, PCI_COMMAND, 2);
-    uint32_t base = pci_func_get(func, PCI_BAR0 + 4 * i, 4) & ~(bar->size - 1);
+    uint32_t reg = pci_func_get(func, range_reg(i), 4);
+    uint32_t base = reg & ~(bar->size - 1);
 
     if (bar->type == PCI_BAR_NONE ||
         !(command & (is_mem(bar) ? PCI_COMMAND_MEMORY : PCI_COMMAND_IO)))
         return false;
-    if (!base || base == ~(bar->size - 1))
+    if (!base || base == ~(bar->size - 1) || (i == PCI_BARS && !(reg & ROM_ENABLE)))
         return false;
     *ret_base = base;
     return true;
@@ -90,22 +121,22 @@ static void bar_release(struct pci_func *func, struct pci_bar *bar)
  * had lost the arbitration on a real bus. */
 static void bars_update(struct pci_func *func)
 {
-    uint32_t base[PCI_BARS] = {0};
-    bool decodes[PCI_BARS];
+    uint32_t base[RANGES] = {0};
+    bool decodes[RANGES];
 
-    for (unsigned i = 0; i < PCI_BARS; i++) {
-        struct pci_bar *bar = &func->bar[i];
-        decodes[i] = bar_decodes(func, i, &base[i]);
+    for (unsigned i = 0; i < RANGES; i++) {
+        struct pci_bar *bar = range_bar(func, i);
+        decodes[i] = range_decodes(func, i, &base[i]);
         if (bar->claimed && (!decodes[i] || bar->base != base[i]))
             bar_release(func, bar);
     }
-    for (unsigned i = 0; i < PCI_BARS; i++) {
-        struct pci_bar *bar = &func->bar[i];
+    for (unsigned i = 0; i < RANGES; i++) {
+        struct pci_bar *bar = range_bar(func, i);
         if (!decodes[i] || bar->claimed)
             continue;
         bar->base = base[i];
         bar->claimed = !bus_claim(func->bus, is_mem(bar) ? BUS_MMIO : BUS_PORT, base[i], bar->size,
-                                  bar->ops, func->dev);
+                                  bar->ops, i < PCI_BARS ? func->dev : func);
     }
 }
 
@@ -122,6 +153,20 @@ static void bar_init(struct pci_func *func, unsigned i)
     else if (bar->type == PCI_BAR_MEM_PREFETCH)
         low = BAR_MEM_PREFETCH;
     pci_func_reg(func, PCI_BAR0 + 4 * i, 4, low, ~(bar->size - 1), 0);
+}
+
+static void rom_init(struct pci_func *func)
+{
+    uint32_t size = ROM_MIN;
+
+    func->rom_bar = (struct pci_bar){.type = PCI_BAR_NONE};
+    if (!func->rom)
+        return;
+    assert(func->rom_bytes && func->rom_bytes <= PCI_ROM_MAX);
+    while (size < func->rom_bytes)
+        size *= 2;
+    func->rom_bar = (struct pci_bar){.type = PCI_BAR_MEM, .size = size, .ops = &rom_ops};
+    pci_func_reg(func, PCI_ROM, 4, 0, ~(size - 1) | ROM_ENABLE, 0);
 }
 
 int pci_func_init(struct pci_func *func, struct bus *bus, uint8_t devfn, const struct pci_id *id)
@@ -143,6 +188,9 @@ int pci_func_init(struct pci_func *func, struct bus *bus, uint8_t devfn, const s
         else if (func->bar[i].type == PCI_BAR_IO)
             command |= PCI_COMMAND_IO;
     }
+    rom_init(func);
+    if (func->rom)
+        command |= PCI_COMMAND_MEMORY;
     if (id->interrupt_pin)
         command |= PCI_COMMAND_INTX_DISABLE;
 
@@ -163,8 +211,8 @@ int pci_func_init(struct pci_func *func, struct bus *bus, uint8_t devfn, const s
 
 void pci_func_finish(struct pci_func *func)
 {
-    for (unsigned i = 0; i < PCI_BARS; i++)
-        bar_release(func, &func->bar[i]);
+    for (unsigned i = 0; i < RANGES; i++)
+        bar_release(func, range_bar(func, i));
     bus_release_pci(func->bus, func->devfn);
 }
 
@@ -199,7 +247,8 @@ void pci_func_write(struct pci_func *func, uint32_t reg, unsigned size, uint32_t
     put(func->config + reg, size, ((old & ~writable) | (value & writable)) & ~cleared);
 
     bool decoding = reg < PCI_COMMAND + 2 && reg + size > PCI_COMMAND;
-    bool bars = reg < PCI_BARS_END && reg + size > PCI_BAR0;
+    bool bars = (reg < PCI_BARS_END && reg + size > PCI_BAR0) ||
+                (reg < PCI_ROM + 4 && reg + size > PCI_ROM);
     if (decoding || bars)
         bars_update(func);
     if (func->written)

@@ -19,6 +19,7 @@ struct state_writer;
 
 #define PCI_CONFIG_SIZE 256
 #define PCI_BARS        6
+#define PCI_ROM_MAX     (16u << 20) /* PCI 3.0, 6.2.5.2 */
 
 /* Type 0 header offsets (PCI 3.0, figure 6-1). */
 #define PCI_VENDOR_ID           0x00
@@ -73,6 +74,10 @@ struct pci_func {
     const char *name;
     void *dev; /* handed to hooks and BAR handlers */
     struct pci_bar bar[PCI_BARS];
+    /* The expansion ROM, NULL: none (PCI 3.0, 6.2.5.2). Stays the device's; at most PCI_ROM_MAX.
+     * Where the BAR, a power of two, is larger it reads as all-ones. */
+    const uint8_t *rom;
+    uint32_t rom_bytes;
     /* After a write of `size` bytes at `reg` went through the masks and the BARs were moved, also
      * when no bit changed; `old` is their former value. May be NULL. */
     void (*written)(void *dev, uint32_t reg, unsigned size, uint32_t old);
@@ -80,6 +85,7 @@ struct pci_func {
     /* The function's own. */
     struct bus *bus;
     uint8_t devfn;
+    struct pci_bar rom_bar;
     uint8_t config[PCI_CONFIG_SIZE];
     uint8_t writable[PCI_CONFIG_SIZE]; /* 1: the guest may change the bit */
     uint8_t w1c[PCI_CONFIG_SIZE];      /* 1: writing 1 clears the bit */

@@ -116,6 +116,12 @@ struct hv_counters {
     uint64_t hypercalls;
 };
 
+/* A vif's rate limit as libxl keeps it; zeroes: none. */
+struct hv_nic_credit {
+    uint64_t bytes; /* that the guest may send in each interval */
+    uint32_t interval_us;
+};
+
 struct hv_ops {
     const char *name; /* "xen", "shm" */
 
@@ -139,6 +145,10 @@ struct hv_ops {
     /* True when every disk of the domain has a PV backend that serves it without us, so that it may
      * unplug the emulated ones (xenstore's backend types). */
     bool (*disks_have_pv)(struct hv_host *host, uint32_t domid);
+    /* True when libxl gave the domain's NIC `devid` a PV backend, too (xenstore); and what xl's
+     * rate= says of it. hv_shm: NULL. */
+    bool (*nic_has_pv)(struct hv_host *host, uint32_t domid, unsigned devid,
+                       struct hv_nic_credit *ret_credit);
     /* Destroys the ioreq server of a daemon that was killed. -ESRCH: the domain is gone or is
      * another one by now; that is success as well. */
     int (*orphan_remove)(struct hv_host *host, const struct hv_record *record);

@@ -76,6 +76,8 @@ int hv_xen_guest_pause(struct hv_guest *guest, bool pause);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid);
+bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
+                       struct hv_nic_credit *ret_credit);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_data.c */

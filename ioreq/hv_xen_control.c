@@ -444,6 +444,22 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid)
     return disks && served;
 }
 
+bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
+                       struct hv_nic_credit *ret_credit)
+{
+    char *backend = read_path(host, "/libxl/%u/device/vif/%u/backend", domid, devid);
+    char *rate = backend ? read_path(host, "%s/rate", backend) : NULL;
+    unsigned long long bytes;
+    unsigned interval_us;
+
+    /* "BYTES,MICROSECONDS" */
+    if (rate && sscanf(rate, "%llu,%u", &bytes, &interval_us) == 2 && interval_us)
+        *ret_credit = (struct hv_nic_credit){bytes, interval_us};
+    free(rate);
+    free(backend);
+    return backend != NULL;
+}
+
 /* Lets go of vCPUs that wait for the dead daemon: they would wait for ever once the server is
  * gone. Done as its successor; failing in it costs no more than that. */
 static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info, uint16_t server_id)

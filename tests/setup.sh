@@ -10,7 +10,7 @@ cores=$(nproc 2>/dev/null || echo 2)
 # What it takes to build ioemud on Debian 12.
 build_packages=(
     gcc libc6-dev meson ninja-build pkg-config
-    libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libcmocka-dev
+    libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libslirp-dev libcmocka-dev
 )
 # What the tests take beyond that.
 test_packages=(

@@ -319,8 +319,7 @@ static int handle_net(struct parse *parse, const char *option, const char *value
 {
     if (strcmp(value, "none") != 0)
         parse_warn(parse,
-                   "-net %s: the guest gets no emulated network card; ioemud does not have "
-                   "one yet",
+                   "-net %s: the guest gets no network card from it; -device and -netdev give one",
                    value);
     return 0;
 }
@@ -362,6 +361,7 @@ static const struct option options[] = {
     {"display", true, HANDLED(handle_vnc)},
     {"spice", true, HANDLED(handle_vnc)},
     {"net", true, HANDLED(handle_net)},
+    {"netdev", true, HANDLED(parse_netdev_option)},
     {"usb", false, HANDLED(handle_usb_device)},
     {"usbdevice", true, HANDLED(handle_usb_device)},
 
@@ -372,7 +372,6 @@ static const struct option options[] = {
     {"xen-domid-restrict", false, IGNORED}, /* the daemon's descriptors always are */
     {"chroot", true, IGNORED},              /* no guest's data comes here */
     {"k", true, IGNORED},                   /* the display's, which is warned of */
-    {"netdev", true, IGNORED},              /* the network card's, likewise */
     {"no-acpi", false, WARNED("the power-management function is there all the same")},
     {"soundhw", true, WARNED("the guest gets no sound card; ioemud does not have any")},
     {"fda", true, WARNED("the guest gets no floppy drive; ioemud does not have any")},
@@ -448,6 +447,8 @@ static int finish_config(struct parse *parse)
     if (!err && json_array_size(parse->serials) > 0 &&
         json_object_set(parse->args.config, "serial", parse->serials))
         err = -ENOMEM;
+    if (!err)
+        err = parse_nics_end(parse);
     json_decref(disks);
     for (unsigned i = 0; i < parse->n_chardevs; i++)
         if (!parse->chardev[i].used)
@@ -471,6 +472,7 @@ static void parse_finish(struct parse *parse)
         free(parse->drive[i].id);
         json_decref(parse->drive[i].disk);
     }
+    parse_nics_finish(parse);
     free(parse);
 }
 

@@ -13,6 +13,7 @@ enum device_kind {
     DEVICE_CDROM,
     DEVICE_SCSI_DISK,
     DEVICE_NIC,
+    DEVICE_OTHER_NIC, /* of a model that is not here */
     DEVICE_DISPLAY,
     DEVICE_SOUND,
     DEVICE_USB,
@@ -38,16 +39,16 @@ static const struct device_model models[] = {
      "there is no AHCI controller: leave hdtype= out of the guest's configuration, and its disks "
      "are on IDE"},
     {"e1000", DEVICE_NIC, NULL},
-    {"e1000e", DEVICE_NIC, NULL},
-    {"i82551", DEVICE_NIC, NULL},
-    {"i82557b", DEVICE_NIC, NULL},
-    {"i82559er", DEVICE_NIC, NULL},
+    {"e1000e", DEVICE_OTHER_NIC, NULL},
+    {"i82551", DEVICE_OTHER_NIC, NULL},
+    {"i82557b", DEVICE_OTHER_NIC, NULL},
+    {"i82559er", DEVICE_OTHER_NIC, NULL},
     {"ne2k_pci", DEVICE_NIC, NULL},
-    {"pcnet", DEVICE_NIC, NULL},
+    {"pcnet", DEVICE_OTHER_NIC, NULL},
     {"rtl8139", DEVICE_NIC, NULL},
-    {"virtio-net", DEVICE_NIC, NULL},
-    {"virtio-net-pci", DEVICE_NIC, NULL},
-    {"vmxnet3", DEVICE_NIC, NULL},
+    {"virtio-net", DEVICE_OTHER_NIC, NULL},
+    {"virtio-net-pci", DEVICE_OTHER_NIC, NULL},
+    {"vmxnet3", DEVICE_OTHER_NIC, NULL},
     {"VGA", DEVICE_DISPLAY, NULL},
     {"cirrus-vga", DEVICE_DISPLAY, NULL},
     {"qxl-vga", DEVICE_DISPLAY, NULL},
@@ -357,6 +358,8 @@ static int add_device(struct parse *parse, const struct device_model *model,
         leave_out(parse, opts, "emulated SCSI disk (sda, ...: its PV disk stays)");
         return 0;
     case DEVICE_NIC:
+        return parse_nic_device(parse, model->name, opts);
+    case DEVICE_OTHER_NIC:
         snprintf(what, sizeof(what), "emulated network card %.32s (its PV interface stays)",
                  model->name);
         leave_out(parse, opts, what);

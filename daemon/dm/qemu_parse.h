@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between qemu_args.c (the table of options) and qemu_disks.c (-drive and -device). */
+/* Between qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c
+ * (-netdev). */
 #ifndef IOEMUD_DAEMON_DM_QEMU_PARSE_H
 #define IOEMUD_DAEMON_DM_QEMU_PARSE_H
 
@@ -9,6 +10,8 @@
 #define PARSE_CHARDEVS 16u
 #define PARSE_DRIVES   32u
 #define PARSE_IDE      4u /* two channels of two */
+#define PARSE_NICS     8u /* CONFIG_NICS */
+#define PARSE_NETDEVS  32u
 
 /* A -chardev, until a -mon names it. */
 struct parse_chardev {
@@ -24,6 +27,18 @@ struct parse_drive {
     bool used;
 };
 
+/* A -device of an emulated network card, until its -netdev has come. */
+struct parse_nic {
+    unsigned devid;
+    char *netdev;
+    json_t *nic;
+};
+
+struct parse_netdev {
+    char *id;
+    json_t *options; /* "backend" and what goes with it */
+};
+
 struct parse {
     struct qemu_args args;
     void (*warn)(void *ctx, const char *text);
@@ -36,6 +51,9 @@ struct parse {
     unsigned n_chardevs, n_drives;
     struct parse_chardev chardev[PARSE_CHARDEVS];
     struct parse_drive drive[PARSE_DRIVES];
+    unsigned n_nics, n_netdevs;
+    struct parse_nic nic[PARSE_NICS];
+    struct parse_netdev netdev[PARSE_NETDEVS];
 };
 
 /* Both return what the option's handler is to return. */
@@ -47,6 +65,12 @@ int parse_drive_option(struct parse *parse, const char *option, const char *valu
 int parse_device_option(struct parse *parse, const char *option, const char *value);
 /* After the last argument: what was described and not used. */
 void parse_drives_end(struct parse *parse);
+
+/* qemu_nics.c. */
+int parse_nic_device(struct parse *parse, const char *model, const struct qemu_opts *opts);
+int parse_netdev_option(struct parse *parse, const char *option, const char *value);
+int parse_nics_end(struct parse *parse); /* after the last argument: "nics" */
+void parse_nics_finish(struct parse *parse);
 
 /* qemu_opts_parse() with the message. */
 int parse_list(struct parse *parse, const char *option, const char *value, const char *implied,

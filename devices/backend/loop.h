@@ -23,6 +23,17 @@ struct loop_task {
     bool queued;
 };
 
+/* One shot. Embedded in its owner, zeroed, `expire` and `arg` set. */
+struct loop_timer {
+    void (*expire)(void *arg);
+    void *arg;
+    uint64_t deadline_ns; /* 0: not armed; the loop's, like what follows */
+    union {
+        struct loop_timer *next;
+        uint64_t room[8]; /* a libev timer's */
+    } impl;
+};
+
 struct loop_ops {
     /* `fd` stays the caller's. `events` may be 0 to begin with. -ENOMEM. */
     int (*watch)(void *ctx, int fd, unsigned events, void (*cb)(void *arg, unsigned events),
@@ -34,6 +45,10 @@ struct loop_ops {
     void (*defer)(void *ctx, struct loop_task *task);
     void (*undefer)(void *ctx, struct loop_task *task);
     uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC */
+    /* Arming an armed timer moves it; it expires from the loop, never inline. One that is armed
+     * for the past while timers expire waits for the next turn. */
+    void (*arm)(void *ctx, struct loop_timer *timer, uint64_t deadline_ns);
+    void (*disarm)(void *ctx, struct loop_timer *timer);
 };
 
 struct loop {

@@ -44,7 +44,15 @@
 
 /* GPE0 block: two bytes of status, two of enable (ACPI 6.4, 4.8.4.1). */
 #define GPE0_LEN 4
+#define GPE_PCI  0x0002 /* \_GPE._E01: look at the slots */
 #define GPE_CPU  0x0004 /* \_GPE._E02: look at the CPU map */
+
+/* PCI hotplug, a bit a slot in each of four 32-bit registers. */
+#define HOTPLUG_ADDED     0x0
+#define HOTPLUG_EJECT     0x4 /* asked to be given up */
+#define HOTPLUG_EJECTED   0x8 /* written by the guest: it has been given up */
+#define HOTPLUG_REMOVABLE 0xc
+#define HOTPLUG_LEN       16
 
 #define SCI_IRQ 9
 
@@ -77,6 +85,7 @@ struct piix4_pm {
     struct pci_func func;
     const struct host *host;
     struct bus *bus;
+    struct machine *machine;
     bool pm_claimed;
     uint16_t pm_first; /* port of PM1a_CNT while claimed */
 
@@ -84,6 +93,7 @@ struct piix4_pm {
     uint8_t apm[2];
     uint16_t gpe_sts, gpe_en;
     uint8_t cpu_map[CPU_MAP_LEN];
+    uint32_t slots_added, slots_eject;
 };
 
 /* The SCI is level-triggered: up while an enabled event waits (ACPI 6.4, 4.8.4.1.1.1). */
@@ -206,18 +216,45 @@ static uint64_t cpu_map_read(void *dev, uint64_t offset, unsigned size)
 
 static const struct bus_io_ops cpu_map_io = {.read = cpu_map_read};
 
-/* Slots that were plugged or are to be ejected, the eject register, slots that can be removed:
- * none. */
 static uint64_t hotplug_read(void *dev, uint64_t offset, unsigned size)
 {
-    return 0;
+    struct piix4_pm *pm = dev;
+    uint32_t value = 0;
+
+    switch (offset & ~3u) {
+    case HOTPLUG_ADDED:
+        value = pm->slots_added;
+        break;
+    case HOTPLUG_EJECT:
+        value = pm->slots_eject;
+        break;
+    case HOTPLUG_REMOVABLE:
+        value = machine_removable_slots(pm->machine);
+        break;
+    default:
+        break;
+    }
+    return value >> (8 * (offset & 3));
 }
 
-static const struct bus_io_ops hotplug_io = {.read = hotplug_read, .max_size = 4};
+static void hotplug_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct piix4_pm *pm = dev;
+    uint32_t slots = (uint32_t)(value << (8 * (offset & 3)));
+
+    if ((offset & ~3u) != HOTPLUG_EJECTED)
+        return;
+    pm->slots_added &= ~slots;
+    pm->slots_eject &= ~slots;
+    machine_slots_ejected(pm->machine, slots);
+}
+
+static const struct bus_io_ops hotplug_io = {
+    .read = hotplug_read, .write = hotplug_write, .max_size = 4};
 
 static const struct port_range ranges[] = {
     {0xb2, 2, &apm_io},
-    {0xae00, 16, &hotplug_io},
+    {0xae00, HOTPLUG_LEN, &hotplug_io},
     {0xaf00, CPU_MAP_LEN, &cpu_map_io},
     {0xafe0, GPE0_LEN, &gpe_io},
 };
@@ -234,6 +271,26 @@ void piix4_pm_set_vcpu(struct dev *dev, unsigned vcpu, bool online)
     sci_update(pm);
 }
 
+void piix4_pm_slot_added(struct dev *dev, uint8_t slot)
+{
+    struct piix4_pm *pm = (struct piix4_pm *)dev;
+
+    pm->slots_added |= UINT32_C(1) << slot;
+    pm->slots_eject &= ~(UINT32_C(1) << slot);
+    pm->gpe_sts |= GPE_PCI;
+    sci_update(pm);
+}
+
+void piix4_pm_slot_eject(struct dev *dev, uint8_t slot)
+{
+    struct piix4_pm *pm = (struct piix4_pm *)dev;
+
+    pm->slots_eject |= UINT32_C(1) << slot;
+    pm->slots_added &= ~(UINT32_C(1) << slot);
+    pm->gpe_sts |= GPE_PCI;
+    sci_update(pm);
+}
+
 static void piix4_pm_reset(struct dev *dev)
 {
     struct piix4_pm *pm = (struct piix4_pm *)dev;
@@ -245,6 +302,8 @@ static void piix4_pm_reset(struct dev *dev)
     memset(pm->apm, 0, sizeof(pm->apm));
     pm->gpe_sts = 0;
     pm->gpe_en = 0;
+    pm->slots_added = 0;
+    pm->slots_eject = 0;
     sci_update(pm);
 }
 
@@ -258,6 +317,8 @@ static void piix4_pm_save(const struct dev *dev, struct state_writer *writer)
     state_put_u16(writer, pm->gpe_sts);
     state_put_u16(writer, pm->gpe_en);
     state_put_bytes(writer, pm->cpu_map, sizeof(pm->cpu_map));
+    state_put_u32(writer, pm->slots_added);
+    state_put_u32(writer, pm->slots_eject);
 }
 
 static void piix4_pm_load(struct dev *dev, struct state_reader *reader, uint32_t version)
@@ -270,6 +331,8 @@ static void piix4_pm_load(struct dev *dev, struct state_reader *reader, uint32_t
     pm->gpe_sts = state_get_u16(reader);
     pm->gpe_en = state_get_u16(reader);
     state_get_bytes(reader, pm->cpu_map, sizeof(pm->cpu_map));
+    pm->slots_added = state_get_u32(reader);
+    pm->slots_eject = state_get_u32(reader);
     if (reader->error)
         return;
     pm_decode(pm);
@@ -312,6 +375,7 @@ int piix4_pm_create(const struct dev_env *env, struct dev **ret_dev)
     pm->dev.name = "piix4-pm";
     pm->host = env->host;
     pm->bus = env->bus;
+    pm->machine = env->machine;
     pm->func.name = "piix4-pm";
     pm->func.dev = pm;
     pm->func.written = written;

@@ -23,6 +23,7 @@
 #define VERSION 1
 
 #define UNPLUG_DISKS     0x0001
+#define UNPLUG_NICS      0x0002
 #define UNPLUG_AUX_DISKS 0x0004
 
 /* Of the I/O BAR: a flag register that old firmware uses to lock its ROM; nothing hangs on it. */
@@ -111,6 +112,8 @@ static void unplug(struct xen_platform *platform, uint32_t what)
         machine_unplug_disks(platform->machine);
     else if (what & UNPLUG_AUX_DISKS)
         machine_unplug_aux_disks(platform->machine);
+    if (what & UNPLUG_NICS)
+        machine_unplug_nics(platform->machine);
 }
 
 static uint64_t protocol_read(void *dev, uint64_t offset, unsigned size)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/diff/qtest_machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,75 @@ static void open_disk(struct qtest_machine *machine, unsigned i, const struct qt
     require(blk_open(image, BLK_DEPTH, &drive->blk), disk->path);
 }
 
+static void dump(FILE *file, const void *bytes, size_t len)
+{
+    if (fwrite(bytes, 1, len, file) != len)
+        require(-EIO, "dump");
+}
+
+static enum net_sent port_send(struct net_port *port, const struct iovec *iov, unsigned n_iov,
+                               const struct net_offload *offload)
+{
+    FILE *file = ((struct qtest_port *)port)->dump;
+    uint32_t record[4] = {0}; /* seconds, microseconds, length here, length there */
+
+    if (!file)
+        return NET_SENT;
+    for (unsigned i = 0; i < n_iov; i++)
+        record[2] += (uint32_t)iov[i].iov_len;
+    record[3] = record[2];
+    dump(file, record, sizeof(record));
+    for (unsigned i = 0; i < n_iov; i++)
+        dump(file, iov[i].iov_base, iov[i].iov_len);
+    return NET_SENT;
+}
+
+/* The next command's answer says that it is there. */
+static void port_flush(struct net_port *port)
+{
+    if (((struct qtest_port *)port)->dump)
+        fflush(((struct qtest_port *)port)->dump);
+}
+
+static void port_set_reading(struct net_port *port, bool on)
+{
+}
+
+static void port_close(struct net_port *port)
+{
+    if (((struct qtest_port *)port)->dump)
+        fclose(((struct qtest_port *)port)->dump);
+}
+
+static const struct net_backend_ops port_ops = {
+    .name = "qtest",
+    .send = port_send,
+    .flush = port_flush,
+    .set_reading = port_set_reading,
+    .close = port_close,
+};
+
+static void open_nic(struct qtest_machine *machine, const struct qtest_nic *nic)
+{
+    /* Magic, version 2.4, time zone, accuracy, longest packet, Ethernet: pcap-savefile(5). */
+    static const uint32_t header[6] = {0xa1b2c3d4, 4u << 16 | 2, 0, 0, 65536, 1};
+    struct machine_nic *spec = &machine->spec.nic[0];
+    struct qtest_port *port = &machine->port;
+
+    if (!nic->model)
+        return;
+    port->port = (struct net_port){
+        .ops = &port_ops, .loop = fake_loop(machine->loop), .max_frame = NET_FRAME_MAX};
+    if (nic->dump) {
+        port->dump = fopen(nic->dump, "wbe");
+        require(port->dump ? 0 : -errno, nic->dump);
+        dump(port->dump, header, sizeof(header));
+    }
+    require(net_open(&port->port, &machine->net), nic->model);
+    *spec = (struct machine_nic){.model = nic->model, .net = machine->net, .slot = nic->slot};
+    memcpy(spec->mac, nic->mac, sizeof(spec->mac));
+}
+
 void qtest_machine_init(struct qtest_machine *machine, const struct qtest_options *options)
 {
     char why[64] = "";
@@ -80,6 +150,7 @@ void qtest_machine_init(struct qtest_machine *machine, const struct qtest_option
     machine->spec.vcpus = 1;
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
         open_disk(machine, i, &options->disk[i]);
+    open_nic(machine, &options->nic);
     require(machine_create(&machine->fake.host, NULL, NULL, &machine->spec, &machine->machine, why,
                            sizeof(why)),
             why);
@@ -112,6 +183,7 @@ void qtest_machine_settle(struct qtest_machine *machine)
 void qtest_machine_finish(struct qtest_machine *machine)
 {
     machine_destroy(machine->machine);
+    net_close(machine->net);
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
         blk_close(machine->spec.drive[i].blk, NULL, NULL);
     while (fake_loop_turn(machine->loop, 0))

@@ -6,7 +6,10 @@
 #ifndef IOEMUD_TESTS_DIFF_QTEST_MACHINE_H
 #define IOEMUD_TESTS_DIFF_QTEST_MACHINE_H
 
+#include <stdio.h>
+
 #include "devices/backend/aio.h"
+#include "devices/backend/net_ops.h"
 #include "devices/machine.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_loop.h"
@@ -22,15 +25,31 @@ struct qtest_disk {
     uint64_t wwn;
 };
 
+/* Its way out takes everything and gives nothing. */
+struct qtest_nic {
+    const char *model; /* NULL: absent */
+    uint8_t mac[NET_MAC_BYTES];
+    uint8_t slot;
+    const char
+        *dump; /* what leaves is written there, as QEMU's filter-dump does (pcap). NULL: not */
+};
+
+struct qtest_port {
+    struct net_port port; /* first */
+    FILE *dump;           /* NULL: none */
+};
+
 struct qtest_options {
     const char *qtest; /* "unix:PATH" or "stdio" */
     uint64_t ram_bytes;
     struct qtest_disk disk[MACHINE_IDE_DRIVES];
+    struct qtest_nic nic;
 };
 
-/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive and -device ide-hd or
- * ide-cd; takes what else a test would say to QEMU without effect here (-machine, -display, ...).
- * Ends the program with a sentence on what it does not understand. */
+/* Understands, and keeps pointers into, what argv has: -qtest, -m, -drive, -device ide-hd, ide-cd
+ * or a NIC, and -object filter-dump; takes what else a test would say to QEMU without effect here
+ * (-machine, -display, -netdev, ...). Ends the program with a sentence on what it does not
+ * understand. */
 void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options);
 
 struct qtest_machine {
@@ -39,6 +58,8 @@ struct qtest_machine {
     struct fake_loop *loop;
     struct pool *pool;
     struct aio *aio;
+    struct qtest_port port;
+    struct net *net; /* NULL: no NIC */
     struct machine_spec spec;
     struct machine *machine;
     bool isa[16]; /* levels */

@@ -114,6 +114,36 @@ static const struct drive *find_drive(const struct parser *parser, const char *i
     die("no -drive has this id", id);
 }
 
+static void parse_mac(const char *text, uint8_t ret_mac[NET_MAC_BYTES])
+{
+    for (unsigned i = 0; i < NET_MAC_BYTES; i++) {
+        char *end;
+        unsigned long value = strtoul(text, &end, 16);
+        if (end != text + 2 || value > 0xff || *end != (i + 1 < NET_MAC_BYTES ? ':' : 0))
+            die("no MAC address", text);
+        ret_mac[i] = (uint8_t)value;
+        text = end + 1;
+    }
+}
+
+static void parse_nic(struct parser *parser, const char *model, char *text)
+{
+    struct qtest_nic *nic = &parser->options->nic;
+    char *key, *value;
+
+    if (nic->model)
+        die("a second NIC", model);
+    nic->model = model;
+    while (next_pair(&text, &key, &value)) {
+        if (!strcmp(key, "mac"))
+            parse_mac(value, nic->mac);
+        else if (!strcmp(key, "addr"))
+            nic->slot = (uint8_t)number(value, 31);
+        else if (strcmp(key, "id") && strcmp(key, "netdev") && strcmp(key, "romfile"))
+            die("a NIC knows no such thing", key);
+    }
+}
+
 static void copy_name(char *into, size_t size, const char *name)
 {
     if (strlen(name) >= size)
@@ -130,8 +160,12 @@ static void parse_device(struct parser *parser, char *text)
     uint64_t wwn = 0;
     char *key, *value;
 
+    if (machine_nic_model(model)) {
+        parse_nic(parser, model, text);
+        return;
+    }
     if (strcmp(model, "ide-hd") && strcmp(model, "ide-cd"))
-        die("-device knows ide-hd and ide-cd only, not", model);
+        die("-device knows ide-hd, ide-cd and NICs, not", model);
     while (next_pair(&text, &key, &value)) {
         if (!strcmp(key, "drive"))
             found = find_drive(parser, value);
@@ -163,6 +197,21 @@ static void parse_device(struct parser *parser, char *text)
     disk->wwn = wwn;
 }
 
+static void parse_object(struct parser *parser, char *text)
+{
+    const char *type = strsep(&text, ",");
+    char *key, *value;
+
+    if (strcmp(type, "filter-dump"))
+        die("-object knows filter-dump only, not", type);
+    while (next_pair(&text, &key, &value)) {
+        if (!strcmp(key, "file"))
+            parser->options->nic.dump = value;
+        else if (strcmp(key, "id") && strcmp(key, "netdev"))
+            die("filter-dump knows no such thing", key);
+    }
+}
+
 /* QEMU's MiB, or with a suffix. */
 static void parse_ram(struct parser *parser, const char *text)
 {
@@ -186,8 +235,9 @@ static bool is_one_of(const char *text, const char *const *list)
 void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_options)
 {
     static const char *const with_argument[] = {
-        "-machine", "-M",   "-accel", "-display", "-qtest-log", "-cpu",    "-smp",  "-vga",
-        "-net",     "-nic", "-audio", "-name",    "-boot",      "-global", "-bios", NULL};
+        "-machine", "-M",    "-accel",  "-display", "-qtest-log", "-cpu",
+        "-smp",     "-vga",  "-net",    "-nic",     "-netdev",    "-audio",
+        "-name",    "-boot", "-global", "-bios",    NULL};
     static const char *const alone[] = {"-nodefaults",  "-nographic",      "-S",
                                         "-no-shutdown", "-no-user-config", NULL};
     struct parser parser = {.options = ret_options};
@@ -208,6 +258,8 @@ void qtest_options_parse(int argc, char **argv, struct qtest_options *ret_option
             parse_drive(&parser, value);
         else if (!strcmp(option, "-device"))
             parse_device(&parser, value);
+        else if (!strcmp(option, "-object"))
+            parse_object(&parser, value);
         else if (!is_one_of(option, with_argument))
             die("unknown option", option);
     }

@@ -3,6 +3,7 @@
  *   qtest_server -qtest unix:PATH|stdio -drive file=IMAGE,if=ide,index=N,format=raw ...
  *   qtest_server -qtest ... -drive file=IMAGE,if=none,id=ID,format=raw
  *                -device ide-hd,drive=ID,bus=ide.0,unit=1,serial=TEXT,model=TEXT ...
+ *   qtest_server -qtest ... -device e1000,mac=02:00:00:00:00:01,addr=4
  *
  * Our devices behind QEMU's qtest protocol: a test that drives `qemu-system-x86_64 -machine pc
  * -accel qtest` over port, memory and interrupt lines can drive them instead. As QEMU does, it

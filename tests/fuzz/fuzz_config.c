@@ -55,6 +55,24 @@ static void assert_bounds(const struct guest_config *config)
     }
 }
 
+static void assert_nics(const struct guest_config *config)
+{
+    assert(config->n_nics <= CONFIG_NICS);
+    for (unsigned i = 0; i < config->n_nics; i++) {
+        const struct nic_config *nic = &config->nic[i];
+
+        assert(nic->devid < CONFIG_NICS && nic->slot < 32 && nic->n_forwards <= CONFIG_FORWARDS);
+        assert(strlen(nic->ifname) < sizeof(nic->ifname));
+        assert(!nic->path[0] || nic->path[0] == '/');
+        assert(!(nic->mac[0] & 1));
+        for (unsigned j = 0; j < nic->n_forwards; j++)
+            assert(nic->forward[j].port && nic->forward[j].port < 65536 &&
+                   nic->forward[j].guest_port && nic->forward[j].guest_port < 65536);
+        for (unsigned j = 0; j < i; j++)
+            assert(nic->devid != config->nic[j].devid);
+    }
+}
+
 static void try_guest(const char *text, size_t size)
 {
     struct guest_config config, merged, again;
@@ -65,6 +83,7 @@ static void try_guest(const char *text, size_t size)
         return;
     }
     assert_bounds(&config);
+    assert_nics(&config);
     /* A configuration merged over itself is itself, if it is complete at all. */
     if (guest_config_merge(&config, &config, &merged, &error) == 0) {
         json_t *object = guest_config_to_json(&merged);

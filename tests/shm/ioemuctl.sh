@@ -36,7 +36,7 @@ echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda", "format": "mem", "size"
     >"$dir/guests.d/sim1.json"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "sda", "path": "/x" } ] }' >"$dir/guests.d/bad.json"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda" } ] }' >"$dir/guests.d/half.json"
-echo '{ "hypervisor": "shm", "disks": [] }' >"$dir/sim2.json"
+echo '{ "hypervisor": "shm", "disks": [], "nics": [ { "backend": "user" } ] }' >"$dir/sim2.json"
 
 # Before there is a daemon.
 expect 3 'is the daemon running?' ctl list
@@ -48,6 +48,12 @@ expect 2 'one argument too many: b' ctl detach a b
 expect 2 '--force does not go with list' ctl list --force
 expect 2 '--domid does not go with detach' ctl detach x --domid 3
 expect 2 'no id of a domain: 0' ctl attach x --domid 0
+expect 2 'an argument is missing after link' ctl link sim1 0
+expect 2 '--limit does not go with link' ctl link sim1 0 up --limit 1M
+expect 1 'no number of a NIC (0 to 7): 8' ctl link sim1 8 up
+expect 1 'up or down is expected, not on' ctl link sim1 0 on
+expect 1 'no size: 1X' ctl capture sim1 0 x.pcap --limit 1X
+expect 1 'no JSON at column' ctl nic-add sim1 '{'
 expect 2 'no number of seconds: soon' ctl -t soon list
 expect 0 'Exit status:' ctl --help
 expect 0 'ioemuctl ' ctl --version
@@ -80,6 +86,7 @@ expect 1 'disk hda has no "path"' ctl attach half
 expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
 expect 0 'sim1' stats list
 expect 0 'hda   (memory)' ctl list
+expect 0 '0 e1000' ctl list
 expect 0 '"name":"sim2"' ctl --json list
 expect 1 'guest sim2 is not stopped' ctl resume sim2
 expect 1 'no guest nobody' ctl resume nobody
@@ -90,14 +97,18 @@ expect 0 'cd is attached' ctl attach "$dir/cd.json"
 expect 0 'hdc cd  (empty)' ctl list
 expect 1 'guest cd is not running' ctl eject cd hdc # it waits for its peer
 expect 1 'no guest nobody' ctl insert nobody hdc "$dir/a.iso"
-expect 2 'a drive, as in hdc, is missing after eject' ctl eject cd
-expect 2 'a path is missing after insert' ctl insert cd hdc
+expect 2 'an argument is missing after eject' ctl eject cd
+expect 2 'an argument is missing after insert' ctl insert cd hdc
 expect 1 'there is no method eject here' stats eject cd hdc
 expect 0 'cd is detached' ctl detach cd
 expect 1 'no guest nobody' stats stats nobody
 expect 1 'there is no method attach here' stats attach sim1
 expect 0 'sim2 is detached' ctl detach sim2
 expect 1 'no guest sim2' ctl detach sim2
+expect 1 'does not run yet' ctl link sim1 0 up
+expect 1 'no guest nobody' ctl nic-remove nobody 0
+expect 1 'object with a "devid"' ctl nic-add sim1 '{}'
+expect 1 'at /modle: "modle" is not known' ctl nic-add sim1 '{ "devid": 1, "modle": "e1000" }'
 expect 1 'insist with --force' ctl shutdown
 expect 0 'the daemon has ended' ctl shutdown --force
 wait $pid || { echo "not ok: the daemon's status was $?"; failed=1; }

@@ -22,8 +22,8 @@ while read -r line; do
     bad "$line: a device uses the callers' half of a backend only"
 done < <(files 'devices/*' | grep '\.[ch]$' | grep -v '^devices/backend/' |
     xargs -r grep -Hn 'include "devices/backend/' | grep -vE '"devices/backend/(blk|chr|net)\.h"')
-includes 'devices/backend/*' '^$' '"devices/|<(sys/|linux/|sanitizer/)?[a-z0-9_]+\.h>' \
-    'backends know devices, libc and Linux'
+includes 'devices/backend/*' '^$' '"devices/|<(sys/|linux/|arpa/|slirp/|sanitizer/)?[a-z0-9_]+\.h>' \
+    'backends know devices, libc, Linux and libslirp'
 while read -r line; do
     bad "$line: a backend gets descriptors and a loop; it knows no hypervisor, no libev, no JSON"
 done < <(files 'devices/backend/*' | xargs -r grep -HnE 'include <(ev|jansson|xen[a-z]*|uv)\.h>')

@@ -22,6 +22,8 @@ keys daemon_config.c KEY ioemud.json.5
 keys guest_config.c GUEST ioemud-guest.json.5
 keys guest_config.c DISK ioemud-guest.json.5
 keys guest_config.c SERIAL ioemud-guest.json.5
+keys nic_config.c NIC ioemud-guest.json.5
+keys nic_config.c FORWARD ioemud-guest.json.5
 
 # options PROGRAM PAGE
 options()

@@ -20,6 +20,7 @@ struct fake_loop {
     struct loop loop;
     struct loop_watch watches[MAX_WATCHES];
     struct loop_task *first, **last;
+    struct loop_timer *timers;
     uint64_t clock_ns;
 };
 
@@ -98,6 +99,29 @@ static uint64_t fake_now_ns(void *ctx)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void fake_disarm(void *ctx, struct loop_timer *timer)
+{
+    struct fake_loop *fake = ctx;
+    if (!timer->deadline_ns)
+        return;
+    struct loop_timer **link = &fake->timers;
+    while (*link && *link != timer)
+        link = &(*link)->impl.next;
+    if (!*link)
+        fail("disarm of a timer that is not armed");
+    *link = timer->impl.next;
+    timer->deadline_ns = 0;
+}
+
+static void fake_arm(void *ctx, struct loop_timer *timer, uint64_t deadline_ns)
+{
+    struct fake_loop *fake = ctx;
+    fake_disarm(ctx, timer);
+    timer->deadline_ns = deadline_ns ? deadline_ns : 1;
+    timer->impl.next = fake->timers;
+    fake->timers = timer;
+}
+
 static const struct loop_ops fake_ops = {
     .watch = fake_watch,
     .rewatch = fake_rewatch,
@@ -105,6 +129,8 @@ static const struct loop_ops fake_ops = {
     .defer = fake_defer,
     .undefer = fake_undefer,
     .now_ns = fake_now_ns,
+    .arm = fake_arm,
+    .disarm = fake_disarm,
 };
 
 struct fake_loop *fake_loop_create(void)
@@ -123,6 +149,8 @@ void fake_loop_destroy(struct fake_loop *fake)
         fail("a task was left behind");
     if (fake_loop_watches(fake))
         fail("a watch was left behind");
+    if (fake->timers)
+        fail("a timer was left behind");
     free(fake);
 }
 
@@ -166,10 +194,46 @@ static bool turn_watches(struct fake_loop *fake, int timeout_ms)
     return true;
 }
 
+/* As many as have expired now: one that is armed anew waits for the next turn. */
+static bool turn_timers(struct fake_loop *fake)
+{
+    uint64_t now = fake_now_ns(fake);
+    unsigned due = 0;
+    for (const struct loop_timer *timer = fake->timers; timer; timer = timer->impl.next)
+        due += timer->deadline_ns <= now;
+    for (unsigned i = due; i--;) {
+        struct loop_timer *first = NULL;
+        for (struct loop_timer *timer = fake->timers; timer; timer = timer->impl.next)
+            if (timer->deadline_ns <= now && (!first || timer->deadline_ns < first->deadline_ns))
+                first = timer;
+        if (!first)
+            break;
+        fake_disarm(fake, first);
+        first->expire(first->arg);
+    }
+    return due;
+}
+
+/* Milliseconds until the first timer, at most `timeout_ms`. With a stopped clock nothing expires by
+ * waiting. */
+static int until_timer(struct fake_loop *fake, int timeout_ms)
+{
+    uint64_t now = fake_now_ns(fake);
+    for (const struct loop_timer *timer = fake->timers; timer; timer = timer->impl.next) {
+        uint64_t left = timer->deadline_ns > now ? timer->deadline_ns - now : 0;
+        if (left && fake->clock_ns)
+            continue;
+        if (left / 1000000 + 1 < (uint64_t)timeout_ms)
+            timeout_ms = left ? (int)(left / 1000000 + 1) : 0;
+    }
+    return timeout_ms;
+}
+
 bool fake_loop_turn(struct fake_loop *fake, int timeout_ms)
 {
-    bool any = turn_watches(fake, fake->first ? 0 : timeout_ms);
+    bool any = turn_watches(fake, fake->first ? 0 : until_timer(fake, timeout_ms));
     unsigned tasks = 0;
+    any |= turn_timers(fake);
     for (struct loop_task *task = fake->first; task; task = task->next)
         tasks++;
     while (tasks-- && fake->first) {
@@ -202,6 +266,14 @@ unsigned fake_loop_settle(struct fake_loop *fake, int timeout_ms, unsigned max)
 void fake_loop_set_clock(struct fake_loop *fake, uint64_t now_ns)
 {
     fake->clock_ns = now_ns;
+}
+
+unsigned fake_loop_timers(const struct fake_loop *fake)
+{
+    unsigned n = 0;
+    for (const struct loop_timer *timer = fake->timers; timer; timer = timer->impl.next)
+        n++;
+    return n;
 }
 
 unsigned fake_loop_watches(const struct fake_loop *fake)

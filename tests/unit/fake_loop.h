@@ -19,12 +19,13 @@
 struct fake_loop;
 
 struct fake_loop *fake_loop_create(void); /* aborts when out of memory */
-/* Fails the test by abort() when a watch or a task was left behind. */
+/* Fails the test by abort() when a watch, a task or a timer was left behind. */
 void fake_loop_destroy(struct fake_loop *fake);
 const struct loop *fake_loop(struct fake_loop *fake);
 
-/* One turn: descriptors, waited for at most `timeout_ms` (not at all while tasks are queued), then
- * the tasks that were queued by then. False: nothing happened. */
+/* One turn: descriptors, waited for at most `timeout_ms` (not at all while tasks are queued, not
+ * beyond the first timer), then timers, then the tasks that were queued by then. False: nothing
+ * happened. */
 bool fake_loop_turn(struct fake_loop *fake, int timeout_ms);
 /* Turns until *flag or until nothing has happened for `timeout_ms`; returns *flag. */
 bool fake_loop_until(struct fake_loop *fake, const bool *flag, int timeout_ms);
@@ -34,5 +35,6 @@ unsigned fake_loop_settle(struct fake_loop *fake, int timeout_ms, unsigned max);
 /* Stops the clock at, and moves it by, what the test says; 0 lets it run again. */
 void fake_loop_set_clock(struct fake_loop *fake, uint64_t now_ns);
 unsigned fake_loop_watches(const struct fake_loop *fake);
+unsigned fake_loop_timers(const struct fake_loop *fake); /* armed */
 
 #endif

@@ -231,9 +231,17 @@ static void test_a_guest_survives_the_way_to_json_and_back(void **state)
         "{\"vdev\":\"hdc\",\"format\":\"mem\",\"size\":512}],"
         "\"serial\":[{\"type\":\"pty\"},{\"type\":\"file\",\"path\":\"/l\"}]}",
         "{\"role\":\"secondary\",\"slot\":30,\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"}]}",
+        "{\"nics\":[{\"model\":\"rtl8139\",\"bridge\":\"xenbr0\",\"rate\":\"10M\",\"rom\":\"none\"}"
+        ","
+        "{\"devid\":5,\"mac\":\"00:16:3e:01:02:ff\",\"backend\":\"user\",\"tftp\":\"/"
+        "t\",\"slot\":9,"
+        "\"forward\":[{\"protocol\":\"udp\",\"port\":53,\"guest_port\":53},"
+        "{\"address\":\"0.0.0.0\",\"port\":2222,\"guest_port\":22}]},"
+        "{\"devid\":2,\"backend\":\"socket\",\"path\":\"/a\",\"peer\":\"/b\"},"
+        "{\"devid\":3,\"backend\":\"socket\",\"mode\":\"vde\",\"path\":\"/a\",\"link\":false}]}",
     };
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct guest_config config = guest_of(texts[i]), again;
         struct config_error error = {""};
         json_t *object = guest_config_to_json(&config);
@@ -345,6 +353,83 @@ static void test_a_file_can_put_another_disk_in_the_lines_place(void **state)
     guest_config_finish(&config);
 }
 
+static void test_every_key_of_a_nic_arrives(void **state)
+{
+    struct guest_config config = guest_of(
+        "{\"nics\":[{},{\"devid\":7,\"model\":\"ne2k_pci\",\"mac\":\"02:AB:cd:00:00:01\","
+        "\"backend\":\"user\",\"restricted\":true,\"tftp\":\"/srv/tftp\",\"bootfile\":\"x.ipxe\","
+        "\"forward\":[{\"port\":2222,\"guest_port\":22}],\"rate\":1000,\"rate_in\":\"1K\","
+        "\"link\":false,\"slot\":31,\"rom\":\"/x.rom\"},"
+        "{\"backend\":\"socket\",\"mode\":\"listen\",\"path\":\"/l\"}]}");
+
+    assert_int_equal(config.n_nics, 3);
+    assert_int_equal(config.nic[0].devid, 0);
+    assert_int_equal(config.nic[0].model, NIC_E1000);
+    assert_int_equal(config.nic[0].backend, NIC_TAP);
+    assert_true(config.nic[0].link);
+    assert_string_equal(config.nic[0].rom, "auto");
+    assert_int_equal(config.nic[1].devid, 7);
+    assert_string_equal(nic_config_model(&config.nic[1]), "ne2k_pci");
+    assert_memory_equal(config.nic[1].mac, "\x02\xab\xcd\x00\x00\x01", 6);
+    assert_true(config.nic[1].restricted);
+    assert_string_equal(config.nic[1].tftp, "/srv/tftp");
+    assert_string_equal(config.nic[1].bootfile, "x.ipxe");
+    assert_int_equal(config.nic[1].n_forwards, 1);
+    assert_int_equal(config.nic[1].forward[0].address, 0x7f000001);
+    assert_int_equal(config.nic[1].forward[0].guest_port, 22);
+    assert_int_equal(config.nic[1].rate, 1000);
+    assert_int_equal(config.nic[1].rate_in, 1024);
+    assert_false(config.nic[1].link);
+    assert_int_equal(config.nic[1].slot, 31);
+    assert_int_equal(config.nic[2].devid, 2);
+    assert_int_equal(config.nic[2].mode, NIC_LISTEN);
+    guest_config_finish(&config);
+}
+
+static void test_an_address_that_is_not_given_is_xens_and_stays(void **state)
+{
+    struct guest_config config = guest_of("{\"nics\":[{},{}]}");
+    uint8_t mac[3][6], given[6];
+
+    nic_config_mac(&config.nic[0], "web1", mac[0]);
+    nic_config_mac(&config.nic[0], "web1", mac[1]);
+    assert_memory_equal(mac[0], mac[1], 6);
+    assert_memory_equal(mac[0], "\x00\x16\x3e", 3);
+    nic_config_mac(&config.nic[1], "web1", mac[1]);
+    nic_config_mac(&config.nic[0], "web2", mac[2]);
+    assert_memory_not_equal(mac[0], mac[1], 6);
+    assert_memory_not_equal(mac[0], mac[2], 6);
+    memset(config.nic[0].mac, 2, 6);
+    config.nic[0].mac_set = true;
+    nic_config_mac(&config.nic[0], "web1", given);
+    assert_memory_equal(given, config.nic[0].mac, 6);
+    guest_config_finish(&config);
+}
+
+static void test_nics_are_merged_by_devid(void **state)
+{
+    struct guest_config config = merged_of(
+        "{\"nics\":[{\"devid\":0,\"model\":\"rtl8139\",\"mac\":\"00:16:3e:00:00:01\","
+        "\"ifname\":\"vif1.0-emu\"},{\"devid\":1,\"ifname\":\"vif1.1-emu\"}]}",
+        "{\"nics\":[{\"devid\":1,\"backend\":\"user\",\"forward\":[{\"port\":1,\"guest_port\":2}]},"
+        "{\"devid\":0,\"rate\":5000,\"rom\":\"none\"},{\"devid\":3,\"bridge\":\"br1\"}]}");
+
+    assert_int_equal(config.n_nics, 3);
+    assert_int_equal(config.nic[0].model, NIC_RTL8139);
+    assert_true(config.nic[0].mac_set);
+    assert_string_equal(config.nic[0].ifname, "vif1.0-emu");
+    assert_int_equal(config.nic[0].rate, 5000);
+    assert_string_equal(config.nic[0].rom, "none");
+    assert_int_equal(config.nic[1].backend, NIC_USER); /* the line's ifname is void then */
+    assert_int_equal(config.nic[1].n_forwards, 1);
+    assert_int_equal(config.nic[2].devid, 3);
+    assert_string_equal(config.nic[2].bridge, "br1");
+    guest_config_finish(&config);
+    assert_not_merged("{}", "{\"nics\":[{\"backend\":\"socket\"}]}", "at /nics/0: NIC 0 is");
+    assert_not_merged("{}", "{\"nics\":[{\"backend\":\"socket\",\"path\":\"/a\"}]}", "\"peer\"");
+    assert_not_merged("{}", "{\"nics\":[{\"backend\":\"macvtap\"}]}", "\"ifname\"");
+}
+
 static void test_an_empty_list_of_serial_ports_takes_the_lines_away(void **state)
 {
     struct guest_config config = merged_of("{\"serial\":[{\"type\":\"pty\"}]}", "{\"serial\":[]}");
@@ -392,6 +477,9 @@ int main(void)
         cmocka_unit_test(test_faults_and_policies_are_merged),
         cmocka_unit_test(test_every_key_of_a_guest_arrives),
         cmocka_unit_test(test_a_guest_survives_the_way_to_json_and_back),
+        cmocka_unit_test(test_every_key_of_a_nic_arrives),
+        cmocka_unit_test(test_an_address_that_is_not_given_is_xens_and_stays),
+        cmocka_unit_test(test_nics_are_merged_by_devid),
         cmocka_unit_test(test_an_object_from_a_socket_must_be_complete),
         cmocka_unit_test(test_the_file_wins_key_by_key),
         cmocka_unit_test(test_a_file_can_put_another_disk_in_the_lines_place),

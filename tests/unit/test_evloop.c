@@ -126,6 +126,35 @@ static void watches_report_what_they_are_asked_for(void **state)
     close(pipes[1]);
 }
 
+static void timers_expire_once_move_and_are_disarmed(void **state)
+{
+    struct fixture *f = *state;
+    const struct loop_ops *ops = f->evloop.loop.ops;
+    struct loop_timer first = {.expire = run_a, .arg = f}, second = {.expire = run_b, .arg = f};
+    uint64_t start = ops->now_ns(&f->evloop);
+
+    ops->arm(&f->evloop, &first, start + UINT64_C(3600000000000));
+    ops->arm(&f->evloop, &second, start + 5000000);
+    ops->arm(&f->evloop, &first, start + 10000000); /* moved */
+    while (!f->ran_a)
+        ev_run(f->ev, EVRUN_ONCE | EVRUN_NOWAIT);
+    assert_true(ops->now_ns(&f->evloop) - start >= 9000000);
+    assert_int_equal(f->ran_b, 1);
+    assert_int_equal(first.deadline_ns + second.deadline_ns, 0);
+    ops->arm(&f->evloop, &first, 1); /* long past: the next turn */
+    assert_int_equal(f->ran_a, 1);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_a, 2);
+    ops->arm(&f->evloop, &first, 1);
+    ops->disarm(&f->evloop, &first);
+    ops->disarm(&f->evloop, &first);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_a, 2);
+    ops->arm(&f->evloop, &first, UINT64_MAX);
+    ev_run(f->ev, 0); /* returns: timers keep no loop alive */
+    ops->disarm(&f->evloop, &first);
+}
+
 struct letter {
     struct mail mail;
     unsigned *order, place;
@@ -172,6 +201,7 @@ int main(void)
         TEST(deferring_again_waits_for_the_next_turn_and_does_not_sleep),
         TEST(undeferring_works_from_another_task),
         TEST(watches_report_what_they_are_asked_for),
+        TEST(timers_expire_once_move_and_are_disarmed),
         TEST(mail_runs_in_order_and_may_be_posted_again),
     };
 

@@ -268,6 +268,45 @@ static void state_of_another_device_is_refused(void **state)
     bus_destroy(bus);
 }
 
+static void an_expansion_rom_decodes_when_both_switches_are_on(void **state)
+{
+    static const uint8_t rom[5000] = {0x55, 0xaa, 1, 2, 3, 4, 5, 6, [4999] = 0x77};
+    struct bus *bus = new_bus();
+    struct card card = {.func = {.dev = &card, .rom = rom, .rom_bytes = sizeof(rom)}};
+    struct state_writer writer;
+    struct state_reader reader;
+    uint8_t buf[300];
+
+    assert_int_equal(pci_func_init(&card.func, bus, SBDF, &card_id), 0);
+    assert_int_equal(bus_pci_read(bus, SBDF, PCI_ROM, 4), 0);
+    bus_pci_write(bus, SBDF, PCI_ROM, 4, 0xfffff800); /* 8 KiB */
+    assert_int_equal(bus_pci_read(bus, SBDF, PCI_ROM, 4), 0xffffe000);
+    bus_pci_write(bus, SBDF, PCI_ROM, 4, 0xf4000001);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000, 4), 0xffffffff); /* memory is off */
+    bus_pci_write(bus, SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000, 4), 0x0201aa55);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000, 8), 0x060504030201aa55);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000 + 4999, 2), 0xff77); /* and beyond */
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4001fff, 1), 0xff);
+    bus_write(bus, BUS_MMIO, 0xf4000000, 4, 0);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000, 4), 0x0201aa55);
+    bus_pci_write(bus, SBDF, PCI_ROM, 4, 0xf5000001); /* it moves */
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000000, 1), 0xff);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf5000001, 1), 0xaa);
+
+    state_writer_init(&writer, buf, sizeof(buf));
+    pci_func_save(&card.func, &writer);
+    bus_pci_write(bus, SBDF, PCI_ROM, 4, 0xf5000000); /* its own switch is off */
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf5000001, 1), 0xff);
+    state_reader_init(&reader, buf, writer.pos);
+    assert_int_equal(pci_func_load(&card.func, &reader), 0);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf5000001, 1), 0xaa);
+    pci_func_reset(&card.func);
+    assert_int_equal(bus_read(bus, BUS_MMIO, 0xf5000001, 1), 0xff);
+    pci_func_finish(&card.func);
+    bus_destroy(bus);
+}
+
 static void a_taken_devfn_is_refused(void **state)
 {
     struct bus *bus = new_bus();
@@ -291,6 +330,7 @@ int main(void)
         cmocka_unit_test(reset_stops_decoding),
         cmocka_unit_test(saved_bars_decode_again_after_load),
         cmocka_unit_test(state_of_another_device_is_refused),
+        cmocka_unit_test(an_expansion_rom_decodes_when_both_switches_are_on),
         cmocka_unit_test(a_taken_devfn_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,19 @@
 
 #define SBDF PCI_DEVFN(1, 3)
 
+/* The machine's half of hotplug, written down. */
+static uint32_t removable, ejected;
+
+uint32_t machine_removable_slots(const struct machine *machine)
+{
+    return removable;
+}
+
+void machine_slots_ejected(struct machine *machine, uint32_t slots)
+{
+    ejected = slots;
+}
+
 static int setup(void **state)
 {
     static struct rig rig;
@@ -157,12 +170,52 @@ static void hotplug_registers_say_that_nothing_moves(void **state)
 {
     struct rig *rig = *state;
 
+    removable = ejected = 0;
     for (uint16_t port = 0xae00; port < 0xae10; port += 4)
         assert_int_equal(rig_in(rig, port, 4), 0);
-    rig_out(rig, 0xae08, 4, 0xffffffff);
-    assert_int_equal(rig_in(rig, 0xae08, 4), 0);
+    rig_out(rig, 0xae00, 4, 0xffffffff);
+    rig_out(rig, 0xae04, 4, 0xffffffff);
+    rig_out(rig, 0xae0c, 4, 0xffffffff);
+    for (uint16_t port = 0xae00; port < 0xae10; port += 4)
+        assert_int_equal(rig_in(rig, port, 4), 0);
+    assert_int_equal(ejected, 0);
     rig_out(rig, 0xaf00, 1, 0xff);
     assert_int_equal(rig_in(rig, 0xaf00, 1), 0x3);
+}
+
+/* As Xen's DSDT does it: _E01 looks at both registers, _EJ0 writes the slot's bit. */
+static void a_slot_comes_and_goes_with_events(void **state)
+{
+    struct rig *rig = *state;
+
+    ejected = 0;
+    removable = 1 << 5;
+    program(rig);
+    rig_out(rig, 0xb2, 1, 0xf1);
+    rig_out(rig, 0xafe2, 2, 0x0002);
+    piix4_pm_slot_added(rig->dev, 5);
+    assert_true(rig->fake.isa[9]);
+    rig_out(rig, 0xafe0, 2, 0x0002);
+    assert_false(rig->fake.isa[9]);
+    assert_int_equal(rig_in(rig, 0xae00, 4), 1 << 5);
+    assert_int_equal(rig_in(rig, 0xae00, 1), 1 << 5);
+    assert_int_equal(rig_in(rig, 0xae0c, 4), 1 << 5);
+    rig_reload(rig);
+    piix4_pm_slot_eject(rig->dev, 5);
+    assert_true(rig->fake.isa[9]);
+    assert_int_equal(rig_in(rig, 0xae00, 4), 0);
+    assert_int_equal(rig_in(rig, 0xae04, 4), 1 << 5);
+    assert_int_equal(ejected, 0);
+    rig_out(rig, 0xae08, 4, 1 << 5);
+    assert_int_equal(ejected, 1 << 5);
+    assert_int_equal(rig_in(rig, 0xae04, 4), 0);
+    piix4_pm_slot_eject(rig->dev, 31);
+    assert_int_equal(rig_in(rig, 0xae07, 1), 0x80);
+    rig_out(rig, 0xae0b, 1, 0x80);
+    assert_int_equal(ejected, 0x80000000);
+    piix4_pm_slot_added(rig->dev, 5);
+    rig->dev->ops->reset(rig->dev);
+    assert_int_equal(rig_in(rig, 0xae00, 4), 0);
 }
 
 static void a_block_moved_onto_another_device_answers_nowhere(void **state)
@@ -219,6 +272,7 @@ int main(void)
         TEST(plugging_a_cpu_raises_the_sci_until_its_status_is_cleared),
         TEST(a_masked_event_waits_for_its_enable_bit),
         TEST(hotplug_registers_say_that_nothing_moves),
+        TEST(a_slot_comes_and_goes_with_events),
         TEST(a_block_moved_onto_another_device_answers_nowhere),
         TEST(state_survives),
     };

@@ -115,7 +115,7 @@ static void a_plain_guest(void **state)
 /* What a desktop's configuration asks for beyond: vnc, stdvga, usb tablet, sound, NIC, CD, sda */
 static void what_ioemud_lacks_is_named_and_left_out(void **state)
 {
-    static const char *const named[] = {"display", "USB", "sound", "network card e1000",
+    static const char *const named[] = {"display", "USB", "sound", "network card virtio-net",
                                         "qcow2",   "SCSI"};
     struct outcome o;
 
@@ -123,7 +123,7 @@ static void what_ioemud_lacks_is_named_and_left_out(void **state)
           "-name\ndesk\n-vnc\n127.0.0.1:0,to=99\n-display\nnone\n-k\nde\n-device\nlsi53c895a\n"
           "-device\nVGA,vgamem_mb=16\n-boot\norder=cda\n-usb\n-usbdevice\ntablet\n"
           "-device\nintel-hda\n-device\nhda-duplex\n-smp\n2,maxcpus=2\n"
-          "-device\ne1000,id=nic0,netdev=net0,mac=00:16:3e:2d:ab:01\n"
+          "-device\nvirtio-net,id=nic0,netdev=net0,mac=00:16:3e:2d:ab:01\n"
           "-netdev\ntype=tap,id=net0,ifname=vif3.0-emu,br=xenbr0,script=no,downscript=no\n"
           "-machine\nxenfv,suppress-vmdesc=on\n-m\n1008\n" DISK(
               "/srv/a.img",
@@ -165,6 +165,33 @@ static void cdrom_drives_are_passed_on_with_and_without_a_medium(void **state)
     assert_error(MINIMAL "-device\nide-cd,id=x,drive=x,bus=ide.1,unit=0\n", "ide-cd needs");
     assert_error(MINIMAL "-drive\nif=none,id=x\n-device\nide-cd,id=x,drive=x,bus=ide.7,unit=0\n",
                  "ide-cd goes with");
+}
+
+/* vif = [ "model=e1000,bridge=xenbr0", "mac=00:16:3e:2d:ab:02,type=ioemu" ] */
+static void network_cards_are_matched_with_their_interfaces(void **state)
+{
+    struct outcome o;
+
+    parse(&o, MINIMAL
+          "-device\ne1000,id=nic0,netdev=net0,mac=00:16:3e:2d:ab:01\n"
+          "-netdev\ntype=tap,id=net0,ifname=vif3.0-emu,br=xenbr0,script=no,downscript=no\n"
+          "-device\nrtl8139,id=nic1,netdev=net1,mac=00:16:3e:2d:ab:02\n"
+          "-netdev\ntype=tap,id=net1,ifname=vif3.1-emu,br=xenbr0,script=no,downscript=no\n");
+    assert_config(&o,
+                  "{\"name\":\"g\",\"nics\":[{\"devid\":0,\"model\":\"e1000\",\"mac\":"
+                  "\"00:16:3e:2d:ab:01\",\"backend\":\"tap\",\"ifname\":\"vif3.0-emu\"},"
+                  "{\"devid\":1,\"model\":\"rtl8139\",\"mac\":\"00:16:3e:2d:ab:02\",\"backend\":"
+                  "\"tap\",\"ifname\":\"vif3.1-emu\"}]}");
+    assert_int_equal(o.n_warnings, 0);
+    qemu_args_finish(&o.args);
+    assert_error(MINIMAL "-device\ne1000,id=nic0,netdev=net0\n", "no -netdev net0");
+    assert_error(MINIMAL "-device\ne1000,id=nic8,netdev=net0\n", "nic7");
+    assert_error(MINIMAL "-device\ne1000,id=nic0,netdev=a\n-device\nrtl8139,id=nic0,netdev=b\n",
+                 "two with id=nic0");
+    assert_error(MINIMAL "-device\ne1000,id=nic0\n", "netdev= is missing");
+    assert_error(MINIMAL "-netdev\ntype=bridge,id=net0\n", "bridge");
+    assert_error(MINIMAL "-netdev\ntype=tap,id=net0,helper=/x\n", "helper");
+    assert_error(MINIMAL "-netdev\ntap,ifname=a\n", "no id=");
 }
 
 /* dm_restrict=1, xen_platform_pci=0 */
@@ -389,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_plain_guest),
         cmocka_unit_test(cdrom_drives_are_passed_on_with_and_without_a_medium),
         cmocka_unit_test(what_ioemud_lacks_is_named_and_left_out),
+        cmocka_unit_test(network_cards_are_matched_with_their_interfaces),
         cmocka_unit_test(a_restricted_guest_gets_its_monitor_as_a_descriptor),
         cmocka_unit_test(a_restore_is_recognised),
         cmocka_unit_test(serial_ports_keep_their_numbers),

@@ -12,7 +12,7 @@
 #define SBDF PCI_DEVFN(2, 0)
 
 /* The machine's half of unplugging, written down. */
-static unsigned unplugged, unplugged_aux;
+static unsigned unplugged, unplugged_aux, unplugged_nics;
 
 void machine_unplug_disks(struct machine *machine)
 {
@@ -24,11 +24,16 @@ void machine_unplug_aux_disks(struct machine *machine)
     unplugged_aux++;
 }
 
+void machine_unplug_nics(struct machine *machine)
+{
+    unplugged_nics++;
+}
+
 static struct rig *start(enum machine_unplug policy)
 {
     static struct rig rig;
 
-    unplugged = unplugged_aux = 0;
+    unplugged = unplugged_aux = unplugged_nics = 0;
     rig_init(&rig);
     rig.spec.unplug = policy;
     rig_create(&rig, xen_platform_create);
@@ -75,7 +80,7 @@ static void it_is_the_device_that_pv_drivers_bind_to(void **state)
 }
 
 /* As Linux's platform-pci-unplug does it. */
-static void a_pv_guest_unplugs_its_disks(void **state)
+static void a_pv_guest_unplugs_its_disks_and_nics(void **state)
 {
     struct rig *rig = *state;
 
@@ -87,28 +92,32 @@ static void a_pv_guest_unplugs_its_disks(void **state)
     assert_int_equal(unplugged, 0);
     rig_out(rig, 0x10, 2, 3);
     assert_int_equal(unplugged, 1);
+    assert_int_equal(unplugged_nics, 1);
     assert_int_equal(unplugged_aux, 0);
     rig_out(rig, 0x10, 2, 4);
     assert_int_equal(unplugged_aux, 1);
     rig_out(rig, 0x10, 2, 5);
     assert_int_equal(unplugged, 2);
     assert_int_equal(unplugged_aux, 1);
+    assert_int_equal(unplugged_nics, 1);
     rig_out(rig, 0x10, 2, 2); /* NICs only */
     rig_out(rig, 0x10, 1, 1); /* not a width of the protocol */
     assert_int_equal(unplugged, 2);
+    assert_int_equal(unplugged_nics, 2);
 }
 
-static void without_pv_disks_the_protocol_is_not_there(void **state)
+static void without_pv_backends_the_protocol_is_not_there(void **state)
 {
     struct rig *rig = *state;
 
     assert_int_equal(rig_in(rig, 0x10, 2), 0xffff);
     assert_int_equal(rig_in(rig, 0x12, 1), 0xff);
     rig_out(rig, 0x10, 2, 1);
+    rig_out(rig, 0x10, 2, 2);
     rig_out(rig, 0x10, 2, 4);
     rig_out(rig, 0x12, 1, 'x');
     rig_out(rig, 0x12, 1, '\n');
-    assert_int_equal(unplugged + unplugged_aux, 0);
+    assert_int_equal(unplugged + unplugged_aux + unplugged_nics, 0);
     assert_int_equal(rig->fake.logs, 0);
 }
 
@@ -186,8 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_the_device_that_pv_drivers_bind_to),
-        TEST(a_pv_guest_unplugs_its_disks),
-        cmocka_unit_test_setup_teardown(without_pv_disks_the_protocol_is_not_there, setup_never,
+        TEST(a_pv_guest_unplugs_its_disks_and_nics),
+        cmocka_unit_test_setup_teardown(without_pv_backends_the_protocol_is_not_there, setup_never,
                                         teardown),
         TEST(a_line_of_the_guest_is_logged_in_plain_ascii),
         TEST(xsa_180_guest_log_lines_are_limited),

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/guest_nics.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Debian's ipxe-qemu; its files are called as QEMU calls the models, and so are ours. */
+#define ROM_PATTERN "/usr/lib/ipxe/qemu/pxe-%s.rom"
+/* What may go at once after silence: 50 ms' worth, the interval that xl credits by default. */
+#define BURST_SHARE 20
+
+/* ROMs that are alike are one, however many guests have them. */
+struct rom {
+    struct rom *next;
+    unsigned users;
+    uint32_t bytes;
+    uint8_t *data;
+};
+
+static int rom_get(struct daemon *daemon, const char *path, struct rom **ret_rom, char *why)
+{
+    uint8_t *data;
+    uint32_t bytes;
+    struct rom *rom;
+    int err = opener_rom(path, &data, &bytes, why);
+
+    if (err)
+        return err;
+    for (rom = daemon->roms; rom; rom = rom->next)
+        if (rom->bytes == bytes && !memcmp(rom->data, data, bytes))
+            break;
+    if (rom) {
+        free(data);
+    } else {
+        rom = calloc(1, sizeof(*rom));
+        if (!rom) {
+            free(data);
+            snprintf(why, OPENER_WHY_SIZE, "ROM %s: out of memory", path);
+            return -ENOMEM;
+        }
+        *rom = (struct rom){.next = daemon->roms, .bytes = bytes, .data = data};
+        daemon->roms = rom;
+    }
+    rom->users++;
+    *ret_rom = rom;
+    return 0;
+}
+
+static void rom_put(struct daemon *daemon, struct rom *rom)
+{
+    if (!rom || --rom->users)
+        return;
+    for (struct rom **at = &daemon->roms; *at; at = &(*at)->next) {
+        if (*at != rom)
+            continue;
+        *at = rom->next;
+        break;
+    }
+    free(rom->data);
+    free(rom);
+}
+
+/* "auto": the model's own where it is installed, when the guest is to look at the network at all:
+ * firmware copies all of it, access by access. */
+static int open_rom(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                    char *why)
+{
+    char path[64];
+    bool chosen = nic->rom[0] == '/';
+    struct rom *rom;
+    int err;
+
+    if (!strcmp(nic->rom, "none") || (!chosen && !strchr(guest->config.boot_order, 'n')))
+        return 0;
+    snprintf(path, sizeof(path), ROM_PATTERN, nic_config_model(nic));
+    err = rom_get(guest->daemon, chosen ? nic->rom : path, &rom, why);
+    if (err == -ENOENT && !chosen) {
+        log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name,
+                  "event=no-rom nic=%u path=%s package=ipxe-qemu", nic->devid, path);
+        return 0;
+    }
+    if (err)
+        return err;
+    guest->rom[nic->devid] = rom;
+    vm_nic->rom = rom->data;
+    vm_nic->rom_bytes = rom->bytes;
+    return 0;
+}
+
+static int open_socket(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                       char *why)
+{
+    char *bound = guest->nic_socket[nic->devid];
+    char own[OPENER_PATH_SIZE];
+    int err = -EINVAL;
+
+    switch (nic->mode) {
+    case NIC_DGRAM:
+        vm_nic->kind = VM_NET_DGRAM;
+        snprintf(vm_nic->peer, sizeof(vm_nic->peer), "%s", nic->peer);
+        err = opener_dgram(nic->path, &vm_nic->fd, why);
+        break;
+    case NIC_LISTEN:
+        vm_nic->kind = VM_NET_LISTENER;
+        err = opener_listen(nic->path, SOCK_STREAM, 0660, "", &vm_nic->fd, why);
+        break;
+    case NIC_CONNECT:
+        vm_nic->kind = VM_NET_STREAM;
+        return opener_connect(nic->path, &vm_nic->fd, why);
+    case NIC_VDE:
+        vm_nic->kind = VM_NET_DGRAM;
+        if (snprintf(own, sizeof(own), "%s/%s-nic%u", guest->daemon->config.run_dir,
+                     guest->config.name, nic->devid) > (int)sizeof(vm_nic->peer) - 1) {
+            snprintf(why, OPENER_WHY_SIZE, "socket %s: the path is too long", own);
+            return -ENAMETOOLONG;
+        }
+        err = opener_vde(nic->path, own, &vm_nic->fd, &vm_nic->keep_fd, why);
+        break;
+    }
+    if (!err)
+        snprintf(bound, OPENER_PATH_SIZE, "%s", nic->mode == NIC_VDE ? own : nic->path);
+    return err;
+}
+
+static void fill_user(const struct nic_config *nic, struct net_user_options *user)
+{
+    _Static_assert(CONFIG_FORWARDS == NET_USER_FORWARDS, "as many");
+    *user = (struct net_user_options){
+        .restricted = nic->restricted,
+        .n_forwards = nic->n_forwards,
+        .tftp_root = nic->tftp,
+        .bootfile = nic->bootfile,
+    };
+    for (unsigned i = 0; i < nic->n_forwards; i++)
+        user->forward[i] = (struct net_user_forward){
+            .udp = nic->forward[i].protocol == FORWARD_UDP,
+            .host_address = nic->forward[i].address,
+            .host_port = (uint16_t)nic->forward[i].port,
+            .guest_port = (uint16_t)nic->forward[i].guest_port,
+        };
+}
+
+static int open_way_out(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                        char *why)
+{
+    switch (nic->backend) {
+    case NIC_TAP:
+        vm_nic->kind = VM_NET_TAP;
+        return opener_tap(nic, &vm_nic->fd, guest->nic_ifname[nic->devid], why);
+    case NIC_MACVTAP:
+        vm_nic->kind = VM_NET_TAP;
+        memcpy(guest->nic_ifname[nic->devid], nic->ifname, sizeof(nic->ifname));
+        return opener_macvtap(nic, vm_nic->mac, &vm_nic->fd, why);
+    case NIC_USER:
+        vm_nic->kind = VM_NET_USER;
+        fill_user(nic, &vm_nic->user);
+        return 0;
+    case NIC_SOCKET:
+        return open_socket(guest, nic, vm_nic, why);
+    case NIC_NULL:
+        break;
+    }
+    vm_nic->kind = VM_NET_NULL;
+    return 0;
+}
+
+static bool has_pv(const struct guest *guest, const struct nic_config *nic,
+                   struct hv_nic_credit *ret_credit)
+{
+    struct hv_host *host =
+        guest->daemon->host[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
+
+    *ret_credit = (struct hv_nic_credit){0};
+    return guest->hv->nic_has_pv &&
+           guest->hv->nic_has_pv(host, guest->domid, nic->devid, ret_credit);
+}
+
+static void fill_limits(const struct guest *guest, const struct nic_config *nic,
+                        struct net_limits *limits)
+{
+    struct hv_nic_credit credit;
+
+    *limits = (struct net_limits){
+        .tx_rate = nic->rate,
+        .tx_burst = nic->rate / BURST_SHARE,
+        .rx_rate = nic->rate_in,
+        .rx_burst = nic->rate_in / BURST_SHARE,
+    };
+    if (nic->rate || !has_pv(guest, nic, &credit) || !credit.bytes || !credit.interval_us)
+        return;
+    limits->tx_rate = (uint64_t)((unsigned __int128)credit.bytes * 1000000 / credit.interval_us);
+    limits->tx_burst = credit.bytes;
+}
+
+static int open_nic(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                    char *why)
+{
+    char reason[OPENER_WHY_SIZE] = "";
+    int err;
+
+    *vm_nic = (struct vm_nic){
+        .model = nic_config_model(nic),
+        .slot = nic->slot,
+        .fd = -1,
+        .keep_fd = -1,
+        .link = nic->link,
+    };
+    nic_config_mac(nic, guest->config.name, vm_nic->mac);
+    fill_limits(guest, nic, &vm_nic->limits);
+    err = open_rom(guest, nic, vm_nic, reason);
+    if (!err)
+        err = open_way_out(guest, nic, vm_nic, reason);
+    if (err) {
+        snprintf(why, GUEST_WHY_SIZE, "NIC %u: %s", nic->devid, reason);
+        rom_put(guest->daemon, guest->rom[nic->devid]);
+        guest->rom[nic->devid] = NULL;
+        vm_nic->model = NULL;
+    }
+    return err;
+}
+
+int guest_nics_open(struct guest *guest, char *why)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < guest->config.n_nics && !err; i++) {
+        const struct nic_config *nic = &guest->config.nic[i];
+
+        if (machine_nic_model(nic_config_model(nic)))
+            err = open_nic(guest, nic, &guest->params.nic[nic->devid], why);
+        else
+            log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
+                      "event=nic-left-out nic=%u why=\"there is no %s yet\"", nic->devid,
+                      nic_config_model(nic));
+    }
+    return err;
+}
+
+bool guest_nics_have_pv(const struct guest *guest)
+{
+    struct hv_nic_credit credit;
+
+    for (unsigned i = 0; i < guest->config.n_nics; i++)
+        if (!has_pv(guest, &guest->config.nic[i], &credit))
+            return false;
+    return true;
+}
+
+void guest_nics_forget(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        guest->params.nic[i].model = NULL;
+}
+
+void guest_nics_discard(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        vm_nic_discard(&guest->params.nic[i]);
+    guest_nics_forget(guest);
+}
+
+static void finish_nic(struct guest *guest, unsigned number)
+{
+    if (guest->nic_socket[number][0])
+        unlink(guest->nic_socket[number]);
+    guest->nic_socket[number][0] = guest->nic_ifname[number][0] = '\0';
+    rom_put(guest->daemon, guest->rom[number]);
+    guest->rom[number] = NULL;
+}
+
+void guest_nics_finish(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        finish_nic(guest, i);
+}
+
+/* ---- while it runs --------------------------------------------------------------------------- */
+
+enum op_kind { OP_LINK, OP_CAPTURE, OP_ADD, OP_REMOVE };
+
+/* Goes to the guest's worker and comes back. The guest is there until then: what ends it goes the
+ * same way, behind. */
+struct op {
+    struct mail there, back;
+    struct guest *guest;
+    enum op_kind kind;
+    unsigned number;
+    bool flag;   /* link up; remove by force */
+    bool opened; /* OP_ADD: there is something to be undone */
+    int fd;
+    uint64_t limit;
+    struct vm_nic nic;
+    struct nic_config config; /* OP_ADD */
+    int err;
+    char why[GUEST_WHY_SIZE];
+    guest_nic_done *done;
+    void *ctx;
+};
+
+#define OP_OWNER(mail, member) ((struct op *)((char *)(mail)-offsetof(struct op, member)))
+
+static void run_there(struct mail *mail) /* worker */
+{
+    struct op *op = OP_OWNER(mail, there);
+    struct vm *vm = op->guest->vm;
+    char why[VM_WHY_SIZE] = "";
+
+    switch (op->kind) {
+    case OP_LINK:
+        op->err = vm_nic_link(vm, op->number, op->flag);
+        break;
+    case OP_CAPTURE:
+        op->err = vm_nic_capture(vm, op->number, op->fd, op->limit);
+        break;
+    case OP_ADD:
+        op->err = vm_nic_add(vm, op->number, &op->nic, why);
+        break;
+    case OP_REMOVE:
+        op->err = vm_nic_remove(vm, op->number, op->flag);
+        break;
+    }
+    if (op->err == -ENOENT)
+        snprintf(op->why, sizeof(op->why), "the guest has no NIC %u", op->number);
+    else if (op->err == -ENOTSUP)
+        snprintf(op->why, sizeof(op->why),
+                 "the guest cannot be asked for a secondary's NIC: insist with --force");
+    else if (op->err)
+        snprintf(op->why, sizeof(op->why), "%s", *why ? why : strerror(-op->err));
+    mailbox_post(&op->guest->daemon->mailbox, &op->back);
+}
+
+/* The description follows what was done. */
+static void note_added(struct guest *guest, struct nic_config *config)
+{
+    struct guest_config *of = &guest->config;
+    unsigned at = 0;
+
+    while (at < of->n_nics && of->nic[at].devid != config->devid)
+        at++;
+    nic_config_finish(&of->nic[at]); /* there is one for each devid */
+    of->nic[at] = *config;
+    if (at == of->n_nics)
+        of->n_nics++;
+    *config = (struct nic_config){0};
+}
+
+static void finish_op(struct op *op)
+{
+    guest_nic_done *done = op->done;
+
+    if (op->kind == OP_ADD && !op->err)
+        note_added(op->guest, &op->config);
+    else if (op->opened)
+        finish_nic(op->guest, op->number);
+    log_write(&op->guest->daemon->log, op->err ? LOG_WARNING : LOG_INFO, op->guest->config.name,
+              "event=nic-%s nic=%u%s%s%s",
+              op->kind == OP_LINK      ? "link"
+              : op->kind == OP_CAPTURE ? "capture"
+              : op->kind == OP_ADD     ? "add"
+                                       : "remove",
+              op->number, op->err ? " why=\"" : "", op->why, op->err ? "\"" : "");
+    if (op->kind == OP_ADD)
+        nic_config_finish(&op->config);
+    if (done)
+        done(op->ctx, op->err, op->why);
+    free(op);
+}
+
+static void run_back(struct mail *mail)
+{
+    finish_op(OP_OWNER(mail, back));
+}
+
+/* NULL after done(). */
+static struct op *new_op(struct guest *guest, enum op_kind kind, unsigned number,
+                         guest_nic_done *done, void *ctx)
+{
+    struct op *op;
+
+    if (guest->state != GUEST_RUNNING || number >= MACHINE_NICS) {
+        done(ctx, -EINVAL,
+             number >= MACHINE_NICS ? "NICs have the numbers 0 to 7"
+                                    : "the guest does not run yet");
+        return NULL;
+    }
+    op = calloc(1, sizeof(*op));
+    if (!op) {
+        done(ctx, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    *op = (struct op){.there.run = run_there,
+                      .back.run = run_back,
+                      .guest = guest,
+                      .kind = kind,
+                      .number = number,
+                      .fd = -1,
+                      .done = done,
+                      .ctx = ctx};
+    return op;
+}
+
+static void send_op(struct op *op)
+{
+    mailbox_post(&op->guest->worker->mailbox, &op->there);
+}
+
+void guest_nic_link(struct guest *guest, unsigned number, bool up, guest_nic_done *done, void *ctx)
+{
+    struct op *op = new_op(guest, OP_LINK, number, done, ctx);
+
+    if (!op)
+        return;
+    op->flag = up;
+    send_op(op);
+}
+
+void guest_nic_capture(struct guest *guest, unsigned number, const char *path, uint64_t limit,
+                       guest_nic_done *done, void *ctx)
+{
+    struct op *op = new_op(guest, OP_CAPTURE, number, done, ctx);
+
+    if (!op)
+        return;
+    op->limit = limit;
+    if (path)
+        op->err = opener_capture(path, &op->fd, op->why);
+    if (op->err)
+        finish_op(op);
+    else
+        send_op(op);
+}
+
+void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_done *done, void *ctx)
+{
+    struct op *op = new_op(guest, OP_ADD, config->devid, done, ctx);
+
+    if (!op) {
+        nic_config_finish(config);
+        return;
+    }
+    op->config = *config;
+    *config = (struct nic_config){0};
+    if (!machine_nic_model(nic_config_model(&op->config))) {
+        op->err = -EINVAL;
+        snprintf(op->why, sizeof(op->why), "there is no %s yet", nic_config_model(&op->config));
+    } else if (guest_has_nic(guest, op->number)) {
+        /* Before its socket's file or ROM is replaced under it. */
+        op->err = -EEXIST;
+        snprintf(op->why, sizeof(op->why), "the guest has a NIC %u already", op->number);
+    } else {
+        finish_nic(guest, op->number); /* of one that is gone */
+        op->err = open_nic(guest, &op->config, &op->nic, op->why);
+        op->opened = !op->err;
+    }
+    if (op->err)
+        finish_op(op);
+    else
+        send_op(op);
+}
+
+void guest_nic_remove(struct guest *guest, unsigned number, bool force, guest_nic_done *done,
+                      void *ctx)
+{
+    struct op *op = new_op(guest, OP_REMOVE, number, done, ctx);
+
+    if (!op)
+        return;
+    op->flag = force;
+    send_op(op);
+}
+
+bool guest_has_nic(const struct guest *guest, unsigned number)
+{
+    return guest->state == GUEST_RUNNING &&
+           __atomic_load_n(&guest->vm->net[number], __ATOMIC_ACQUIRE);
+}
