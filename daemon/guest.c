@@ -15,16 +15,6 @@
 
 static void guest_start(struct guest *guest);
 
-const char *guest_state_name(enum guest_state state)
-{
-    static const char *const name[] = {
-        [GUEST_WAITING] = "waiting", [GUEST_PARKED] = "parked",     [GUEST_STARTING] = "starting",
-        [GUEST_RUNNING] = "running", [GUEST_STOPPING] = "stopping",
-    };
-
-    return name[state];
-}
-
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
@@ -133,6 +123,8 @@ static void close_descriptors(struct guest *guest)
 static void release_hv(struct guest *guest)
 {
     if (guest->hv_guest)
+        guest_unpause(guest);
+    if (guest->hv_guest)
         guest->hv->guest_destroy(guest->hv_guest);
     guest->hv_guest = NULL;
     if (guest->recorded)
@@ -150,9 +142,11 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     char reason[OPENER_WHY_SIZE] = "";
 
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
+    guest_disk_errors(disk, vm_disk);
     if (disk->backend == DISK_MEM) {
         vm_disk->sectors = disk->size / BLK_SECTOR;
         vm_disk->read_only = disk->read_only;
+        vm_disk->discard = disk->discard == DISK_DISCARD_UNMAP;
         vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
         if (!vm_disk->mem) {
             snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
@@ -173,6 +167,8 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     guest->params.n_disks++;
     memcpy(spec->serial, disk->serial, sizeof(spec->serial));
     memcpy(spec->model, disk->model, sizeof(spec->model));
+    memcpy(spec->firmware, disk->firmware, sizeof(spec->firmware));
+    spec->wwn = strtoull(disk->wwn, NULL, 16);
     return 0;
 }
 
@@ -218,11 +214,6 @@ static int open_all(struct guest *guest, char *why)
     return err ? err : guest_nics_open(guest, why);
 }
 
-static uint8_t secondary_slot(const struct guest_config *config)
-{
-    return config->slot ? config->slot : MACHINE_SECONDARY_SLOT;
-}
-
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -234,7 +225,7 @@ static void fill_spec(struct guest *guest)
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
-        .slot = secondary_slot(config),
+        .slot = guest_secondary_slot(config),
         .platform = config->platform,
         .unplug = MACHINE_UNPLUG_NEVER,
     };
@@ -466,6 +457,7 @@ static void guest_start(struct guest *guest)
     plug_vcpus(guest);
     guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
+    guest->params.stopped = guest_io_stopped;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
 }
@@ -497,54 +489,13 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .drained.run = run_drained,
         .lost.run = run_lost,
     };
+    guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     daemon->guests = guest;
     if (guest->lease)
         rpc_conn_on_close(guest->lease, lease_closed, guest);
     return guest;
-}
-
-/* Xen lets two servers of a domain claim the same function or port, and the later one hides the
- * other's. Two primaries do, whatever else they have. */
-static bool would_hide(const struct guest_config *one, const struct guest_config *other)
-{
-    if (one->role == GUEST_PRIMARY && other->role == GUEST_PRIMARY)
-        return true;
-    if (one->role == GUEST_PRIMARY)
-        return secondary_slot(other) <= MACHINE_LAST_PRIMARY_SLOT;
-    if (other->role == GUEST_PRIMARY)
-        return secondary_slot(one) <= MACHINE_LAST_PRIMARY_SLOT;
-    return secondary_slot(one) == secondary_slot(other);
-}
-
-/* 0, or why another guest, under whatever name, leaves no place in the domain for this one. */
-static int conflict(const struct daemon *daemon, const struct guest_attach *attach, char *why)
-{
-    const struct guest_config *config = &attach->config;
-    const struct guest *other = daemon->guests;
-
-    while (other && (other->state == GUEST_STOPPING || other->config.hypervisor != GUEST_XEN ||
-                     other->domid != attach->domid || !would_hide(config, &other->config)))
-        other = other->next;
-    if (!other)
-        return 0;
-    if (config->role == GUEST_SECONDARY)
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has something in PCI slot %u already: guest %s; give this one another "
-                 "\"slot\"",
-                 attach->domid, secondary_slot(config), other->config.name);
-    else if (other->config.role == GUEST_SECONDARY)
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has a secondary controller where a primary device model belongs: guest "
-                 "%s; give that one another \"slot\"",
-                 attach->domid, other->config.name);
-    else
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has a primary device model already: guest %s; give this one \"role\": "
-                 "\"secondary\"",
-                 attach->domid, other->config.name);
-    return -EEXIST;
 }
 
 /* 0, or why this cannot be attached, whatever is to be opened for it. */
@@ -575,7 +526,7 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             attach->domid, config->name);
         return -EINVAL;
     }
-    return xen ? conflict(daemon, attach, why) : 0;
+    return xen ? guest_conflict(daemon, attach, why) : 0;
 }
 
 void guest_attach(struct daemon *daemon, struct guest_attach *attach)

@@ -80,6 +80,13 @@ struct guest {
 
     /* Messages to its worker and back. */
     struct mail start, started, stop, stopped, drained, lost;
+    struct guest_stop {
+        struct mail mail;
+        struct guest *guest;
+        unsigned drive;
+        struct blk_stop what;
+    } io_stop[MACHINE_IDE_DRIVES]; /* their mail is the worker's while they are not `io_stopped` */
+    struct mail resume, resumed;
     int start_err;
     char start_why[VM_WHY_SIZE];
 
@@ -90,6 +97,14 @@ struct guest {
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
     bool reset; /* its devices started anew under it: until it reboots it has no disks */
+
+    /* daemon/guest_stop.c: drives, a bit each, whose disks' errors have stopped the guest. */
+    unsigned io_stopped;
+    unsigned resuming; /* of these, those whose worker has been told to go on */
+    bool paused;       /* its vCPUs, by us */
+    bool unpause;      /* when it goes on */
+    void (*resumed_done)(void *ctx);
+    void *resumed_ctx;
 };
 
 /* What comes of it is told through done(). */
@@ -109,7 +124,30 @@ int guest_peer(struct daemon *daemon, const char *name, void *peer);
 /* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */
 int guest_peer_outcome(struct daemon *daemon, const char *name);
 
-const char *guest_state_name(enum guest_state state);
+/* For people: a guest that runs is "io-error" while it is stopped for a disk. */
+const char *guest_state_name(const struct guest *guest);
+
+/* daemon/guest_stop.c: guests that are stopped for the errors of their disks.
+ *
+ *   worker: blk_stops() -> vm, guest_io_stopped() --mail--> control: log, pause
+ *   control: guest_resume() --mail--> worker: vm_restart() --mail--> control: unpause, done()
+ */
+void guest_stop_init(struct guest *guest);
+void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop); /* worker */
+/* All its disks try again; `done(ctx)` (may be NULL) follows. `unpause`: and its vCPUs go on, if we
+ * paused them; false: who asks does that. -EALREADY: it is not stopped, or is being resumed. */
+int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx);
+/* Before the hypervisor's half is let go of: nobody else would let the vCPUs go on. */
+void guest_unpause(struct guest *guest);
+/* What the description says of the disk's errors. */
+void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk);
+/* What stopped the disk at this drive; NULL: it is not. Of the main thread. */
+const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive);
+
+/* daemon/guest_conflict.c: the PCI slot of a secondary's controller; 0, or -EEXIST and why another
+ * guest, under whatever name, leaves no place in the domain for this one. */
+uint8_t guest_secondary_slot(const struct guest_config *config);
+int guest_conflict(const struct daemon *daemon, const struct guest_attach *attach, char *ret_why);
 
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */

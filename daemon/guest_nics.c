@@ -289,7 +289,8 @@ struct op {
     struct guest *guest;
     enum op_kind kind;
     unsigned number;
-    bool flag; /* link up; remove by force */
+    bool flag;   /* link up; remove by force */
+    bool opened; /* OP_ADD: there is something to be undone */
     int fd;
     uint64_t limit;
     struct vm_nic nic;
@@ -353,7 +354,7 @@ static void finish_op(struct op *op)
 
     if (op->kind == OP_ADD && !op->err)
         note_added(op->guest, &op->config);
-    else if (op->kind == OP_ADD && op->err != -EEXIST)
+    else if (op->opened)
         finish_nic(op->guest, op->number);
     log_write(&op->guest->daemon->log, op->err ? LOG_WARNING : LOG_INFO, op->guest->config.name,
               "event=nic-%s nic=%u%s%s%s",
@@ -453,6 +454,7 @@ void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_don
     } else {
         finish_nic(guest, op->number); /* of one that is gone */
         op->err = open_nic(guest, &op->config, &op->nic, op->why);
+        op->opened = !op->err;
     }
     if (op->err)
         finish_op(op);

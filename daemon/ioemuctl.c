@@ -35,6 +35,7 @@ static const char help[] =
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
+    "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
     "  link NAME NIC up|down            plug in or pull out the cable of the NIC (its devid)\n"
     "  capture NAME NIC FILE|off        write the NIC's packets into a new FILE, for Wireshark\n"
     "  nic-add NAME JSON                plug in another NIC: '{\"devid\": 1, ...}', as in\n"
@@ -253,6 +254,11 @@ static void show_detach(const struct invocation *invocation, const json_t *resul
     printf("%s is detached\n", invocation->args[0]);
 }
 
+static void show_resume(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s is resumed\n", invocation->args[0]);
+}
+
 static void show_link(const struct invocation *invocation, const json_t *result)
 {
     printf("%s: the link of NIC %s is %s\n", invocation->args[0], invocation->args[1],
@@ -289,6 +295,7 @@ static const struct command commands[] = {
     {"stats", 0, 1, true, false, false, false, params_stats, "stats", show_stats},
     {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, false, false, params_name, "detach", show_detach},
+    {"resume", 1, 1, false, false, false, false, params_name, "resume", show_resume},
     {"link", 3, 3, false, false, false, false, params_link, "link", show_link},
     {"capture", 3, 3, false, false, false, true, params_capture, "capture", show_capture},
     {"nic-add", 2, 2, false, false, false, false, params_nic_add, "nic-add", show_nic_add},

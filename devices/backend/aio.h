@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A worker's libaio context: requests of all its disks are gathered during a turn of the loop and
- * submitted by one io_submit(2) at its end; completions arrive through one eventfd in the loop.
+ * submitted by few io_submit(2) at its end; completions arrive through one eventfd in the loop.
  *
  * io_submit(2) does not wait for O_DIRECT transfers; for buffered files the kernel does the
  * transfer itself inside it, so these hold up the worker for as long as the disk takes
@@ -16,6 +16,7 @@
 #include "devices/backend/loop.h"
 
 struct aio;
+struct offload; /* devices/backend/offload.h */
 
 struct aio_stats {
     uint64_t submits; /* io_submit calls */
@@ -31,12 +32,14 @@ struct aio_op {
 };
 
 /* `events`: most requests in flight in the kernel; more wait here. -EAGAIN: fs.aio-max-nr is too
- * small. `loop` must outlive it. */
+ * small; that of offload_create(). `loop` must outlive it. */
 int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio);
 /* Nothing may be in flight. NULL is fine. */
 void aio_destroy(struct aio *aio);
 /* Queues; `done` follows from the loop, never inline. Never fails. */
 void aio_submit(struct aio *aio, struct aio_op *op);
 const struct aio_stats *aio_stats(const struct aio *aio);
+/* The worker's helper thread, for what io_submit(2) has no opcode for. */
+struct offload *aio_offload(struct aio *aio);
 
 #endif

@@ -131,6 +131,7 @@ static ssize_t read_packet(struct tap *tap, uint8_t *buffer, struct net_offload 
     struct iovec iov[] = {{&header, sizeof(header)}, {buffer, NET_PACKET_MAX}};
     ssize_t n;
 
+    errno = 0; /* for a packet of nothing but a header */
     if (tap->header)
         n = readv(tap->fd, iov, 2) - (ssize_t)sizeof(header);
     else

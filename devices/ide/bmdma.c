@@ -150,10 +150,10 @@ uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end)
 
 /* Moves the first `bytes` of the plan, one call for each stretch that is contiguous on both sides.
  */
-static void move(const struct bmdma *bm, const struct blk_req *req, uint32_t bytes, bool to_guest)
+static void move(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes,
+                 bool to_guest)
 {
-    unsigned n_iov, i = 0, seg = 0;
-    const struct iovec *iov = blk_iov(req, &n_iov);
+    unsigned i = 0, seg = 0;
     uint32_t in_iov = 0, in_seg = 0;
 
     while (bytes) {
@@ -188,14 +188,14 @@ static void move(const struct bmdma *bm, const struct blk_req *req, uint32_t byt
     }
 }
 
-void bmdma_gather(const struct bmdma *bm, struct blk_req *req, uint32_t bytes)
+void bmdma_gather(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    move(bm, req, bytes, false);
+    move(bm, iov, n_iov, bytes, false);
 }
 
-void bmdma_scatter(const struct bmdma *bm, const struct blk_req *req, uint32_t bytes)
+void bmdma_scatter(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    move(bm, req, bytes, true);
+    move(bm, iov, n_iov, bytes, true);
 }
 
 void bmdma_advance(struct bmdma *bm, uint32_t bytes)

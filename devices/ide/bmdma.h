@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/backend/blk.h"
+#include "devices/backend/blk.h" /* struct iovec */
 #include "devices/host.h"
 #include "devices/state.h"
 
@@ -84,8 +84,8 @@ void bmdma_interrupt(struct bmdma *bm);
 
 /* See struct ata_link_ops: dma_plan and so on. */
 uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end);
-void bmdma_gather(const struct bmdma *bm, struct blk_req *req, uint32_t bytes);
-void bmdma_scatter(const struct bmdma *bm, const struct blk_req *req, uint32_t bytes);
+void bmdma_gather(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+void bmdma_scatter(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
 void bmdma_advance(struct bmdma *bm, uint32_t bytes);
 
 void bmdma_save(const struct bmdma *bm, struct state_writer *writer);

@@ -315,6 +315,52 @@ static void a_nic_is_removed_and_another_added(void **state)
     assert_non_null(strstr(error, "no NIC 0"));
 }
 
+/* Sends what stands in the first buffer. */
+static void send_raw(struct nic *nic, uint32_t bytes)
+{
+    uint8_t *desc = peer_ram(nic->peer, TX + nic->sent % RING * 16, 16);
+
+    put64(desc, TX_BUF);
+    put64(desc + 8, bytes | UINT64_C(0x0b) << 24);
+    set(nic, TDT, ++nic->sent % RING);
+}
+
+/* RFC 2131: DHCPDISCOVER is answered with an address of the user network. */
+static void a_guest_gets_an_address_of_the_user_network(void **state)
+{
+    static const uint8_t headers[42] = {
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x16, 0x3e, 1,    2,    3,    8, 0,
+        0x45, 0,    1,    0x48, 0,    1,    0, 0,    0x40, 0x11, 0x79, 0xa5, 0, 0,
+        0,    0,    0xff, 0xff, 0xff, 0xff, 0, 68,   0,    67,   1,    0x34, 0, 0};
+    struct fixture *f = *state;
+    struct nic nic = {0};
+    uint8_t *frame, *desc;
+
+    rig_guest_more(&f->rig, "user", "",
+                   "\"nics\": [{\"mac\": \"00:16:3e:01:02:03\", \"backend\": \"user\"}]");
+    nic.peer = rig_peer(&f->rig, "user", 1, RAM);
+    start(&nic);
+    frame = peer_ram(nic.peer, TX_BUF, BUF);
+    memcpy(frame, headers, sizeof(headers));
+    memcpy(frame + 42, "\x01\x01\x06\x00\x12\x34\x56\x78", 8);
+    memcpy(frame + 42 + 28, headers + 6, 6);
+    memcpy(frame + 42 + 236, "\x63\x82\x53\x63\x35\x01\x01\xff", 8);
+    send_raw(&nic, 14 + 0x148);
+    desc = peer_ram(nic.peer, RX, RING * 16);
+    for (;; nic.got++) { /* not what else the network says of itself */
+        const uint8_t *got = peer_ram(nic.peer, RX_BUF + nic.got * BUF, BUF);
+
+        assert_true(nic.got < RING && wait_for_byte(desc + nic.got * 16 + 12, 1));
+        if (got[12] != 8 || got[23] != 17 || got[37] != 68)
+            continue;
+        assert_memory_equal(got + 42 + 16, "\x0a\x00\x02\x0f", 4);
+        assert_memory_equal(got + 42 + 240, "\x35\x01\x02", 3); /* DHCPOFFER */
+        break;
+    }
+    peer_close(nic.peer);
+    assert_true(rig_wait_guests(&f->rig, 2, 5000));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -325,6 +371,7 @@ int main(void)
         TEST(a_pulled_cable_is_seen_and_stops_packets),
         TEST(a_capture_is_written_while_packets_pass),
         TEST(a_nic_is_removed_and_another_added),
+        TEST(a_guest_gets_an_address_of_the_user_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ struct guest_rig {
     unsigned fail_after;
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
+    unsigned paused;             /* guests whose vCPUs are */
     struct hv_guest *last;       /* as created */
     sem_t held, release;         /* rig_hold_worker() */
     struct mail hold;

@@ -302,11 +302,42 @@ static void nics_come_and_go_while_statistics_are_read(void **state)
         assert_int_equal(remove_nic(rig, 3, true), -ENOENT);
         assert_int_equal(guest_rig_descriptors(), descriptors);
     }
-    assert_int_equal(add(rig, "{'devid': 3, 'backend': 'null', 'slot': 1}", &answer), -EEXIST);
+    snprintf(text, sizeof(text),
+             "{'devid': 3, 'backend': 'socket', 'path': '%s', 'peer': '/p', 'slot': 1}",
+             in_dir(rig, "d"));
+    assert_int_equal(add(rig, text, &answer), -EEXIST);
     assert_non_null(strstr(answer.why, "slot"));
+    assert_false(exists(in_dir(rig, "d")));
+    assert_int_equal(guest_rig_descriptors(), descriptors);
     assert_int_equal(add(rig, "{'devid': 3, 'backend': 'null'}", &answer), 0);
     assert_int_equal(remove_nic(rig, 3, false), 0); /* asked: the guest does not answer here */
     assert_false(nic_is_gone(rig, &three));
+}
+
+static void nics_do_not_hide_what_another_server_has(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    attach(rig, "{'backend': 'null', 'slot': 30}");
+    guest_rig_settle(rig, 1);
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'b', 'role': 'secondary', 'nics': [{'backend': 'null'}]}",
+                     &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "PCI slot 30"));
+    rig->domid--;
+    guest_rig_attach(rig,
+                     "{'name': 'b', 'role': 'secondary', 'slot': 31, 'nics': [{'backend': 'null'},"
+                     "{'backend': 'null', 'slot': 5}]}",
+                     &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+    rig->domid--;
+    guest_rig_attach(rig, "{'name': 'c', 'role': 'secondary', 'nics': [{'backend': 'null'}]}",
+                     &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, -EEXIST);
 }
 
 static void a_guest_that_ends_meanwhile_answers_all_the_same(void **state)
@@ -338,6 +369,7 @@ int main(void)
         TEST(the_cable_is_pulled_and_plugged_in),
         TEST(a_capture_begins_and_ends),
         TEST(nics_come_and_go_while_statistics_are_read),
+        TEST(nics_do_not_hide_what_another_server_has),
         TEST(a_guest_that_ends_meanwhile_answers_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -91,6 +94,55 @@ static void a_tap_joins_its_bridge(void **state)
     assert_true(ifr.ifr_flags & IFF_UP);
     close(fd);
     assert_int_equal(bridge(SIOCBRDELBR), 0);
+}
+
+/* The node that udev makes on a host. */
+static bool make_node(const char *ifname, char path[32])
+{
+    char name[96];
+    unsigned major_number, minor_number, index = if_nametoindex(ifname);
+    FILE *file;
+    bool made = false;
+
+    if (!index || mount("sysfs", dir, "sysfs", 0, NULL))
+        return false;
+    snprintf(name, sizeof(name), "%s/class/net/%s/tap%u/dev", dir, ifname, index);
+    file = fopen(name, "r");
+    snprintf(path, 32, "/dev/tap%u", index);
+    if (file && fscanf(file, "%u:%u", &major_number, &minor_number) == 2) {
+        unlink(path);
+        made = !mknod(path, S_IFCHR | 0600, makedev(major_number, minor_number));
+    }
+    if (file)
+        fclose(file);
+    umount(dir);
+    return made;
+}
+
+static void a_macvtap_gets_the_guests_address(void **state)
+{
+    struct nic_config nic = {.ifname = "mv0"};
+    const uint8_t mac[6] = {0, 0x16, 0x3e, 4, 5, 6};
+    struct ifreq ifr = {.ifr_name = "mv0"};
+    char path[32];
+    int fd;
+
+    need_interfaces();
+    if (system("ip link add br0 type bridge 2>/dev/null && ip link add link br0 name mv0 type "
+               "macvtap mode bridge 2>/dev/null") ||
+        !make_node("mv0", path)) {
+        (void)!system("ip link del br0 2>/dev/null");
+        print_message("skipped: no macvtap interfaces can be made here\n");
+        skip();
+    }
+    assert_int_equal(opener_macvtap(&nic, mac, &fd, why), 0);
+    assert_int_equal(control(SIOCGIFHWADDR, &ifr), 0);
+    assert_memory_equal(ifr.ifr_hwaddr.sa_data, mac, 6);
+    close(fd);
+    unlink(path);
+    assert_int_equal(opener_macvtap(&nic, mac, &fd, why), -ENOENT);
+    assert_non_null(strstr(why, "no macvtap interface"));
+    assert_int_equal(system("ip link del br0"), 0);
 }
 
 static void an_interface_that_is_none_is_named(void **state)
@@ -231,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tap_is_created_by_its_name),
         cmocka_unit_test(a_tap_joins_its_bridge),
+        cmocka_unit_test(a_macvtap_gets_the_guests_address),
         cmocka_unit_test(an_interface_that_is_none_is_named),
         cmocka_unit_test(a_stale_datagram_socket_is_replaced_and_a_live_one_is_not),
         cmocka_unit_test(a_port_of_a_switch_is_plugged_in),
@@ -239,7 +292,7 @@ int main(void)
     };
     int failed, fd;
 
-    if (unshare(CLONE_NEWNET))
+    if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
         why_not = "no network namespace of its own (not root?)";
     else if ((fd = open("/dev/net/tun", O_RDWR)) < 0)
         why_not = "no tap interfaces (/dev/net/tun)";
