@@ -485,8 +485,14 @@ void vm_medium_close(struct vm *vm, struct blk *blk)
 
 int vm_eject(struct vm *vm, unsigned drive, bool force, struct blk **ret_blk)
 {
-    int err = vm->machine ? machine_eject(vm->machine, drive, force, ret_blk) : -ESHUTDOWN;
+    int err;
 
+    if (!vm->machine)
+        return -ESHUTDOWN;
+    /* A forced one ends the block that the hypervisor may be handing out. */
+    bufpio_take_out(&vm->bufpio);
+    err = machine_eject(vm->machine, drive, force, ret_blk);
+    bufpio_arm(&vm->bufpio);
     if (!err)
         vm->blk[drive] = NULL;
     return err;

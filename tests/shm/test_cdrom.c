@@ -241,6 +241,26 @@ static void a_locked_tray_is_opened_by_force_only(void **state)
     call(f, "insert", f->b, false, NULL); /* into an open tray */
 }
 
+/* The hypervisor answers single accesses from a page of its own; what it has of the block is void
+ * when the medium is gone. */
+static void a_forced_eject_ends_a_block_that_the_hypervisor_hands_out(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t answered, declined;
+
+    sense(f);
+    assert_true(peer_has_feature(f->peer, HV_SHM_FEATURE_BUFFERED_PIO));
+    send_packet(f, CDB(0x28, [5] = 3, [8] = 2), 0, 2048);
+    assert_true(idle(f) & IDE_DRQ);
+    for (unsigned i = 0; i < 100; i++)
+        peer_in(f->peer, 0, f->cd.cmd, 2);
+    peer_bufpio_counters(f->peer, &answered, &declined);
+    assert_true(answered >= 90);
+    call(f, "eject", NULL, true, NULL);
+    assert_int_equal(peer_in(f->peer, 0, f->cd.cmd, 2), 0xffff);
+    assert_false(idle(f) & IDE_DRQ);
+}
+
 /* Requests are in flight whenever the medium goes; the guest reads on and never sees the one's data
  * as the other's. */
 static void media_change_under_load(void **state)
@@ -273,6 +293,7 @@ int main(void)
         CASE(dma_reads_what_is_there),
         CASE(a_media_change_is_noticed),
         CASE(a_locked_tray_is_opened_by_force_only),
+        CASE(a_forced_eject_ends_a_block_that_the_hypervisor_hands_out),
         CASE(media_change_under_load),
     };
 
