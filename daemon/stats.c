@@ -46,8 +46,9 @@ static json_t *ioreqs(const struct dispatch_counters *of)
 static json_t *memory(const struct hv_counters *of)
 {
     const struct named named[] = {
-        COUNT(of, map_calls),   COUNT(of, map_pages), COUNT(of, unmap_pages),
-        COUNT(of, invalidates), COUNT(of, holes),     COUNT(of, hypercalls),
+        COUNT(of, map_calls),   COUNT(of, map_pages),    COUNT(of, unmap_pages),
+        COUNT(of, invalidates), COUNT(of, map_failures), COUNT(of, holes),
+        COUNT(of, hypercalls),
     };
 
     return counters(named, sizeof(named) / sizeof(named[0]));

@@ -9,6 +9,9 @@
 
 #include "ioreq/guestmem.h"
 
+/* Between two attempts at a request whose memory cannot be had. */
+#define STARVED_S 0.01
+
 /* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
 #define VM_BLK_DEPTH 4
 
@@ -21,18 +24,40 @@ static uint64_t loop_now(const struct vm *vm)
 
 /* What the devices may ask of us: devices/host.h. */
 
-static void host_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+/* True when the guest may have a line now; tells of those that it did not get. */
+static bool may_log(struct vm *vm)
 {
-    struct vm *vm = ctx;
+    uint64_t suppressed;
 
-    guestmem_read(vm->params.hv, vm->params.guest, gpa, buf, len);
+    if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
+        return false;
+    if (suppressed)
+        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
+    return true;
 }
 
-static void host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+/* Of a guest that is gone there is nothing to tell. Returns `err`. */
+static int unreachable(struct vm *vm, int err, const char *access)
+{
+    if (err && err != -ESRCH && may_log(vm))
+        log_write(vm->worker->params.log, LOG_ERR, vm->params.name,
+                  "event=memory-unreachable access=%s error=\"%s\"", access, strerror(-err));
+    return err;
+}
+
+static int host_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     struct vm *vm = ctx;
 
-    guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len);
+    return unreachable(vm, guestmem_read(vm->params.hv, vm->params.guest, gpa, buf, len), "read");
+}
+
+static int host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+    struct vm *vm = ctx;
+
+    return unreachable(vm, guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len), "write");
 }
 
 static void host_isa(void *ctx, unsigned irq, bool level)
@@ -138,19 +163,6 @@ static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
     rearm_timer(vm);
 }
 
-/* True when the guest may have a line now; tells of those that it did not get. */
-static bool may_log(struct vm *vm)
-{
-    uint64_t suppressed;
-
-    if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
-        return false;
-    if (suppressed)
-        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
-                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
-    return true;
-}
-
 static void host_log_line(void *ctx, enum host_log_level level, const char *device,
                           const char *format, va_list args)
 {
@@ -254,6 +266,7 @@ static void vm_is_gone(struct vm *vm)
     vm->gone = true;
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
+    ev_timer_stop(vm->worker->ev, &vm->starved);
     vm->params.gone(vm->params.ctx);
 }
 
@@ -261,6 +274,11 @@ static enum watch_found serve(struct vm *vm, const uint64_t *slots)
 {
     unsigned served = dispatch_turn(&vm->dispatch, slots);
 
+    if (vm->dispatch.starved) {
+        unreachable(vm, -ENOMEM, "string");
+        ev_timer_set(&vm->starved, STARVED_S, 0.);
+        ev_timer_start(vm->worker->ev, &vm->starved);
+    }
     return vm->dispatch.more ? WATCH_MORE : served ? WATCH_SERVED : WATCH_NOTHING;
 }
 
@@ -275,6 +293,14 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
         return;
     }
     if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, pending.slots)))
+        vm->params.hv->guest_rearm(vm->params.guest);
+}
+
+static void on_starved(struct ev_loop *ev, ev_timer *timer, int revents)
+{
+    struct vm *vm = timer->data;
+
+    if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, NULL)))
         vm->params.hv->guest_rearm(vm->params.guest);
 }
 
@@ -378,6 +404,7 @@ void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
+    ev_timer_stop(vm->worker->ev, &vm->starved);
     /* First the guest's pages and memory, so that no device can reach them any more; hv operations
      * on a stopped guest do nothing. */
     if (vm->started)
@@ -424,6 +451,8 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);
     vm->timer.data = vm;
+    ev_timer_init(&vm->starved, on_starved, 0., 0.);
+    vm->starved.data = vm;
     ev_io_init(&vm->io, on_readable, -1, EV_READ);
     vm->io.data = vm;
 

@@ -69,6 +69,8 @@ struct vm {
 
     struct log_limit log_limit;
 
+    ev_timer starved; /* requests wait for memory: tried again when it fires */
+
     struct watch watch;
 
     /* vm_drain(). */

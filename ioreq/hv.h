@@ -111,6 +111,7 @@ struct hv_pending {
 
 struct hv_counters {
     uint64_t map_calls, map_pages, unmap_pages, invalidates; /* hv_xen: buckets */
+    uint64_t map_failures;                                   /* memory that could not be had */
     uint64_t holes;                                          /* accesses to what is not RAM */
     uint64_t hypercalls;
 };
@@ -172,7 +173,9 @@ struct hv_ops {
      * filled, at most HV_PIN_IOV, at least 1; *ret_len is how much they cover (short when the iovec
      * or the mapping limit is exhausted: unpin and go on). An entry whose base is NULL is a hole:
      * the caller reads all-ones from it or drops what it writes. What is pinned stays mapped until
-     * unpin, INVALIDATE or not. -ESRCH: guest gone; treated as one large hole.
+     * unpin, INVALIDATE or not. -errno: there may be memory, but it cannot be had (-ENOMEM and the
+     * like: now; -ESRCH: the guest is gone). It is no hole: what it holds is not known, and what
+     * is meant for it must not get lost without anybody being told.
      */
     int (*pin)(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                size_t *ret_len);

@@ -11,6 +11,7 @@
 #define ALL_HOLES   UINT64_MAX
 #define MIN_BUCKETS 4u
 #define MAX_BUCKETS 65532u /* indices are 16 bits */
+#define EVICT_TRIES 8u     /* buckets given up for one that cannot be mapped */
 
 _Static_assert(MAPCACHE_BUCKET_PAGES == 64, "hole masks are 64 bits wide");
 
@@ -203,6 +204,32 @@ static uint16_t bucket_take(struct mapcache *cache)
     return i;
 }
 
+/* Gives the least recently used mapping back to the system; false: none that nobody holds. */
+static bool evict(struct mapcache *cache)
+{
+    for (uint16_t i = cache->oldest; i != NONE; i = cache->buckets[i].newer) {
+        const struct bucket *b = &cache->buckets[i];
+
+        if (!b->base || b->pins || (cache->stales && index_pinned(cache, b->index)))
+            continue;
+        bucket_drop(cache, i);
+        return true;
+    }
+    return false;
+}
+
+/* The system is out of mappings or of memory: ours are the ones that we can do something about. */
+static int bucket_map_somehow(struct mapcache *cache, struct bucket *b)
+{
+    int err = bucket_map(cache, b);
+
+    for (unsigned i = 0; err && err != -ESRCH && i < EVICT_TRIES && evict(cache); i++)
+        err = bucket_map(cache, b);
+    if (err && err != -ESRCH)
+        cache->counters->map_failures++;
+    return err;
+}
+
 static int bucket_add(struct mapcache *cache, uint64_t index, struct bucket **ret_bucket)
 {
     uint16_t i = bucket_take(cache);
@@ -214,7 +241,7 @@ static int bucket_add(struct mapcache *cache, uint64_t index, struct bucket **re
         return -EAGAIN;
     b = &cache->buckets[i];
     b->index = index;
-    err = bucket_map(cache, b);
+    err = bucket_map_somehow(cache, b);
     if (err) {
         b->older = cache->free;
         cache->free = i;

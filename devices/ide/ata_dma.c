@@ -40,8 +40,10 @@ void ata_dma_step(struct ata_drive *drive)
     if (!blk_idle(drive->config.blk) || !ata_get(drive, write ? BLK_WRITE : BLK_READ, sectors))
         return;
     drive->dma_bytes = bytes;
-    if (write)
-        link->dma_gather(ctx, drive->req, bytes);
+    if (write && link->dma_gather(ctx, drive->req, bytes)) {
+        ata_dma_failed(drive);
+        return;
+    }
     ata_submit(drive);
 }
 
@@ -51,8 +53,10 @@ void ata_dma_done(struct ata_drive *drive)
     void *ctx = drive->config.link_ctx;
     bool write = ata_flags(drive) & ATA_CF_WRITE;
 
-    if (!write)
-        link->dma_scatter(ctx, drive->req, drive->dma_bytes);
+    if (!write && link->dma_scatter(ctx, drive->req, drive->dma_bytes)) {
+        ata_dma_failed(drive);
+        return;
+    }
     link->dma_advance(ctx, drive->dma_bytes);
     drive->config.counters->dma_bytes += drive->dma_bytes;
     ata_advance(drive, drive->dma_bytes / ATA_SECTOR);
@@ -64,6 +68,11 @@ void ata_dma_done(struct ata_drive *drive)
         ata_written(drive);
     else
         ata_complete(drive);
+}
+
+void ata_dma_failed(struct ata_drive *drive)
+{
+    ata_fail_at(drive, ATA_ER_ABRT, drive->state.lba);
 }
 
 void ata_dma_stop(struct ata_drive *drive)

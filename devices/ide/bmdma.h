@@ -17,6 +17,10 @@
  *       1       1     the table was longer
  *       0       0     the table was shorter: the drive waits for more
  *       0       1     under way
+ *
+ * Where guest memory cannot be reached the Error bit is set and the bus master stops, as PIIX3's
+ * does after a master or target abort (SFF-8038i, bit 1 of the status register); the drive ends its
+ * command with an error.
  */
 #ifndef IOEMUD_DEVICES_IDE_BMDMA_H
 #define IOEMUD_DEVICES_IDE_BMDMA_H
@@ -83,9 +87,9 @@ enum bmdma_event bmdma_write(struct bmdma *bm, unsigned offset, uint8_t value);
 void bmdma_interrupt(struct bmdma *bm);
 
 /* See struct ata_link_ops: dma_plan and so on. */
-uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end);
-void bmdma_gather(const struct bmdma *bm, struct blk_req *req, uint32_t bytes);
-void bmdma_scatter(const struct bmdma *bm, const struct blk_req *req, uint32_t bytes);
+int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_end);
+int bmdma_gather(struct bmdma *bm, struct blk_req *req, uint32_t bytes);
+int bmdma_scatter(struct bmdma *bm, const struct blk_req *req, uint32_t bytes);
 void bmdma_advance(struct bmdma *bm, uint32_t bytes);
 
 void bmdma_save(const struct bmdma *bm, struct state_writer *writer);

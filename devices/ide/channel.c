@@ -41,20 +41,22 @@ static uint32_t link_dma_plan(void *ctx, struct ata_drive *drive, uint32_t want,
     *ret_end = false;
     if (channel->dma_owner && channel->dma_owner != drive)
         return 0;
-    uint32_t have = bmdma_plan(&channel->bm, want, ret_end);
+    uint32_t have;
+    if (bmdma_plan(&channel->bm, want, &have, ret_end))
+        ata_dma_failed(drive);
     if (have)
         channel->dma_owner = drive;
     return have;
 }
 
-static void link_dma_gather(void *ctx, struct blk_req *req, uint32_t bytes)
+static int link_dma_gather(void *ctx, struct blk_req *req, uint32_t bytes)
 {
-    bmdma_gather(&((struct ide_channel *)ctx)->bm, req, bytes);
+    return bmdma_gather(&((struct ide_channel *)ctx)->bm, req, bytes);
 }
 
-static void link_dma_scatter(void *ctx, const struct blk_req *req, uint32_t bytes)
+static int link_dma_scatter(void *ctx, const struct blk_req *req, uint32_t bytes)
 {
-    bmdma_scatter(&((struct ide_channel *)ctx)->bm, req, bytes);
+    return bmdma_scatter(&((struct ide_channel *)ctx)->bm, req, bytes);
 }
 
 static void link_dma_advance(void *ctx, uint32_t bytes)

@@ -39,8 +39,8 @@ struct script {
 struct target {
     struct ide_rig rig;
     struct host_ops ops;
-    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
-    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    int (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+    int (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
     struct {
         uint32_t addr, len;
     } described[DESCRIBED];
@@ -79,15 +79,15 @@ static struct ata_drive *drive_of(struct target *target, unsigned disk)
 
 /* Descriptors are read in batches of eight bytes each; data may look like one and is remembered
  * too, which only makes the check weaker. */
-static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static int hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     struct target *target = current;
     const uint8_t *bytes = buf;
 
     assert(gpa <= UINT32_MAX && len <= UINT32_MAX - gpa + 1);
-    target->dma_read(ctx, gpa, buf, len);
-    if (len % 8 || len > 256)
-        return;
+    int err = target->dma_read(ctx, gpa, buf, len);
+    if (err || len % 8 || len > 256)
+        return err;
     for (size_t at = 0; at < len; at += 8) {
         unsigned i = target->n_described++ % DESCRIBED;
         uint32_t addr, count;
@@ -96,6 +96,7 @@ static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
         target->described[i].addr = addr & ~1u;
         target->described[i].len = count & 0xfffe ? count & 0xfffe : 0x10000;
     }
+    return 0;
 }
 
 /* How many bytes from `addr` on the latest descriptor that has it describes; 0: none has it. */
@@ -112,7 +113,7 @@ static uint32_t describes(const struct target *target, uint32_t addr)
     return 0;
 }
 
-static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     assert(gpa <= UINT32_MAX && len && len <= UINT32_MAX - gpa + 1);
     for (size_t at = 0; at < len;) {
@@ -120,7 +121,7 @@ static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
         assert(n);
         at += n;
     }
-    current->dma_write(ctx, gpa, buf, len);
+    return current->dma_write(ctx, gpa, buf, len);
 }
 
 static void install_hooks(struct target *target)
