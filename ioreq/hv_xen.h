@@ -34,7 +34,8 @@ struct hv_guest {
     xen_domain_handle_t handle; /* the domain's UUID */
     uint16_t domid;
     uint16_t server_id;
-    uint32_t map_limit_mib;
+    uint32_t map_limit_mib; /* its share of the host's */
+    uint32_t map_reserved_mib;
     bool gone_told; /* to the host's events */
     int privcmd_fd; /* restricted to domid, both */
     int evtchn_fd;

@@ -21,6 +21,10 @@
 #define PRIVCMD_PATH "/dev/xen/privcmd"
 #define EVTCHN_PATH  "/dev/xen/evtchn"
 
+/* How many mappings a process may have, and Linux's default where that cannot be read. */
+#define MAX_MAP_COUNT_PATH    "/proc/sys/vm/max_map_count"
+#define MAX_MAP_COUNT_DEFAULT 65530u
+
 /* Watches taken in one host_dispatch(); the descriptor stays readable while there are more. */
 #define WATCH_BUDGET 64
 
@@ -31,6 +35,7 @@ struct hv_host {
     xendevicemodel_handle *dm;
     struct xs_handle *xs;
     struct hv_guest *guests;
+    uint32_t map_mib_left; /* of what guests may map together */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -55,6 +60,19 @@ static int last_error(void)
 
 /* Host. */
 
+static uint64_t max_map_count(void)
+{
+    FILE *file = fopen(MAX_MAP_COUNT_PATH, "re");
+    unsigned long long count = 0;
+
+    if (!file)
+        return MAX_MAP_COUNT_DEFAULT;
+    if (fscanf(file, "%llu", &count) != 1)
+        count = MAX_MAP_COUNT_DEFAULT;
+    fclose(file);
+    return count;
+}
+
 int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_host)
 {
     struct hv_host *host = calloc(1, sizeof(*host));
@@ -65,6 +83,7 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
         return -ENOMEM;
     host->events = params->events;
     host->ctx = params->ctx;
+    host->map_mib_left = mapcache_total_mib(max_map_count());
     what = "hypervisor";
     host->xc = xc_interface_open(NULL, NULL, 0);
     if (!host->xc)
@@ -273,6 +292,23 @@ static int check_domain(struct hv_host *host, const struct hv_guest_params *para
     return err;
 }
 
+/* Its part of the mappings that all guests have together. */
+static void reserve_maps(struct hv_guest *guest, uint32_t wanted_mib)
+{
+    struct hv_host *host = guest->host;
+
+    wanted_mib = wanted_mib ? wanted_mib : MAPCACHE_DEFAULT_MIB;
+    guest->map_limit_mib = mapcache_share_mib(wanted_mib, host->map_mib_left);
+    guest->map_reserved_mib =
+        guest->map_limit_mib < host->map_mib_left ? guest->map_limit_mib : host->map_mib_left;
+    host->map_mib_left -= guest->map_reserved_mib;
+    if (guest->map_limit_mib < wanted_mib)
+        host_log(host, LOG_WARNING,
+                 "event=map-limit-reduced guest=%s domid=%u map_limit_mib=%u wanted=%u "
+                 "hint=\"raise vm.max_map_count, which all guests share\"",
+                 guest->name, guest->domid, guest->map_limit_mib, wanted_mib);
+}
+
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest)
 {
@@ -290,7 +326,6 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
                  params->domid, strerror(-err));
         return err;
     }
-    guest->map_limit_mib = params->map_limit_mib;
     /* The last step that can fail, so that no server is ever made in vain. */
     errno = 0;
     if (xendevicemodel_create_ioreq_server(host->dm, guest->domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC,
@@ -305,6 +340,7 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return err;
     }
     guest->server_id = id;
+    reserve_maps(guest, params->map_limit_mib);
     guest->next = host->guests;
     host->guests = guest;
     *ret_guest = guest;
@@ -337,6 +373,7 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
     for (link = &host->guests; *link != guest; link = &(*link)->next)
         ;
     *link = guest->next;
+    host->map_mib_left += guest->map_reserved_mib;
     guest_close(guest);
 }
 

@@ -38,6 +38,21 @@ struct mapcache {
     struct bucket buckets[];
 };
 
+uint32_t mapcache_total_mib(uint64_t max_map_count)
+{
+    uint64_t mib = max_map_count / 4 * 3 / (1024 * 1024 / MAPCACHE_BUCKET_SIZE);
+
+    return mib < UINT32_MAX ? (uint32_t)mib : UINT32_MAX;
+}
+
+uint32_t mapcache_share_mib(uint32_t limit_mib, uint32_t left_mib)
+{
+    uint32_t most = left_mib / 2 ? left_mib / 2 : 1;
+
+    limit_mib = limit_mib ? limit_mib : MAPCACHE_DEFAULT_MIB;
+    return limit_mib < most ? limit_mib : most;
+}
+
 int mapcache_create(const struct mapcache_ops *ops, void *ctx, uint32_t limit_mib,
                     struct hv_counters *counters, struct mapcache **ret_cache)
 {

@@ -45,6 +45,16 @@ struct mapcache_ops {
 
 struct mapcache;
 
+/*
+ * Each bucket is one of the process' mappings, of which Linux allows so many (vm.max_map_count), for
+ * all guests together. What guests may have of it, in MiB of limits: three quarters, so that those
+ * that come when it is spent still get their four buckets.
+ */
+uint32_t mapcache_total_mib(uint64_t max_map_count);
+/* The limit of one more guest that wants `limit_mib` (0: the default) when `left_mib` of the total
+ * are left: at most half of it, so that the next ones get something too, and at least 1. */
+uint32_t mapcache_share_mib(uint32_t limit_mib, uint32_t left_mib);
+
 /* limit_mib 0: the default. At least four buckets, whatever the limit. All but `hypercalls` of
  * `counters`, which outlive the cache, are added to. */
 int mapcache_create(const struct mapcache_ops *ops, void *ctx, uint32_t limit_mib,

@@ -437,6 +437,28 @@ static void memory_that_cannot_be_had_is_an_error_and_no_hole(void **state)
     env_free(env);
 }
 
+static void all_guests_together_stay_below_the_kernels_limit(void **state)
+{
+    static const uint32_t wanted[] = {4096, 0, 64, 4};
+    uint64_t buckets_of_mib = 1024 * 1024 / MAPCACHE_BUCKET_SIZE;
+
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        uint32_t left = mapcache_total_mib(65530);
+        uint64_t buckets = 0;
+
+        for (unsigned guests = 0; guests < 4000; guests++) {
+            uint32_t mib = mapcache_share_mib(wanted[i], left);
+
+            assert_true(mib >= 1 && mib <= (wanted[i] ? wanted[i] : MAPCACHE_DEFAULT_MIB));
+            left -= mib < left ? mib : left;
+            buckets += mib * buckets_of_mib;
+        }
+        assert_true(buckets < 65530);
+    }
+    assert_int_equal(mapcache_share_mib(0, mapcache_total_mib(65530)), MAPCACHE_DEFAULT_MIB);
+    assert_int_equal(mapcache_share_mib(4096, mapcache_total_mib(65530)), 4096);
+}
+
 static void nothing_is_not_pinned(void **state)
 {
     struct env *env = env_new(0);
@@ -525,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_is_gone_is_an_error_and_leaks_nothing),
         cmocka_unit_test(when_mappings_run_out_the_oldest_make_room),
         cmocka_unit_test(memory_that_cannot_be_had_is_an_error_and_no_hole),
+        cmocka_unit_test(all_guests_together_stay_below_the_kernels_limit),
         cmocka_unit_test(nothing_is_not_pinned),
         cmocka_unit_test(destroying_unmaps_the_pinned_too),
         cmocka_unit_test(held_memory_stays_through_random_use),
