@@ -32,6 +32,7 @@ struct hv_guest {
     struct guest_rig *rig;
     _Alignas(IOREQ_PAGE) struct ioreq_slot slots[IOREQ_SLOTS];
     _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
+    uint8_t ram[4096];
     struct hv_guest_info info;
     struct hv_counters counters;
     int fd;
@@ -196,8 +197,14 @@ static void fake_notify(struct hv_guest *guest, uint32_t vcpu)
 static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                     size_t *ret_len)
 {
+    int err = __atomic_load_n(&guest->rig->pin_error, __ATOMIC_ACQUIRE);
+
     assert_false(guest->stopped);
-    return -ESRCH;
+    if (err)
+        return err;
+    iov[0] = (struct iovec){.iov_base = guest->ram, .iov_len = len < 4096 ? len : 4096};
+    *ret_len = iov[0].iov_len;
+    return 1;
 }
 
 static void fake_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
@@ -278,15 +285,25 @@ void guest_rig_lose(struct hv_guest *guest)
     guest_rig_kick(guest, false);
 }
 
-void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
+static void ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count, uint8_t flags)
 {
     struct ioreq_slot *slot = &guest->slots[vcpu];
 
     __atomic_store_n(&slot->addr, port, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->count, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->count, count, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->size, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->type, IOREQ_PIO, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->flags, IOREQ_READ | IOREQ_STATE_READY, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->flags, flags | IOREQ_STATE_READY, __ATOMIC_RELEASE);
+}
+
+void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
+{
+    ask(guest, vcpu, port, 1, IOREQ_READ);
+}
+
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count)
+{
+    ask(guest, vcpu, port, count, IOREQ_READ | IOREQ_DATA_IS_PTR);
 }
 
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu)
@@ -309,7 +326,7 @@ void guest_rig_start(struct guest_rig *rig)
     char path[64];
     const char *why;
 
-    *rig = (struct guest_rig){.domid = 5};
+    *rig = (struct guest_rig){.domid = 5, .pin_error = -ESRCH};
     strcpy(rig->dir, "/tmp/test_guest.XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(path, sizeof(path), "%s/guests", rig->dir);

@@ -27,6 +27,7 @@ struct guest_rig {
     /* What is to fail next, with -ENXIO. */
     enum rig_step fail;
     unsigned fail_after;
+    int pin_error; /* of every pin; -ESRCH at first. 0: a page of RAM, whatever the address */
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
     struct hv_guest *last;       /* as created */
@@ -67,6 +68,8 @@ void guest_rig_kick(struct hv_guest *guest, bool stay_ready);
 void guest_rig_lose(struct hv_guest *guest);
 /* Puts a one-byte port read into the slot; whether it has been answered. */
 void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
+/* As that, a string of `count` bytes to memory. */
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);
 
 #endif

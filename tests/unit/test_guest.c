@@ -392,6 +392,26 @@ static void idle_guests_cost_no_wakeup(void **state)
     assert_true(__atomic_load_n(wakeups, __ATOMIC_RELAXED) == before);
 }
 
+static void a_string_waits_for_memory_without_spinning(void **state)
+{
+    struct guest_rig *rig = *state;
+    const uint64_t *wakeups = &rig->daemon.worker[0]->watcher.wakeups;
+    uint64_t before;
+
+    guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 1);
+    __atomic_store_n(&rig->pin_error, -ENOMEM, __ATOMIC_RELEASE);
+    guest_rig_ask_string(rig->last, 0, 0x1f0, 16);
+    guest_rig_kick(rig->last, false);
+    usleep(50000);
+    before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
+    usleep(100000);
+    assert_false(guest_rig_answered(rig->last, 0));
+    assert_true(__atomic_load_n(wakeups, __ATOMIC_RELAXED) - before < 1000);
+    __atomic_store_n(&rig->pin_error, 0, __ATOMIC_RELEASE);
+    guest_rig_run(rig, answered, rig->last);
+}
+
 /* ioemu-dm's connection. */
 
 static int dial(struct guest_rig *rig)
@@ -532,6 +552,7 @@ int main(void)
         TEST(the_daemon_may_stop_while_guests_start),
         TEST(a_busy_neighbour_does_not_starve_a_watched_guest),
         TEST(idle_guests_cost_no_wakeup),
+        TEST(a_string_waits_for_memory_without_spinning),
         TEST(the_end_of_the_lease_ends_the_guest),
         TEST(a_lease_may_end_while_the_guest_starts_or_is_parked),
     };
