@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ioreq/guestmem.h"
-
 /* Between two attempts at a request whose memory cannot be had. */
 #define STARVED_S 0.01
 
@@ -58,6 +56,13 @@ static int host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
     struct vm *vm = ctx;
 
     return unreachable(vm, guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len), "write");
+}
+
+static uint64_t host_rest(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    return guestmem_rest(&vm->rest, vm->params.hv->guest_counters(vm->params.guest), loop_now(vm));
 }
 
 static void host_isa(void *ctx, unsigned irq, bool level)
@@ -193,6 +198,7 @@ static void host_power_event(void *ctx, enum host_power event)
 static const struct host_ops vm_host_ops = {
     .dma_read = host_read,
     .dma_write = host_write,
+    .dma_rest = host_rest,
     .isa_irq = host_isa,
     .pci_intx = host_intx,
     .pci_link_route = host_link,

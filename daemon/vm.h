@@ -17,6 +17,7 @@
 #include "devices/backend/images.h"
 #include "devices/machine.h"
 #include "ioreq/dispatch.h"
+#include "ioreq/guestmem.h"
 #include "ioreq/hv.h"
 
 #define VM_WHY_SIZE 160
@@ -68,6 +69,7 @@ struct vm {
     struct host_timer *timers;
 
     struct log_limit log_limit;
+    struct guestmem_rest rest;
 
     ev_timer starved; /* requests wait for memory: tried again when it fires */
 

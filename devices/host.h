@@ -49,6 +49,9 @@ struct host_ops {
      * what was read is not to be used, what was written is there in part at most. */
     int (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
     int (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    /* What a device that moves much asks before each piece: 0, or the time before which it is not
+     * to go on since the guest's memory costs the host too much (see now_ns). NULL: never. */
+    uint64_t (*dma_rest)(void *ctx);
 
     /* Interrupt lines, level as driven by this device; repeating a level costs nothing. */
     void (*isa_irq)(void *ctx, unsigned irq /* 0-15 */, bool level);
@@ -90,6 +93,11 @@ __attribute__((warn_unused_result)) static inline int host_dma_write(const struc
                                                                      size_t len)
 {
     return host->ops->dma_write(host->ctx, gpa, buf, len);
+}
+
+static inline uint64_t host_dma_rest(const struct host *host)
+{
+    return host->ops->dma_rest ? host->ops->dma_rest(host->ctx) : 0;
 }
 
 static inline void host_isa_irq(const struct host *host, unsigned irq, bool level)

@@ -68,3 +68,14 @@ int guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa
     }
     return 0;
 }
+
+uint64_t guestmem_rest(struct guestmem_rest *rest, const struct hv_counters *counters,
+                       uint64_t now_ns)
+{
+    uint64_t made = counters->map_calls - rest->maps;
+
+    rest->maps = counters->map_calls;
+    if (made > GUESTMEM_MAPS_FREE)
+        rest->until_ns = now_ns + made * GUESTMEM_MAP_NS;
+    return rest->until_ns > now_ns ? rest->until_ns : 0;
+}

@@ -9,6 +9,7 @@
 #define PRD_MAX    0x10000u /* bytes, said as a count of 0 */
 #define PRD_BATCH  32u      /* descriptors read at once */
 #define GUEST_PAGE 4096u
+#define SECTOR     512u
 
 void bmdma_init(struct bmdma *bm, const struct host *host)
 {
@@ -139,7 +140,7 @@ int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_en
         have = state->left;
         bm->n_plan = 1;
     }
-    while (have < want && !end && bm->n_plan < BMDMA_PLAN) {
+    while (have < want && !end && bm->n_plan < (have < SECTOR ? BMDMA_PLAN : BMDMA_PIECES)) {
         if (used == read) {
             next = after(next, (uint32_t)used);
             read = read_prds(bm, next, prds);

@@ -7,8 +7,9 @@
  * The guest may have written anything there, and may write while we read. So descriptors are read
  * once, into a plan of at most BMDMA_PLAN of them; data moves to and from the plan only; and what
  * was moved advances the position, which alone is state. A descriptor stands for 2 to 65536 bytes
- * and a plan has room for 256, so one always covers a sector unless the table ends before, and a
- * table of crumbs costs as many short turns as it has sectors, not one long one.
+ * and a plan has room for 256, so one always covers a sector unless the table ends before. Each can
+ * name memory that is expensive to reach: beyond BMDMA_PIECES a plan ends with its first sector, so
+ * that a table of crumbs costs as many short turns as it has sectors, not one long one.
  *
  * Status when a transfer is over (SFF-8038i, "status bit interpretation"):
  *
@@ -47,7 +48,8 @@
 #define BMISTA_DMA0   0x20 /* software's notes that the drives can do DMA */
 #define BMISTA_DMA1   0x40
 
-#define BMDMA_PLAN 256
+#define BMDMA_PLAN   256
+#define BMDMA_PIECES 64 /* drivers make 33 of 128 KiB */
 
 struct bmdma_state {
     uint8_t command, status;

@@ -53,6 +53,13 @@ static int fake_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
     return 0;
 }
 
+static uint64_t fake_dma_rest(void *ctx)
+{
+    struct fake_host *fake = ctx;
+
+    return fake->dma_rests > fake->now ? fake->dma_rests : 0;
+}
+
 static void fake_isa_irq(void *ctx, unsigned irq, bool level)
 {
     struct fake_host *fake = ctx;
@@ -146,6 +153,7 @@ __attribute__((format(printf, 4, 0))) static void fake_log(void *ctx, enum host_
 static const struct host_ops fake_ops = {
     .dma_read = fake_dma_read,
     .dma_write = fake_dma_write,
+    .dma_rest = fake_dma_rest,
     .isa_irq = fake_isa_irq,
     .pci_intx = fake_pci_intx,
     .pci_link_route = fake_pci_link_route,

@@ -371,6 +371,46 @@ static void a_table_out_of_reach_fails_the_transfer(void **state)
     assert_over(BMISTA_INTR);
 }
 
+/* Each descriptor may name memory that has to be mapped first: no more than the first sector of
+ * crumbs, or 64 pieces, in one go. */
+static void crumbs_move_a_sector_at_a_time(void **state)
+{
+    unsigned rests = 0;
+
+    for (unsigned i = 0; i < 4 * 256; i++)
+        rig_prd(&rig, TABLE, i, RAM + 4 * i, 2, i == 4 * 256 - 1);
+    rig_dma_setup(&rig, 0, TABLE, true);
+    rig_command(&rig, 0, 0xc8, 40, 4);
+    rig_dma_start(&rig, 0, true);
+    while (rig_status(&rig, 0) & ATA_SR_BSY) {
+        rig.fake.dma_rests = rig.fake.now + 1000;
+        ide_rig_settle(&rig);
+        if (!(rig_status(&rig, 0) & ATA_SR_BSY))
+            break;
+        assert_int_equal(rig_counter(&rig, "dma_bytes"), 512 * ++rests);
+        ide_rig_settle(&rig);
+        assert_int_equal(rig_counter(&rig, "dma_bytes"), 512 * rests);
+        fake_host_advance(&rig.fake, 1000);
+    }
+    assert_int_equal(rests, 3);
+    assert_over(BMISTA_INTR);
+    for (unsigned i = 0; i < 4 * 256; i++)
+        assert_read(RAM + 4 * i, 40 * 512 + 2 * i, 2);
+}
+
+static void a_device_that_rests_can_be_taken_away(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, true);
+    rig.fake.dma_rests = rig.fake.now + 1000;
+    read_dma(10, 1);
+    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
+    rig_srst(&rig, 0);
+    fake_host_advance(&rig.fake, 2000);
+    assert_int_equal(rig_counter(&rig, "dma_bytes"), 0);
+    rig.fake.dma_rests = rig.fake.now + 1000;
+    read_dma(10, 1); /* and teardown asserts that no timer is left */
+}
+
 static void without_bus_mastering_nothing_moves(void **state)
 {
     rig_prd(&rig, TABLE, 0, RAM, 512, true);
@@ -548,6 +588,8 @@ int main(void)
         TEST(a_read_to_memory_out_of_reach_fails),
         TEST(a_write_from_memory_out_of_reach_writes_nothing),
         TEST(a_table_out_of_reach_fails_the_transfer),
+        TEST(crumbs_move_a_sector_at_a_time),
+        TEST(a_device_that_rests_can_be_taken_away),
         TEST(without_bus_mastering_nothing_moves),
         TEST(stopped_in_mid_transfer_nothing_lands_later),
         TEST(selecting_the_other_drive_does_not_disturb),

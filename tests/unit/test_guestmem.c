@@ -56,12 +56,30 @@ static void memory_out_of_reach_is_an_error_whatever_the_reason(void **state)
     assert_int_equal(guest->ram[0], 0);
 }
 
+static void who_has_much_mapped_rests_as_long_as_that_takes(void **state)
+{
+    struct hv_counters counters = {0};
+    struct guestmem_rest rest = {0};
+    uint64_t now = 1000;
+
+    for (unsigned i = 0; i < 100; i++) { /* an ordinary transfer, again and again */
+        counters.map_calls += 33;
+        assert_int_equal(guestmem_rest(&rest, &counters, now), 0);
+    }
+    counters.map_calls += 256;
+    assert_int_equal(guestmem_rest(&rest, &counters, now), now + 256 * GUESTMEM_MAP_NS);
+    now += 256 * GUESTMEM_MAP_NS - 1;
+    assert_int_equal(guestmem_rest(&rest, &counters, now), now + 1); /* also asked by another */
+    assert_int_equal(guestmem_rest(&rest, &counters, now + 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_hole_reads_as_ones_and_swallows_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_out_of_reach_is_an_error_whatever_the_reason, setup,
                                         teardown),
+        cmocka_unit_test(who_has_much_mapped_rests_as_long_as_that_takes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
