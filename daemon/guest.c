@@ -215,6 +215,24 @@ static int open_all(struct guest *guest, char *why)
     return err;
 }
 
+/* Whether the guest loses no disk by unplugging all that are emulated, also those that the folder's
+ * file has and xl's line does not. */
+static bool disks_have_pv(struct guest *guest, struct hv_host *host)
+{
+    struct hv_disk disk[CONFIG_DISKS];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < guest->config.n_disks; i++) {
+        const struct disk_config *config = &guest->config.disk[i];
+
+        disk[n++] = (struct hv_disk){
+            .place = (unsigned)(config->vdev[2] - 'a'),
+            .path = config->backend == DISK_MEM ? NULL : config->path,
+        };
+    }
+    return guest->hv->disks_have_pv(host, guest->domid, disk, n);
+}
+
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -231,7 +249,7 @@ static void fill_spec(struct guest *guest)
         .unplug = MACHINE_UNPLUG_NEVER,
     };
     if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid))
+        disks_have_pv(guest, host))
         spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }

@@ -93,6 +93,12 @@ struct hv_record {
     char domain_handle[37]; /* the domain's UUID: a recycled domid is not taken for it */
 };
 
+/* An emulated disk, as far as a PV backend may be another way to it. */
+struct hv_disk {
+    unsigned place;   /* 0-3: hda to hdd, or xvda to xvdd */
+    const char *path; /* of the image; NULL: none that anybody else could open */
+};
+
 struct hv_guest_info {
     uint32_t domid; /* hv_shm: 0 */
     uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS */
@@ -133,9 +139,10 @@ struct hv_ops {
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
     /* The domain of this name; -ENOENT. hv_shm: -ENOENT always. */
     int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
-    /* True when every disk of the domain has a PV backend that serves it without us, so that it may
-     * unplug the emulated ones (xenstore's backend types). */
-    bool (*disks_have_pv)(struct hv_host *host, uint32_t domid);
+    /* True when each of these emulated disks can be reached without us, by a PV backend that serves
+     * the same image at the same place, so that the domain may unplug them. */
+    bool (*disks_have_pv)(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks);
     /* Destroys the ioreq server of a daemon that was killed. -ESRCH: the domain is gone or is
      * another one by now; that is success as well. */
     int (*orphan_remove)(struct hv_host *host, const struct hv_record *record);

@@ -73,8 +73,14 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
 void hv_xen_guest_destroy(struct hv_guest *guest);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
-bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid);
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
+
+/* hv_xen_vbd.c */
+/* Whether the virtual disk `devid` (docs/man/xen-vbd-interface(7)) with the image `params`, as libxl
+ * wrote it to XenStore, is the emulated one. `params` NULL: an empty drive. */
+bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_data.c */
 int hv_xen_dm_op(struct hv_guest *guest, struct xen_dm_op *op);

@@ -443,30 +443,28 @@ static bool backend_serves(const char *backend)
            (domid != 0 || !strcmp(type, "vbd"));
 }
 
-bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid)
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks)
 {
     char path[64];
-    unsigned count = 0, disks = 0;
-    bool served = true;
+    unsigned count = 0, found = 0;
     char **devices;
 
     /* libxl's own copy, which the guest cannot write. */
     snprintf(path, sizeof(path), "/libxl/%u/device/vbd", domid);
     devices = xs_directory(host->xs, XBT_NULL, path, &count);
     for (unsigned i = 0; devices && i < count; i++) {
-        char *type = read_path(host, "%s/%s/device-type", path, devices[i]);
+        unsigned devid = (unsigned)strtoul(devices[i], NULL, 10);
         char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
+        char *params = read_path(host, "%s/%s/params", path, devices[i]);
 
-        /* CD-ROM drives are not unplugged. */
-        if (!type || strcmp(type, "cdrom")) {
-            disks++;
-            served &= backend && backend_serves(backend);
-        }
-        free(type);
+        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend); j++)
+            found |= hv_xen_vbd_is(devid, params, &disks[j]) ? 1u << j : 0;
+        free(params);
         free(backend);
     }
     free(devices);
-    return disks && served;
+    return found == (1u << n_disks) - 1;
 }
 
 /* Lets go of vCPUs that wait for the dead daemon: they would wait for ever once the server is

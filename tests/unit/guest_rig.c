@@ -104,9 +104,19 @@ static void fake_record(const struct hv_guest *guest, struct hv_record *ret_reco
     *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = 1};
 }
 
-static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid)
+static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                               unsigned n_disks)
 {
-    return false;
+    struct guest_rig *rig = host->rig;
+
+    assert_true(n_disks <= CONFIG_DISKS);
+    rig->n_pv = n_disks;
+    for (unsigned i = 0; i < n_disks; i++) {
+        rig->pv_place[i] = disks[i].place;
+        snprintf(rig->pv_path[i], sizeof(rig->pv_path[i]), "%s",
+                 disks[i].path ? disks[i].path : "");
+    }
+    return rig->have_pv;
 }
 
 static int fake_start(struct hv_guest *guest, struct hv_worker *worker)

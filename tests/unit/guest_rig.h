@@ -31,7 +31,11 @@ struct guest_rig {
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
     struct hv_guest *last;       /* as created */
-    sem_t held, release;         /* rig_hold_worker() */
+    bool have_pv;                /* what disks_have_pv() is to say */
+    unsigned n_pv;               /* and what it was asked */
+    unsigned pv_place[CONFIG_DISKS];
+    char pv_path[CONFIG_DISKS][64]; /* "": none */
+    sem_t held, release;            /* rig_hold_worker() */
     struct mail hold;
 };
 

@@ -110,6 +110,32 @@ static void what_a_disk_calls_itself_reaches_the_machine(void **state)
     assert_int_equal(rig->daemon.guests->vm->dispatch.budget, 3);
 }
 
+/* Also of what xl knows nothing: one that only the folder's file has, one in memory. */
+static void every_emulated_disk_must_have_a_twin_to_be_unplugged(void **state)
+{
+    struct guest_rig *rig = *state;
+    char json[512], path[64];
+
+    guest_rig_image(rig, "a.img");
+    snprintf(path, sizeof(path), "%s/a.img", rig->dir);
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'disks': [{'vdev': 'hdc', 'path': '%s'}, " MEM_DISK "]}", path);
+    for (unsigned i = 0; i < 2; i++) {
+        rig->have_pv = i;
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, 1);
+        assert_int_equal(rig->n_pv, 2);
+        assert_int_equal(rig->pv_place[0], 2);
+        assert_string_equal(rig->pv_path[0], path);
+        assert_int_equal(rig->pv_place[1], 0);
+        assert_string_equal(rig->pv_path[1], "");
+        assert_int_equal(rig->daemon.guests->vm->params.spec.unplug,
+                         i ? MACHINE_UNPLUG_DISKS : MACHINE_UNPLUG_NEVER);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+}
+
 static void a_domain_has_one_primary_device_model(void **state)
 {
     struct guest_rig *rig = *state;
@@ -539,6 +565,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_guest_comes_and_goes),
         TEST(what_a_disk_calls_itself_reaches_the_machine),
+        TEST(every_emulated_disk_must_have_a_twin_to_be_unplugged),
         TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
