@@ -77,7 +77,7 @@ static void lease_closed(void *arg)
     struct guest *guest = arg;
 
     guest->lease = NULL;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=lease-closed");
+    guest_log(guest, LOG_INFO, "event=lease-closed");
     guest_detach(guest, NULL, NULL);
 }
 
@@ -163,9 +163,8 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
             return err;
         }
         if (disk->direct && !vm_disk->raw.direct)
-            log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name,
-                      "event=disk-buffered vdev=%s path=%s reason=\"%s\"", disk->vdev, disk->path,
-                      vm_disk->raw.why);
+            guest_log(guest, LOG_NOTICE, "event=disk-buffered vdev=%s path=%s reason=\"%s\"",
+                      disk->vdev, disk->path, vm_disk->raw.why);
     }
     guest->params.n_disks++;
     memcpy(spec->serial, disk->serial, sizeof(spec->serial));
@@ -285,6 +284,7 @@ static void run_stop(struct mail *mail) /* worker */
     /* `stopped` is posted first, so that it runs before `drained` frees the guest. The hypervisor's
      * half is destroyed only in there, after the pages are out of use here. */
     vm_end(guest->vm);
+    guest->log_limit = guest->vm->log_limit;
     mailbox_post(&guest->daemon->mailbox, &guest->stopped);
     vm_drain(guest->vm, on_drained, guest);
 }
@@ -298,8 +298,7 @@ static void run_started(struct mail *mail)
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     if (guest->start_err) {
-        log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
-                  "event=attach-failed why=\"%s\"", guest->start_why);
+        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", guest->start_why);
         guest->worker->guests--;
         remove_sockets(guest);
         release_hv(guest);
@@ -308,9 +307,8 @@ static void run_started(struct mail *mail)
         return;
     }
     guest->state = GUEST_RUNNING;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name,
-              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
-              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
+    guest_log(guest, LOG_INFO, "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u",
+              guest->hv->name, guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
               guest->worker->params.id);
     if (guest->detach_wanted) {
         tell_done(guest, -ECANCELED, "detached while it started");
@@ -324,6 +322,8 @@ static void run_stopped(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, stopped);
 
+    if (guest->config.hypervisor == GUEST_SHM)
+        peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices = guest->log_limit;
     remove_sockets(guest);
     release_hv(guest);
 }
@@ -334,7 +334,7 @@ static void run_drained(struct mail *mail)
 
     struct daemon *daemon = guest->daemon;
 
-    log_write(&daemon->log, LOG_INFO, guest->config.name, "event=detached");
+    guest_log(guest, LOG_INFO, "event=detached");
     guest->worker->guests--;
     guest_free(guest);
     guest_unpark(daemon); /* what it held may be what they wait for */
@@ -345,7 +345,7 @@ static void run_lost(struct mail *mail)
     struct guest *guest = OWNER(mail, lost);
 
     if (guest->state == GUEST_RUNNING)
-        log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=guest-gone");
+        guest_log(guest, LOG_INFO, "event=guest-gone");
     guest_detach(guest, NULL, NULL);
 }
 
@@ -442,7 +442,7 @@ static void guest_start(struct guest *guest)
     else
         err = open_all(guest, why);
     if (err == -EBUSY && may_come_free(guest)) {
-        log_write(&daemon->log, LOG_NOTICE, guest->config.name, "event=parked why=\"%s\"", why);
+        guest_log(guest, LOG_NOTICE, "event=parked why=\"%s\"", why);
         close_descriptors(guest);
         guest->state = GUEST_PARKED;
         return;
@@ -450,7 +450,7 @@ static void guest_start(struct guest *guest)
     if (!err)
         err = create_hv(guest, why);
     if (err) {
-        log_write(&daemon->log, LOG_ERR, guest->config.name, "event=attach-failed why=\"%s\"", why);
+        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
         refuse_peer(guest, err, why);
         close_descriptors(guest);
         release_hv(guest);
@@ -462,6 +462,8 @@ static void guest_start(struct guest *guest)
     guest->worker = least_loaded(daemon);
     guest->worker->guests++;
     guest->params.name = guest->config.name;
+    if (guest->config.hypervisor == GUEST_SHM)
+        guest->params.log_limit = peer_log_of(&daemon->peer_logs, guest->config.name)->devices;
     guest->params.hv = guest->hv;
     guest->params.guest = guest->hv_guest;
     guest->params.hv_worker =

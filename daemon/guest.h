@@ -78,6 +78,7 @@ struct guest {
     struct mail start, started, stop, stopped, drained, lost;
     int start_err;
     char start_why[VM_WHY_SIZE];
+    struct log_limit log_limit; /* the vm's, when it has ended */
 
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
     struct rpc_conn *lease;
@@ -103,6 +104,10 @@ struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest
 int guest_peer(struct daemon *daemon, const char *name, void *peer);
 /* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */
 int guest_peer_outcome(struct daemon *daemon, const char *name);
+
+/* A line about the guest; of one that a peer made, as many as peers may have (daemon/peer_log.h). */
+__attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
+                                                     const char *format, ...);
 
 const char *guest_state_name(enum guest_state state);
 

@@ -453,6 +453,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     }
     vm->params = *params;
     vm->worker = worker;
+    vm->log_limit = params->log_limit;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
     watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);

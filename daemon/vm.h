@@ -46,7 +46,8 @@ struct vm_params {
     struct vm_disk disk[MACHINE_IDE_DRIVES];
     unsigned n_disks;
     struct vm_serial serial[MACHINE_SERIALS];
-    uint32_t budget; /* dispatch.h; 0: no bound */
+    uint32_t budget;            /* dispatch.h; 0: no bound */
+    struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     void *ctx;

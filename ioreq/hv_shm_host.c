@@ -23,7 +23,9 @@
 
 /* Events handled in one host_dispatch(), so that the control side gets on with other things. */
 #define EVENTS_PER_TURN 64
-#define LOG_LINES_PER_S 10
+/* What peers make us say, together: as many lines a minute (daemon/log.h has as many a guest). */
+#define LOG_LINES       20
+#define LOG_WINDOW_NS   60000000000ull
 #define ACCEPT_RETRY_NS 1000000000ull
 /* How long the control side may take over a peer that it said it would: the disks of its former
  * self may have to drain. */
@@ -45,7 +47,7 @@ void hv_shm_host_log(struct hv_host *host, int priority, const char *format, ...
 
     if (!host->events->log)
         return;
-    if (now - host->log_window_ns >= 1000000000u) {
+    if (!host->log_lines || now - host->log_window_ns >= LOG_WINDOW_NS) {
         unsigned suppressed = host->log_suppressed;
 
         host->log_window_ns = now;
@@ -55,10 +57,11 @@ void hv_shm_host_log(struct hv_host *host, int priority, const char *format, ...
             host->events->log(host->ctx, LOG_WARNING, line);
         }
     }
-    if (host->log_lines++ >= LOG_LINES_PER_S) {
+    if (host->log_lines >= LOG_LINES) {
         host->log_suppressed++;
         return;
     }
+    host->log_lines++;
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);

@@ -311,6 +311,11 @@ void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
     ask(guest, vcpu, port, 1, IOREQ_READ);
 }
 
+void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu)
+{
+    ask(guest, vcpu, 0, 0, IOREQ_READ);
+}
+
 void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count)
 {
     ask(guest, vcpu, port, count, IOREQ_READ | IOREQ_DATA_IS_PTR);
@@ -434,9 +439,11 @@ static void on_done(void *ctx, struct guest *guest, int err, const char *why)
     snprintf(outcome->why, sizeof(outcome->why), "%s", why);
 }
 
-void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+static void attach_with(struct guest_rig *rig, const char *text, void *peer,
+                        struct rig_outcome *outcome)
 {
-    struct guest_attach attach = {.domid = rig->domid++, .done = on_done, .ctx = outcome};
+    struct guest_attach attach = {
+        .domid = rig->domid++, .peer = peer, .done = on_done, .ctx = outcome};
     char json[2048];
     struct config_error error;
     json_t *object;
@@ -452,6 +459,16 @@ void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcom
     json_decref(object);
     *outcome = (struct rig_outcome){0};
     guest_attach(&rig->daemon, &attach);
+}
+
+void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+{
+    attach_with(rig, text, NULL, outcome);
+}
+
+void guest_rig_attach_peer(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+{
+    attach_with(rig, text, rig, outcome);
 }
 
 void guest_rig_image(struct guest_rig *rig, const char *name)

@@ -61,6 +61,9 @@ void guest_rig_release_worker(struct guest_rig *rig);
 /* Attaches a Xen guest described by JSON (quotes as '). It is valid until the next call. */
 void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
 
+/* As that, an hv_shm guest whose peer is there. */
+void guest_rig_attach_peer(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
+
 /* Makes the file DIR/NAME, 1 MiB. */
 void guest_rig_image(struct guest_rig *rig, const char *name);
 unsigned guest_rig_descriptors(void);
@@ -74,6 +77,8 @@ void guest_rig_lose(struct hv_guest *guest);
 void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
 /* As that, a string of `count` bytes to memory. */
 void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count);
+/* What no hypervisor would send. */
+void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,6 +22,11 @@
 
 static struct guest_rig the_rig;
 static struct rig_outcome outcome, second, third;
+
+static bool answered(struct guest_rig *rig, void *arg)
+{
+    return guest_rig_answered(arg, 0);
+}
 
 static int setup(void **state)
 {
@@ -134,6 +140,56 @@ static void every_emulated_disk_must_have_a_twin_to_be_unplugged(void **state)
         guest_detach(rig->daemon.guests, NULL, NULL);
         guest_rig_settle(rig, 0);
     }
+}
+
+static unsigned logged_lines(int fd)
+{
+    char buf[4096];
+    unsigned lines = 0;
+    ssize_t n;
+
+    lseek(fd, 0, SEEK_SET);
+    while ((n = read(fd, buf, sizeof(buf))) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            lines += buf[i] == '\n';
+    return lines;
+}
+
+/* Attaches, provokes its device model and leaves, again and again. */
+static void a_peer_that_comes_in_a_loop_has_its_lines_and_no_more(void **state)
+{
+    struct guest_rig *rig = *state;
+    int err = dup(STDERR_FILENO), file = memfd_create("log", MFD_CLOEXEC);
+    unsigned peer, xen;
+
+    assert_true(err >= 0 && file >= 0);
+    rig->daemon.log.level = LOG_INFO;
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+    for (unsigned i = 0; i < 100; i++) {
+        guest_rig_attach_peer(rig, "{'name': 'p', 'hypervisor': 'shm', 'disks': [" MEM_DISK "]}",
+                              &outcome);
+        guest_rig_settle(rig, 1);
+        guest_rig_ask_nonsense(rig->last, 0);
+        guest_rig_kick(rig->last, false);
+        guest_rig_run(rig, answered, rig->last);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+    peer = logged_lines(file);
+    assert_int_equal(ftruncate(file, 0), 0);
+    lseek(file, 0, SEEK_SET);
+    for (unsigned i = 0; i < 25; i++) { /* xl's guests are the administrator's own doing */
+        guest_rig_attach(rig, "{'name': 'x', 'disks': [" MEM_DISK "]}", &outcome);
+        guest_rig_settle(rig, 1);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+    xen = logged_lines(file);
+    dup2(err, STDERR_FILENO);
+    close(err);
+    close(file);
+    assert_true(peer > 0 && peer <= 2 * LOG_BURST);
+    assert_int_equal(xen, 50);
 }
 
 static void a_domain_has_one_primary_device_model(void **state)
@@ -371,11 +427,6 @@ static void the_daemon_may_stop_while_guests_start(void **state)
 
 /* A neighbour whose descriptor is always ready: guests that are watched, with their events masked,
  * must be looked at all the same. */
-static bool answered(struct guest_rig *rig, void *arg)
-{
-    return guest_rig_answered(arg, 0);
-}
-
 static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
 {
     struct guest_rig *rig = *state;
@@ -566,6 +617,7 @@ int main(void)
         TEST(a_guest_comes_and_goes),
         TEST(what_a_disk_calls_itself_reaches_the_machine),
         TEST(every_emulated_disk_must_have_a_twin_to_be_unplugged),
+        TEST(a_peer_that_comes_in_a_loop_has_its_lines_and_no_more),
         TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
