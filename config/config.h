@@ -63,7 +63,8 @@ enum serial_kind { SERIAL_NONE, SERIAL_PTY, SERIAL_FILE, SERIAL_UNIX };
 
 struct serial_config {
     enum serial_kind kind;
-    char *path; /* file and unix */
+    char *path;        /* file and unix */
+    uint64_t max_size; /* file: bytes, default 16 MiB */
 };
 
 enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY };

@@ -189,6 +189,7 @@ static int open_serial(struct guest *guest, unsigned index, char *why)
         break;
     case SERIAL_FILE:
         err = opener_log_file(serial->path, &vm_serial->fd, reason);
+        vm_serial->max_size = serial->max_size;
         break;
     case SERIAL_UNIX:
         err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
@@ -471,6 +472,7 @@ static void guest_start(struct guest *guest)
     plug_vcpus(guest);
     guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
+    guest->params.serial_full = guest_serial_full;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
 }
@@ -503,6 +505,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     };
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_serial_init(guest);
     daemon->guests = guest;
     if (guest->lease)
         rpc_conn_on_close(guest->lease, lease_closed, guest);

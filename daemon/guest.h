@@ -79,6 +79,12 @@ struct guest {
     int start_err;
     char start_why[VM_WHY_SIZE];
     struct log_limit log_limit; /* the vm's, when it has ended */
+    struct guest_file {
+        struct guest *guest;
+        unsigned port;
+        int fd;                  /* the fresh one */
+        struct mail full, fresh; /* worker to main, main to worker */
+    } file[MACHINE_SERIALS];
 
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
     struct rpc_conn *lease;
@@ -110,6 +116,10 @@ __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int pr
                                                      const char *format, ...);
 
 const char *guest_state_name(enum guest_state state);
+
+/* daemon/guest_serial.c: files that serial ports write to. */
+void guest_serial_init(struct guest *guest);
+void guest_serial_full(void *ctx, unsigned port); /* vm_params.serial_full */
 
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */

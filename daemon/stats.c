@@ -91,6 +91,21 @@ static json_t *devices(const struct guest *guest)
     return array;
 }
 
+static json_t *serials(const struct guest *guest)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
+        const struct chr *chr = guest->vm->chr[i];
+
+        if (chr)
+            json_array_append_new(
+                array, json_pack("{s:i, s:I}", "port", (int)i, "dropped",
+                                 (json_int_t)__atomic_load_n(chr_dropped(chr), __ATOMIC_RELAXED)));
+    }
+    return array;
+}
+
 /* The vm and all in it stay as long as the guest is RUNNING: only this thread ends that. */
 static json_t *one_guest(const struct guest *guest)
 {
@@ -113,6 +128,7 @@ static json_t *one_guest(const struct guest *guest)
                         json_integer((json_int_t)__atomic_load_n(
                             &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
+    json_object_set_new(object, "serial", serials(guest));
     json_object_set_new(object, "devices", devices(guest));
     return object;
 }

@@ -354,6 +354,18 @@ static int open_disks(struct vm *vm, char *why)
     return 0;
 }
 
+static void on_serial_full(void *arg)
+{
+    const struct vm_port *port = arg;
+
+    port->vm->params.serial_full(port->vm->params.ctx, port->index);
+}
+
+void vm_renew_serial(struct vm *vm, unsigned port, int fd)
+{
+    chr_renew(vm->chr[port], fd);
+}
+
 static int open_serials(struct vm *vm, char *why)
 {
     const struct loop *loop = &vm->worker->evloop.loop;
@@ -371,6 +383,9 @@ static int open_serials(struct vm *vm, char *why)
             return err;
         }
         serial->fd = -1;
+        vm->port[i] = (struct vm_port){.vm = vm, .index = i};
+        if (serial->max_size)
+            chr_limit(vm->chr[i], serial->max_size, on_serial_full, &vm->port[i]);
         vm->params.spec.serial[i] = vm->chr[i];
     }
     return 0;

@@ -32,9 +32,10 @@ struct vm_disk {
 };
 
 struct vm_serial {
-    int fd;        /* -1: not connected. Taken over */
-    bool listener; /* a listening unix socket */
-    bool input;    /* read from it, too */
+    int fd;            /* -1: not connected. Taken over */
+    bool listener;     /* a listening unix socket */
+    bool input;        /* read from it, too */
+    uint64_t max_size; /* of a file; 0: no limit */
 };
 
 struct vm_params {
@@ -50,6 +51,8 @@ struct vm_params {
     struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
+    /* Likewise: this port's file is full; vm_renew_serial() follows. */
+    void (*serial_full)(void *ctx, unsigned port);
     void *ctx;
 };
 
@@ -61,6 +64,10 @@ struct vm {
     struct host host;
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct chr *chr[MACHINE_SERIALS];
+    struct vm_port {
+        struct vm *vm;
+        unsigned index;
+    } port[MACHINE_SERIALS];
     ev_io io;
     bool started;
     bool gone;
@@ -86,6 +93,8 @@ struct vm {
  * is released again and `ret_why` says what failed. Runs on the worker's thread. */
 int vm_start(struct worker *worker, const struct vm_params *params, struct vm **ret_vm,
              char ret_why[VM_WHY_SIZE]);
+/* See chr_renew(). On the worker's thread. */
+void vm_renew_serial(struct vm *vm, unsigned port, int fd);
 /* Ends the devices; nothing of the guest is touched afterwards. */
 void vm_end(struct vm *vm);
 /* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight

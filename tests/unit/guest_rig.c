@@ -316,9 +316,10 @@ void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu)
     ask(guest, vcpu, 0, 0, IOREQ_READ);
 }
 
-void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count)
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count,
+                          bool read)
 {
-    ask(guest, vcpu, port, count, IOREQ_READ | IOREQ_DATA_IS_PTR);
+    ask(guest, vcpu, port, count, (uint8_t)(read ? IOREQ_READ : 0) | IOREQ_DATA_IS_PTR);
 }
 
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu)

@@ -75,8 +75,9 @@ void guest_rig_kick(struct hv_guest *guest, bool stay_ready);
 void guest_rig_lose(struct hv_guest *guest);
 /* Puts a one-byte port read into the slot; whether it has been answered. */
 void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
-/* As that, a string of `count` bytes to memory. */
-void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count);
+/* As that, a string of `count` bytes to memory, or from it. */
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count,
+                          bool read);
 /* What no hypervisor would send. */
 void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);

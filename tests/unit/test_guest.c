@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -190,6 +190,53 @@ static void a_peer_that_comes_in_a_loop_has_its_lines_and_no_more(void **state)
     close(file);
     assert_true(peer > 0 && peer <= 2 * LOG_BURST);
     assert_int_equal(xen, 50);
+}
+
+static off_t file_size(struct guest_rig *rig, const char *name)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s", rig->dir, name);
+    return stat(path, &st) ? -1 : st.st_size;
+}
+
+static bool renewed(struct guest_rig *rig, void *arg)
+{
+    return file_size(rig, "com1.1") >= 0 && file_size(rig, "com1") >= 0;
+}
+
+static void output(struct guest_rig *rig, unsigned bytes)
+{
+    for (unsigned at = 0; at < bytes; at += 4096) {
+        guest_rig_ask_string(rig->last, 0, 0x3f8, 4096, false);
+        guest_rig_kick(rig->last, false);
+        guest_rig_run(rig, answered, rig->last);
+    }
+}
+
+static void a_guest_does_not_fill_the_disk_through_its_serial_port(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    char json[256];
+
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'serial': [{'type': 'file', 'path': '%s/com1', 'max_size': '64K'}]}",
+             rig->dir);
+    rig->pin_error = 0;
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 1);
+    output(rig, 1 << 20);
+    guest_rig_run(rig, renewed, NULL);
+    assert_true(file_size(rig, "com1.1") < 70000);
+    output(rig, 1 << 20);
+    usleep(10000);
+    assert_true(file_size(rig, "com1") > 0 && file_size(rig, "com1") < 70000);
+    assert_true(*chr_dropped(rig->daemon.guests->vm->chr[0]) > (1 << 20));
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
 }
 
 static void a_domain_has_one_primary_device_model(void **state)
@@ -478,7 +525,7 @@ static void a_string_waits_for_memory_without_spinning(void **state)
     guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &outcome);
     guest_rig_settle(rig, 1);
     __atomic_store_n(&rig->pin_error, -ENOMEM, __ATOMIC_RELEASE);
-    guest_rig_ask_string(rig->last, 0, 0x1f0, 16);
+    guest_rig_ask_string(rig->last, 0, 0x1f0, 16, true);
     guest_rig_kick(rig->last, false);
     usleep(50000);
     before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
@@ -618,6 +665,7 @@ int main(void)
         TEST(what_a_disk_calls_itself_reaches_the_machine),
         TEST(every_emulated_disk_must_have_a_twin_to_be_unplugged),
         TEST(a_peer_that_comes_in_a_loop_has_its_lines_and_no_more),
+        TEST(a_guest_does_not_fill_the_disk_through_its_serial_port),
         TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
