@@ -106,8 +106,16 @@ static void on_host(struct ev_loop *ev, ev_io *io, int revents)
 static bool remove_orphan(void *ctx, const char *guest, const struct hv_record *record)
 {
     struct daemon *daemon = ctx;
-    int err = daemon->hv[DAEMON_XEN]->orphan_remove(daemon->host[DAEMON_XEN], record);
+    int err;
 
+    if (!record) {
+        log_write(&daemon->log, LOG_WARNING, guest,
+                  "event=record-unreadable path=%s/guests/%s.json hint=\"%s\"",
+                  daemon->config.run_dir, guest,
+                  "its domain may have an ioreq server too many until it is destroyed");
+        return false;
+    }
+    err = daemon->hv[DAEMON_XEN]->orphan_remove(daemon->host[DAEMON_XEN], record);
     if (err && err != -ESRCH) {
         log_write(&daemon->log, LOG_WARNING, guest,
                   "event=orphan-kept domid=%u server=%u error=\"%s\"", record->domid,

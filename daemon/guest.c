@@ -215,24 +215,6 @@ static int open_all(struct guest *guest, char *why)
     return err;
 }
 
-/* Whether the guest loses no disk by unplugging all that are emulated, also those that the folder's
- * file has and xl's line does not. */
-static bool disks_have_pv(struct guest *guest, struct hv_host *host)
-{
-    struct hv_disk disk[CONFIG_DISKS];
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < guest->config.n_disks; i++) {
-        const struct disk_config *config = &guest->config.disk[i];
-
-        disk[n++] = (struct hv_disk){
-            .place = (unsigned)(config->vdev[2] - 'a'),
-            .path = config->backend == DISK_MEM ? NULL : config->path,
-        };
-    }
-    return guest->hv->disks_have_pv(host, guest->domid, disk, n);
-}
-
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -249,7 +231,7 @@ static void fill_spec(struct guest *guest)
         .unplug = MACHINE_UNPLUG_NEVER,
     };
     if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        disks_have_pv(guest, host))
+        guest_disks_have_pv(guest, host))
         spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }
@@ -379,6 +361,19 @@ static void refuse_peer(struct guest *guest, int err, const char *why)
     guest->peer = NULL;
 }
 
+static int record(struct guest *guest, const struct hv_record *what, char *why)
+{
+    const char *run_dir = guest->daemon->config.run_dir;
+    int err = record_write(run_dir, guest->config.name, what);
+
+    if (err)
+        snprintf(why, GUEST_WHY_SIZE, "record in %s/guests: %s", run_dir, strerror(-err));
+    guest->recorded |= !err;
+    return err;
+}
+
+/* The server is recorded before it is made, so that there is none of which the next daemon does not
+ * know, wherever this one is killed. */
 static int create_hv(struct guest *guest, char *why)
 {
     struct daemon *daemon = guest->daemon;
@@ -390,9 +385,16 @@ static int create_hv(struct guest *guest, char *why)
         .primary = guest->config.role == GUEST_PRIMARY,
         .map_limit_mib = guest->config.map_limit_mib,
     };
-    struct hv_record record;
-    int err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
+    struct hv_record intended = {0}, made;
+    int err = guest->hv->guest_intend(daemon->host[hv], &params, &intended);
 
+    if (!err && hv == DAEMON_XEN) {
+        err = record(guest, &intended, why);
+        if (err)
+            return err;
+    }
+    if (!err)
+        err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
     if (err && hv == DAEMON_XEN)
         snprintf(why, GUEST_WHY_SIZE, "domain %u: no ioreq server: %s", guest->domid,
                  err == -ESRCH     ? "there is no such domain"
@@ -402,17 +404,10 @@ static int create_hv(struct guest *guest, char *why)
     else if (err)
         snprintf(why, GUEST_WHY_SIZE, "the peer cannot be taken over: %s",
                  err == -EPIPE ? "it hung up" : strerror(-err));
-    if (err)
+    if (err || hv != DAEMON_XEN)
         return err;
-    if (hv != DAEMON_XEN)
-        return 0;
-    guest->hv->guest_record(guest->hv_guest, &record);
-    err = record_write(daemon->config.run_dir, guest->config.name, &record);
-    if (err)
-        snprintf(why, GUEST_WHY_SIZE, "record in %s/guests: %s", daemon->config.run_dir,
-                 strerror(-err));
-    guest->recorded = !err;
-    return err;
+    guest->hv->guest_record(guest->hv_guest, &made);
+    return made.server_id == intended.server_id ? 0 : record(guest, &made, why);
 }
 
 /* At the start the first `vcpus`; more come by QMP. */

@@ -115,6 +115,10 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
                                                      const char *format, ...);
 
+/* daemon/guest_pv.c: whether the guest loses no disk by unplugging all that are emulated, also those
+ * that the folder's file has and xl's line does not. `host` is its hypervisor's. */
+bool guest_disks_have_pv(struct guest *guest, struct hv_host *host);
+
 const char *guest_state_name(enum guest_state state);
 
 /* daemon/guest_serial.c: files that serial ports write to. */

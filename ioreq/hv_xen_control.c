@@ -25,6 +25,9 @@
 #define MAX_MAP_COUNT_PATH    "/proc/sys/vm/max_map_count"
 #define MAX_MAP_COUNT_DEFAULT 65530u
 
+/* Of a domain (MAX_NR_IOREQ_SERVERS). */
+#define SERVERS_MAX 8u
+
 /* Watches taken in one host_dispatch(); the descriptor stays readable while there are more. */
 #define WATCH_BUDGET 64
 
@@ -387,6 +390,30 @@ static void handle_to_text(const xen_domain_handle_t handle, char *text, size_t 
 
         at += snprintf(at, size - (size_t)(at - text), "%s%02x", dash, handle[i]);
     }
+}
+
+/* A server's id is the lowest that is free (common/ioreq.c 4.17). There is no list of them, but each
+ * can be asked about; those of other domains refuse to answer. */
+int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_record *ret_record)
+{
+    struct hv_record record = {.domid = params->domid};
+    evtchn_port_t port;
+    xc_dominfo_t info;
+    int err = check_domain(host, params, &info);
+
+    if (err)
+        return err;
+    for (; record.server_id < SERVERS_MAX; record.server_id++)
+        if (xendevicemodel_get_ioreq_server_info(host->dm, (domid_t)params->domid,
+                                                 (ioservid_t)record.server_id, NULL, NULL, &port) &&
+            errno == ENOENT)
+            break;
+    if (record.server_id == SERVERS_MAX)
+        return -ENOSPC;
+    handle_to_text(info.handle, record.domain_handle, sizeof(record.domain_handle));
+    *ret_record = record;
+    return 0;
 }
 
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record)

@@ -33,6 +33,7 @@ struct hv_guest {
     _Alignas(IOREQ_PAGE) struct ioreq_slot slots[IOREQ_SLOTS];
     _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
     uint8_t ram[4096];
+    uint32_t server_id;
     struct hv_guest_info info;
     struct hv_counters counters;
     int fd;
@@ -62,12 +63,24 @@ static void fake_worker_close(struct hv_worker *worker)
 {
 }
 
+static int fake_intend(struct hv_host *host, const struct hv_guest_params *params,
+                       struct hv_record *ret_record)
+{
+    if (step(host->rig, RIG_INTEND))
+        return -ENXIO;
+    *ret_record = (struct hv_record){.domid = params->domid, .server_id = 1};
+    return 0;
+}
+
 static int fake_create(struct hv_host *host, const struct hv_guest_params *params,
                        struct hv_guest **ret_guest)
 {
     struct guest_rig *rig = host->rig;
     struct hv_guest *guest;
 
+    /* A daemon that is killed right after this leaves a server that its successor finds. */
+    if (!params->peer)
+        assert_true(guest_rig_has_record(rig, params->name, 1));
     if (step(rig, RIG_CREATE))
         return -ENXIO;
     guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
@@ -75,6 +88,7 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
     memset(guest, 0, sizeof(*guest));
     guest->rig = rig;
     guest->info.domid = params->domid;
+    guest->server_id = rig->server_id;
     guest->info.vcpus = 2;
     guest->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (guest->fd < 0) {
@@ -101,7 +115,7 @@ static void fake_destroy(struct hv_guest *guest)
 
 static void fake_record(const struct hv_guest *guest, struct hv_record *ret_record)
 {
-    *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = 1};
+    *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = guest->server_id};
 }
 
 static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
@@ -255,6 +269,7 @@ static const struct hv_ops fake_ops = {
     .worker_close = fake_worker_close,
     .guest_create = fake_create,
     .guest_destroy = fake_destroy,
+    .guest_intend = fake_intend,
     .guest_record = fake_record,
     .disks_have_pv = fake_disks_have_pv,
     .guest_start = fake_start,
@@ -342,7 +357,7 @@ void guest_rig_start(struct guest_rig *rig)
     char path[64];
     const char *why;
 
-    *rig = (struct guest_rig){.domid = 5, .pin_error = -ESRCH};
+    *rig = (struct guest_rig){.domid = 5, .pin_error = -ESRCH, .server_id = 1};
     strcpy(rig->dir, "/tmp/test_guest.XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(path, sizeof(path), "%s/guests", rig->dir);
@@ -499,6 +514,21 @@ static unsigned count_entries(const char *path)
 unsigned guest_rig_descriptors(void)
 {
     return count_entries("/proc/self/fd") - 1; /* the folder's own */
+}
+
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id)
+{
+    char path[128], text[256] = "", wanted[32];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/guests/%s.json", rig->dir, name);
+    snprintf(wanted, sizeof(wanted), "\"server\":%u", server_id);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    return strstr(text, wanted) != NULL;
 }
 
 unsigned guest_rig_records(struct guest_rig *rig)

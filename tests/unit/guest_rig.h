@@ -13,6 +13,7 @@
 
 enum rig_step {
     RIG_NONE,
+    RIG_INTEND,
     RIG_CREATE,
     RIG_START,
     RIG_CLAIM, /* the one after `fail_after` others */
@@ -31,6 +32,7 @@ struct guest_rig {
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
     struct hv_guest *last;       /* as created */
+    unsigned server_id;          /* of the next server; 1 is what is intended */
     bool have_pv;                /* what disks_have_pv() is to say */
     unsigned n_pv;               /* and what it was asked */
     unsigned pv_place[CONFIG_DISKS];
@@ -69,6 +71,7 @@ void guest_rig_image(struct guest_rig *rig, const char *name);
 unsigned guest_rig_descriptors(void);
 /* Files in DIR/guests. */
 unsigned guest_rig_records(struct guest_rig *rig);
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id);
 
 /* The guest's half of the fake: raises vCPU 0's event, or says that the domain is gone. */
 void guest_rig_kick(struct hv_guest *guest, bool stay_ready);

@@ -264,7 +264,7 @@ static bool told(struct guest_rig *rig, void *arg)
 static void every_step_may_fail(void **state)
 {
     struct guest_rig *rig = *state;
-    const enum rig_step steps[] = {RIG_CREATE, RIG_START, RIG_ENABLE};
+    const enum rig_step steps[] = {RIG_INTEND, RIG_CREATE, RIG_START, RIG_ENABLE};
     const char *json = everything(rig);
     unsigned descriptors = guest_rig_descriptors(), claims = 0;
 
@@ -315,6 +315,18 @@ static void no_descriptor_is_taken_for_granted(void **state)
     }
     assert_true(room > 3); /* image, pty, socket, the hypervisor's */
     guest_rig_settle(rig, 1);
+}
+
+/* Somebody else made one in between. (That it is recorded before it is made the rig asserts.) */
+static void a_server_with_another_id_than_expected_is_recorded_as_it_is(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    rig->server_id = 4;
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_rig_settle(rig, 1);
+    assert_true(guest_rig_has_record(rig, "a", 4));
+    assert_int_equal(guest_rig_records(rig), 1);
 }
 
 static void a_record_that_cannot_be_written_ends_the_attempt(void **state)
@@ -669,6 +681,7 @@ int main(void)
         TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
+        TEST(a_server_with_another_id_than_expected_is_recorded_as_it_is),
         TEST(a_record_that_cannot_be_written_ends_the_attempt),
         TEST(a_missing_image_is_named),
         TEST(a_domain_that_is_lost_takes_its_guest_along),
