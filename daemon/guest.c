@@ -283,6 +283,7 @@ static void run_started(struct mail *mail)
     if (guest->start_err) {
         guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", guest->start_why);
         guest->worker->guests--;
+        guest->worker->disks -= guest->config.n_disks;
         remove_sockets(guest);
         release_hv(guest);
         tell_done(guest, guest->start_err, guest->start_why);
@@ -319,6 +320,7 @@ static void run_drained(struct mail *mail)
 
     guest_log(guest, LOG_INFO, "event=detached");
     guest->worker->guests--;
+    guest->worker->disks -= guest->config.n_disks;
     guest_free(guest);
     guest_unpark(daemon); /* what it held may be what they wait for */
 }
@@ -334,14 +336,28 @@ static void run_lost(struct mail *mail)
 
 /* Attaching. */
 
-static struct worker *least_loaded(struct daemon *daemon)
+/* NULL: none has pages for these disks. */
+static struct worker *least_loaded(struct daemon *daemon, unsigned disks)
 {
-    struct worker *best = daemon->worker[0];
+    struct worker *best = NULL;
 
-    for (unsigned i = 1; i < daemon->n_workers; i++)
-        if (daemon->worker[i]->guests < best->guests)
+    for (unsigned i = 0; i < daemon->n_workers; i++)
+        if (worker_has_room(daemon->worker[i], disks) &&
+            (!best || daemon->worker[i]->guests < best->guests))
             best = daemon->worker[i];
     return best;
+}
+
+static int choose_worker(struct guest *guest, char *why)
+{
+    guest->worker = least_loaded(guest->daemon, guest->config.n_disks);
+    if (guest->worker)
+        return 0;
+    snprintf(why, GUEST_WHY_SIZE,
+             "no worker has disk buffers for %u more disks: raise "
+             "\"pool_pages\", which is %u",
+             guest->config.n_disks, guest->daemon->config.pool_pages);
+    return -ENOSPC;
 }
 
 /* Somebody drains who may hold what this one could not get. */
@@ -444,6 +460,8 @@ static void guest_start(struct guest *guest)
         return;
     }
     if (!err)
+        err = choose_worker(guest, why);
+    if (!err)
         err = create_hv(guest, why);
     if (err) {
         guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
@@ -455,8 +473,8 @@ static void guest_start(struct guest *guest)
         return;
     }
     guest->peer = NULL; /* it is hv_guest by now */
-    guest->worker = least_loaded(daemon);
     guest->worker->guests++;
+    guest->worker->disks += guest->config.n_disks;
     guest->params.name = guest->config.name;
     if (guest->config.hypervisor == GUEST_SHM)
         guest->params.log_limit = peer_log_of(&daemon->peer_logs, guest->config.name)->devices;

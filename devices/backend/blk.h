@@ -22,6 +22,9 @@
 #define BLK_SECTOR 512u
 /* The largest request, in bytes; longer transfers are made of several. */
 #define BLK_MAX_BYTES (128u * 1024)
+/* The most that a device may keep of a disk's requests when it depends on its guest how long: pages
+ * of others' disks are not to run out over it (daemon/guest.c counts on that). */
+#define BLK_HELD_BYTES (8u * 1024)
 
 enum blk_op {
     BLK_READ,

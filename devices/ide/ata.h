@@ -42,7 +42,7 @@
 #define ATA_CHUNK_MAX    (BLK_MAX_BYTES / ATA_SECTOR) /* sectors a request */
 /* PIO's chunks are shorter: a guest can stop in the middle of one for ever, and the pages that it
  * holds meanwhile are missed by the others. A multiple of ATA_MULTIPLE_MAX. */
-#define ATA_PIO_CHUNK_MAX 64u
+#define ATA_PIO_CHUNK_MAX (BLK_HELD_BYTES / ATA_SECTOR)
 
 /* Command block registers by offset (ATA-6 7). */
 enum ata_reg {

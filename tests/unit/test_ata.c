@@ -494,23 +494,23 @@ static void the_last_sector_can_be_read(void **state)
 
 static void a_read_error_names_its_request(void **state)
 {
-    static uint8_t data[256 * 512];
+    static uint8_t data[288 * 512];
 
     ide_rig_fault(&rig, 0, &(struct mem_faults){.error = -EIO, .first = 400, .last = 400});
     rig_command_ext(&rig, 0, 0x24, 100, 500);
-    for (unsigned at = 0; at < 256; at += 64) {
+    for (unsigned at = 0; at < 288; at += ATA_PIO_CHUNK_MAX) {
         ide_rig_settle(&rig);
-        bus_port_read_block(rig.bus, 0x1f0, 2, data + at * 512, 64 * 256);
+        bus_port_read_block(rig.bus, 0x1f0, 2, data + at * 512, ATA_PIO_CHUNK_MAX * 256);
     }
-    assert_disk_bytes(data, 0, 100, 256);
+    assert_disk_bytes(data, 0, 100, 288);
     ide_rig_settle(&rig);
     assert_int_equal(rig_status(&rig, 0), READY | ATA_SR_ERR);
     assert_int_equal(rig_reg(&rig, 0, ATA_REG_ERROR), ATA_ER_UNC);
-    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_LOW), 356 & 0xff);
-    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_MID), 356 >> 8);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_LOW), 388 & 0xff);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_MID), 388 >> 8);
     assert_true(rig_irq(&rig, 0));
     assert_string_equal(fake_host_last_log(&rig.fake),
-                        "ide0: event=disk-error unit=0 op=read sector=356 bytes=32768 error=5");
+                        "ide0: event=disk-error unit=0 op=read sector=388 bytes=8192 error=5");
     rig_command(&rig, 0, 0x20, 1, 1); /* and life goes on */
     rig_read_data(&rig, 0, data, 512);
     assert_disk_bytes(data, 0, 1, 1);

@@ -301,6 +301,7 @@ static void no_descriptor_is_taken_for_granted(void **state)
 
     close((int)first_free);
     getrlimit(RLIMIT_NOFILE, &limit);
+    guest_rig_hold_worker(rig); /* the limit is its too, and it opens a pty's other end */
     for (;; room++) {
         low = (struct rlimit){first_free + room, limit.rlim_max};
         setrlimit(RLIMIT_NOFILE, &low);
@@ -313,8 +314,38 @@ static void no_descriptor_is_taken_for_granted(void **state)
         assert_int_equal(guest_rig_descriptors(), descriptors);
         assert_true(room < 40);
     }
+    guest_rig_release_worker(rig);
     assert_true(room > 3); /* image, pty, socket, the hypervisor's */
     guest_rig_settle(rig, 1);
+}
+
+static void a_guest_whose_disks_could_stop_others_is_refused(void **state)
+{
+    static const char disks[] = "{'vdev': 'hda', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdb', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdc', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdd', 'format': 'mem', 'size': 512}";
+    struct guest_rig *rig = *state;
+    /* Pages that all of them may hold, and those of one largest request beside. */
+    unsigned held = BLK_HELD_BYTES / POOL_PAGE * 4;
+    unsigned most = (rig->daemon.worker[0]->params.pool_pages - BLK_MAX_BYTES / POOL_PAGE) / held;
+    char json[512];
+
+    for (unsigned i = 0; i <= most; i++) {
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': [%s]}", i, disks);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i < most ? i + 1 : most);
+        assert_int_equal(outcome.err, i < most ? 0 : -ENOSPC);
+    }
+    assert_non_null(strstr(outcome.why, "pool_pages"));
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, most - 1);
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, most);
+    assert_int_equal(outcome.err, 0);
+    daemon_stop(&rig->daemon);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(rig->daemon.worker[0]->disks, 0);
 }
 
 /* Somebody else made one in between. (That it is recorded before it is made the rig asserts.) */
@@ -681,6 +712,7 @@ int main(void)
         TEST(a_domain_has_one_primary_device_model),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
+        TEST(a_guest_whose_disks_could_stop_others_is_refused),
         TEST(a_server_with_another_id_than_expected_is_recorded_as_it_is),
         TEST(a_record_that_cannot_be_written_ends_the_attempt),
         TEST(a_missing_image_is_named),
