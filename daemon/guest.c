@@ -163,7 +163,9 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
             return err;
         }
         if (disk->direct && !vm_disk->raw.direct)
-            guest_log(guest, LOG_NOTICE, "event=disk-buffered vdev=%s path=%s reason=\"%s\"",
+            guest_log(guest, LOG_NOTICE,
+                      "event=disk-buffered vdev=%s path=%s reason=\"%s\" "
+                      "hint=\"buffered disks of a worker share one thread\"",
                       disk->vdev, disk->path, vm_disk->raw.why);
     }
     guest->params.n_disks++;

@@ -8,6 +8,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "devices/backend/offload.h"
+
 /* iocbs per io_submit(2) and events per io_getevents(2). */
 #define BATCH 64u
 /* When the kernel is out of memory for the very first request, no completion will say when it is
@@ -23,6 +25,7 @@ struct aio {
     unsigned events, in_kernel, queued;
     struct aio_op *first, **last;
     struct aio_stats stats;
+    struct offload *offload;
 };
 
 static void defer(struct aio *aio, struct loop_task *task)
@@ -160,6 +163,11 @@ const struct aio_stats *aio_stats(const struct aio *aio)
     return &aio->stats;
 }
 
+struct offload *aio_offload(struct aio *aio)
+{
+    return aio->offload;
+}
+
 int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
 {
     assert(events > 0);
@@ -192,9 +200,14 @@ int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
     error = loop->ops->watch(loop->ctx, aio->retry_fd, LOOP_READ, on_retry, aio, &aio->retry_watch);
     if (error)
         goto unwatch_event;
+    error = offload_create(loop, &aio->offload);
+    if (error)
+        goto unwatch_retry;
     *ret_aio = aio;
     return 0;
 
+unwatch_retry:
+    loop->ops->unwatch(loop->ctx, aio->retry_watch);
 unwatch_event:
     loop->ops->unwatch(loop->ctx, aio->event_watch);
 destroy_ctx:
@@ -214,6 +227,7 @@ void aio_destroy(struct aio *aio)
         return;
     assert(!aio->first && !aio->in_kernel);
     const struct loop *loop = aio->loop;
+    offload_destroy(aio->offload);
     loop->ops->undefer(loop->ctx, &aio->submit_task);
     loop->ops->undefer(loop->ctx, &aio->reap_task);
     loop->ops->unwatch(loop->ctx, aio->retry_watch);

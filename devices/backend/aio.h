@@ -4,8 +4,7 @@
  * submitted by one io_submit(2) at its end; completions arrive through one eventfd in the loop.
  *
  * io_submit(2) does not wait for O_DIRECT transfers; for buffered files the kernel does the
- * transfer itself inside it, so these hold up the worker for as long as the disk takes
- * (raw_image.direct).
+ * transfer itself inside it, so these are the helper thread's (raw_image.direct).
  */
 #ifndef IOEMUD_DEVICES_BACKEND_AIO_H
 #define IOEMUD_DEVICES_BACKEND_AIO_H
@@ -16,6 +15,7 @@
 #include "devices/backend/loop.h"
 
 struct aio;
+struct offload; /* devices/backend/offload.h */
 
 struct aio_stats {
     uint64_t submits; /* io_submit calls */
@@ -31,12 +31,14 @@ struct aio_op {
 };
 
 /* `events`: most requests in flight in the kernel; more wait here. -EAGAIN: fs.aio-max-nr is too
- * small. `loop` must outlive it. */
+ * small; that of offload_create(). `loop` must outlive it. */
 int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio);
 /* Nothing may be in flight. NULL is fine. */
 void aio_destroy(struct aio *aio);
 /* Queues; `done` follows from the loop, never inline. Never fails. */
 void aio_submit(struct aio *aio, struct aio_op *op);
 const struct aio_stats *aio_stats(const struct aio *aio);
+/* The worker's helper thread, for what io_submit(2) has no opcode for. */
+struct offload *aio_offload(struct aio *aio);
 
 #endif

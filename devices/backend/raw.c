@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "devices/backend/aio.h"
 #include "devices/backend/images.h"
+#include "devices/backend/offload.h"
 #include "devices/backend/pool.h"
 
 /* Linux breaks a transfer of ours at most where a filesystem or device runs out of something; a
@@ -20,9 +22,12 @@ struct raw {
 
 /* A request's state, in its scratch space. */
 struct raw_op {
-    struct aio_op op; /* first */
-    uint32_t moved;   /* bytes, in earlier rounds */
-    uint32_t rounds;  /* continuations */
+    union { /* first */
+        struct aio_op op;
+        struct offload_op call; /* of a buffered image */
+    };
+    uint32_t moved;  /* bytes, in earlier rounds */
+    uint32_t rounds; /* continuations */
 };
 _Static_assert(sizeof(struct raw_op) <= sizeof(((struct blk_req *)0)->backend), "scratch space");
 
@@ -36,6 +41,39 @@ static struct blk_req *req_of(struct raw_op *op)
     return (struct blk_req *)((char *)op - offsetof(struct blk_req, backend));
 }
 
+static void on_done(struct aio_op *aio_op, int64_t result);
+
+/* On the helper thread, which has the request to itself until it is done. */
+static int64_t run_buffered(struct offload_op *call)
+{
+    struct raw_op *op = (struct raw_op *)call;
+    const struct blk_req *req = req_of(op);
+    const struct raw_image *file = &((const struct raw *)req->image)->file;
+    unsigned skip = op->moved / POOL_PAGE;
+    const struct iovec *iov = req->iov + skip;
+    int count = (int)(req->n_iov - skip);
+    off_t offset = (off_t)(req->sector * BLK_SECTOR + op->moved);
+    ssize_t n = 0;
+
+    switch (req->op) {
+    case BLK_READ:
+        n = preadv(file->fd, iov, count, offset);
+        break;
+    case BLK_WRITE:
+        n = pwritev2(file->fd, iov, count, offset, file->write_through ? RWF_DSYNC : 0);
+        break;
+    case BLK_FLUSH:
+        n = fdatasync(file->fd);
+        break;
+    }
+    return n < 0 ? -errno : n;
+}
+
+static void buffered_done(struct offload_op *call, int64_t result)
+{
+    on_done((struct aio_op *)call, result);
+}
+
 static void start(struct blk_req *req)
 {
     struct raw *raw = (struct raw *)req->image;
@@ -46,6 +84,12 @@ static void start(struct blk_req *req)
     int count = (int)(req->n_iov - skip);
     long long offset = (long long)(req->sector * BLK_SECTOR + op->moved);
 
+    /* io_submit(2) would wait for these itself, and all guests of the worker with it. */
+    if (!raw->file.direct) {
+        op->call = (struct offload_op){.run = run_buffered, .done = buffered_done};
+        offload_submit(aio_offload(raw->aio), &op->call);
+        return;
+    }
     switch (req->op) {
     case BLK_READ:
         io_prep_preadv(iocb, raw->file.fd, iov, count, offset);
