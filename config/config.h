@@ -88,6 +88,8 @@ struct guest_config {
     uint32_t given;  /* which top-level keys the file gave */
 };
 
+#define DAEMON_CONFIG_FILE "/etc/ioemud/ioemud.json"
+
 /* All: 0, or -EINVAL (content), -ENOENT, -EACCES, ... with ret_error filled. On an error nothing is
  * left in *ret. */
 int daemon_config_load(const char *path, struct daemon_config *ret_config,
@@ -98,6 +100,10 @@ int daemon_config_parse(const char *text, size_t length, const char *where,
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
+/* For clients: the path of the control socket, or of the statistics socket, as the daemon's own
+ * configuration has it; the default where that does not exist or is not ours to read. NULL on
+ * ENOMEM; the caller frees it. */
+char *daemon_config_socket(bool statistics);
 
 /* `path` is DIR/NAME.json; "name" in the file, when given, must be NAME. A disk may lack its
  * "path": the file may be meant to be merged over xl's line. Who uses it alone asks

@@ -12,7 +12,7 @@ static const char *const log_levels[] = {
     "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", NULL,
 };
 
-/* Room for the longest command of every drive of a guest (256 pages) up to 1 GiB. */
+/* Room for two requests of the largest size (BLK_MAX_BYTES), up to 1 GiB. */
 #define POOL_PAGES_MIN 64
 #define POOL_PAGES_MAX 262144
 /* fs.aio-max-nr is 65536 for the whole host where nobody raised it. */
@@ -142,4 +142,17 @@ int daemon_config_load(const char *path, struct daemon_config *ret_config,
     error = daemon_config_parse(text, length, path, ret_config, ret_error);
     free(text);
     return error;
+}
+
+char *daemon_config_socket(bool statistics)
+{
+    struct daemon_config config;
+    struct config_error error;
+    char *path;
+
+    if (daemon_config_load(DAEMON_CONFIG_FILE, &config, &error) && daemon_config_defaults(&config))
+        return NULL;
+    path = strdup(statistics ? config.stats_socket : config.control_socket);
+    daemon_config_finish(&config);
+    return path;
 }

@@ -72,6 +72,12 @@ static void cell_serial(struct table *table, const json_t *serial)
     table_cell(table, serial ? text_of(serial, "path") : "");
 }
 
+/* Devices that started anew under a guest that ran: see `reset` in docs/rpc.md. */
+static const char *state_of(const json_t *guest)
+{
+    return json_is_true(json_object_get(guest, "reset")) ? "was reset" : text_of(guest, "state");
+}
+
 /* A row for each disk or serial port, whichever are more; the guest stands in the first. */
 static void list_guest(struct table *table, const json_t *guest)
 {
@@ -84,7 +90,7 @@ static void list_guest(struct table *table, const json_t *guest)
     if (json_array_size(serials) > rows)
         rows = json_array_size(serials);
     for (size_t i = 0; i < rows; i++) {
-        static const char *const texts[] = {"hypervisor", "role", "state"};
+        static const char *const texts[] = {"hypervisor", "role"};
 
         table_cell(table, i ? "" : text_of(guest, "name"));
         if (i)
@@ -95,6 +101,7 @@ static void list_guest(struct table *table, const json_t *guest)
             cell_plain(table, guest, "domid");
         for (size_t j = 0; j < COUNT_OF(texts); j++)
             table_cell(table, i ? "" : text_of(guest, texts[j]));
+        table_cell(table, i ? "" : state_of(guest));
         for (size_t j = 0; j < 2; j++)
             if (i)
                 table_cell(table, "");

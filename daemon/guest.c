@@ -217,6 +217,11 @@ static int open_all(struct guest *guest, char *why)
     return err;
 }
 
+static uint8_t secondary_slot(const struct guest_config *config)
+{
+    return config->slot ? config->slot : MACHINE_SECONDARY_SLOT;
+}
+
 /* All but what open_disk() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -228,7 +233,7 @@ static void fill_spec(struct guest *guest)
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
-        .slot = config->slot ? config->slot : MACHINE_SECONDARY_SLOT,
+        .slot = secondary_slot(config),
         .platform = config->platform,
         .unplug = MACHINE_UNPLUG_NEVER,
     };
@@ -296,6 +301,11 @@ static void run_started(struct mail *mail)
     guest_log(guest, LOG_INFO, "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u",
               guest->hv->name, guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
               guest->worker->params.id);
+    if (guest->reset)
+        log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
+                  "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
+                  "destroy it\"",
+                  guest->domid);
     if (guest->detach_wanted) {
         tell_done(guest, -ECANCELED, "detached while it started");
         guest_detach(guest, NULL, NULL);
@@ -506,6 +516,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .domid = attach->domid,
         .vcpus = attach->vcpus,
         .run = attach->run,
+        .reset = attach->reset,
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,
@@ -527,14 +538,46 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     return guest;
 }
 
-/* One that answers 0xcf8 and the rest for this domain already, under whatever name. */
-static const struct guest *other_primary(const struct daemon *daemon, uint32_t domid)
+/* Xen lets two servers of a domain claim the same function or port, and the later one hides the
+ * other's. Two primaries do, whatever else they have. */
+static bool would_hide(const struct guest_config *one, const struct guest_config *other)
 {
-    for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (guest->state != GUEST_STOPPING && guest->config.hypervisor == GUEST_XEN &&
-            guest->config.role == GUEST_PRIMARY && guest->domid == domid)
-            return guest;
-    return NULL;
+    if (one->role == GUEST_PRIMARY && other->role == GUEST_PRIMARY)
+        return true;
+    if (one->role == GUEST_PRIMARY)
+        return secondary_slot(other) <= MACHINE_LAST_PRIMARY_SLOT;
+    if (other->role == GUEST_PRIMARY)
+        return secondary_slot(one) <= MACHINE_LAST_PRIMARY_SLOT;
+    return secondary_slot(one) == secondary_slot(other);
+}
+
+/* 0, or why another guest, under whatever name, leaves no place in the domain for this one. */
+static int conflict(const struct daemon *daemon, const struct guest_attach *attach, char *why)
+{
+    const struct guest_config *config = &attach->config;
+    const struct guest *other = daemon->guests;
+
+    while (other && (other->state == GUEST_STOPPING || other->config.hypervisor != GUEST_XEN ||
+                     other->domid != attach->domid || !would_hide(config, &other->config)))
+        other = other->next;
+    if (!other)
+        return 0;
+    if (config->role == GUEST_SECONDARY)
+        snprintf(why, GUEST_WHY_SIZE,
+                 "domain %u has something in PCI slot %u already: guest %s; give this one another "
+                 "\"slot\"",
+                 attach->domid, secondary_slot(config), other->config.name);
+    else if (other->config.role == GUEST_SECONDARY)
+        snprintf(why, GUEST_WHY_SIZE,
+                 "domain %u has a secondary controller where a primary device model belongs: guest "
+                 "%s; give that one another \"slot\"",
+                 attach->domid, other->config.name);
+    else
+        snprintf(why, GUEST_WHY_SIZE,
+                 "domain %u has a primary device model already: guest %s; give this one \"role\": "
+                 "\"secondary\"",
+                 attach->domid, other->config.name);
+    return -EEXIST;
 }
 
 /* 0, or why this cannot be attached, whatever is to be opened for it. */
@@ -542,7 +585,6 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
 {
     const struct guest_config *config = &attach->config;
     bool xen = config->hypervisor == GUEST_XEN;
-    const struct guest *other = NULL;
 
     if (daemon->stopping) {
         snprintf(why, GUEST_WHY_SIZE, "the daemon is shutting down");
@@ -559,16 +601,14 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
                      : "this daemon takes no hv_shm peers (\"shm_socket\" is not configured)");
         return -ENODEV;
     }
-    if (xen && config->role == GUEST_PRIMARY)
-        other = other_primary(daemon, attach->domid);
-    if (other) {
-        snprintf(why, GUEST_WHY_SIZE,
-                 "domain %u has a primary device model already: guest %s; give this one \"role\": "
-                 "\"secondary\"",
-                 attach->domid, other->config.name);
-        return -EEXIST;
+    if (!xen && attach->domid) {
+        snprintf(
+            why, GUEST_WHY_SIZE,
+            "domain %u is one of Xen's, but guest %s is described with \"hypervisor\": \"shm\"",
+            attach->domid, config->name);
+        return -EINVAL;
     }
-    return 0;
+    return xen ? conflict(daemon, attach, why) : 0;
 }
 
 void guest_attach(struct daemon *daemon, struct guest_attach *attach)

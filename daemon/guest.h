@@ -43,6 +43,7 @@ struct guest_attach {
     uint32_t domid;             /* hv_xen */
     void *peer;                 /* hv_shm; NULL: wait for one */
     enum guest_run run;         /* what QMP says of it at first */
+    bool reset;                 /* it ran on a former daemon's devices, whose state is lost */
     uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
     struct rpc_conn *lease;     /* when it closes the guest is detached, in whatever state; NULL */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
@@ -92,6 +93,7 @@ struct guest {
     struct log_limit qmp_limit;
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
+    bool reset; /* its devices started anew under it: until it reboots it has no disks */
 };
 
 /* What comes of it is told through done(). */

@@ -12,7 +12,6 @@
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_table.h"
 
-#define DAEMON_CONFIG  "/etc/ioemud/ioemud.json"
 #define TIMEOUT_S      60
 #define DOMID_FIRST    1
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of Xen's public headers */
@@ -37,7 +36,7 @@ static const char help[] =
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
     "  -j, --json                       print the daemon's answer as it came\n"
-    "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG "\n"
+    "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
     "                                   says; list and stats ask the statistics socket)\n"
     "  -t, --timeout SECONDS            how long to wait for an answer (60)\n"
     "  -h, --help                       this text\n"
@@ -169,21 +168,6 @@ static const struct command commands[] = {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* The socket's path as the daemon's own configuration has it; its defaults where that does not
- * exist or is not ours to read. The caller frees it. */
-static char *default_socket(bool reads_only)
-{
-    struct daemon_config config;
-    struct config_error error;
-    char *path;
-
-    if (daemon_config_load(DAEMON_CONFIG, &config, &error) && daemon_config_defaults(&config))
-        return NULL;
-    path = strdup(reads_only ? config.stats_socket : config.control_socket);
-    daemon_config_finish(&config);
-    return path;
-}
-
 static enum status answer(const struct command *command, const struct invocation *invocation,
                           struct ctl_client *client, json_t *params)
 {
@@ -222,7 +206,7 @@ static enum status run(const struct command *command, const struct invocation *i
         return STATUS_REFUSED;
 
     char *path =
-        invocation->socket ? strdup(invocation->socket) : default_socket(command->reads_only);
+        invocation->socket ? strdup(invocation->socket) : daemon_config_socket(command->reads_only);
 
     if (!path || ctl_client_open(&client, path, invocation->timeout_s)) {
         fprintf(stderr, "ioemuctl: %s\n", path ? client.error : "out of memory");

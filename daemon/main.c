@@ -12,14 +12,12 @@
 
 #include "daemon/daemon.h"
 
-#define DEFAULT_CONFIG "/etc/ioemud/ioemud.json"
-
 static const char help[] =
     "Usage: ioemud [OPTION]...\n"
     "       ioemud --check [FILE]...\n"
     "One device model daemon for all HVM guests of a Xen host. Runs in the foreground.\n"
     "\n"
-    "  -c, --config FILE   daemon configuration (default " DEFAULT_CONFIG ",\n"
+    "  -c, --config FILE   daemon configuration (default " DAEMON_CONFIG_FILE ",\n"
     "                      or built-in defaults where that does not exist)\n"
     "      --check         check the daemon configuration and every guest in its\n"
     "                      guests_dir, or the guest FILEs given; start nothing\n"
@@ -61,7 +59,7 @@ static int parse_level(const char *name)
 static int load_config(const char *given, struct daemon_config *ret_config)
 {
     struct config_error error;
-    int err = daemon_config_load(given ? given : DEFAULT_CONFIG, ret_config, &error);
+    int err = daemon_config_load(given ? given : DAEMON_CONFIG_FILE, ret_config, &error);
 
     if (err == -ENOENT && !given)
         return daemon_config_defaults(ret_config);
@@ -70,13 +68,19 @@ static int load_config(const char *given, struct daemon_config *ret_config)
     return err;
 }
 
-/* Returns how many of the files are bad. */
+/* Returns how many of the files are bad. What xl's line may still add is not missing. */
 static unsigned check_guest(const char *path)
 {
     struct guest_config config;
     struct config_error error;
+    int err = guest_config_load(path, &config, &error);
 
-    if (guest_config_load(path, &config, &error)) {
+    if (!err && (config.hypervisor == GUEST_SHM || config.role == GUEST_SECONDARY)) {
+        err = guest_config_check(&config, path, &error);
+        if (err)
+            guest_config_finish(&config);
+    }
+    if (err) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }

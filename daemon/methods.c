@@ -133,8 +133,8 @@ static void dm_attach_done(void *ctx, struct guest *guest, int err, const char *
     free(dm);
 }
 
-/* {domid, config, vcpus?, prelaunch?}, with up to two listening QMP sockets as descriptors. The
- * connection is the guest's lease: when it closes, the guest is detached. */
+/* {domid, config, vcpus?, prelaunch?, again?}, with up to two listening QMP sockets as descriptors.
+ * The connection is the guest's lease: when it closes, the guest is detached. */
 static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
@@ -170,6 +170,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     attach.domid = (uint32_t)domid;
     attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
     attach.run = json_is_true(json_object_get(params, "prelaunch")) ? GUEST_PRELAUNCH : GUEST_CONT;
+    attach.reset = json_is_true(json_object_get(params, "again"));
     attach.lease = rpc_call_conn(call);
     attach.ctx = dm;
     guest_attach(daemon, &attach);
@@ -232,10 +233,10 @@ static json_t *describe(const struct guest *guest)
     const struct guest_config *config = &guest->config;
 
     return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:b, s:o, s:o}", "name", config->name, "domid",
+        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o}", "name", config->name, "domid",
         (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
         config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-        guest_state_name(guest->state), "worker",
+        guest_state_name(guest->state), "reset", guest->reset, "worker",
         guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
         guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
         guest->lease != NULL, "disks", describe_disks(guest), "serial", describe_serials(guest));

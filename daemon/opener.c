@@ -23,13 +23,18 @@ static int failed(char *why, const char *what, const char *path)
     return -err;
 }
 
-/* A socket file that nobody listens on is left over from a daemon that died. */
+/* A socket file that nobody listens on is left over from a daemon that died. What is no socket is
+ * somebody's: connect() refuses that with the same error. */
 static bool is_stale(const struct sockaddr_un *addr, int type)
 {
-    /* Not to wait for one whose queue is full: that one is alive. */
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat status;
     bool stale;
+    int fd;
 
+    if (lstat(addr->sun_path, &status) || !S_ISSOCK(status.st_mode))
+        return false;
+    /* Not to wait for one whose queue is full: that one is alive. */
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
     stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;

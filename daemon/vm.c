@@ -426,8 +426,8 @@ void vm_end(struct vm *vm)
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
-    /* First the guest's pages and memory, so that no device can reach them any more; hv operations
-     * on a stopped guest do nothing. */
+    /* First the guest's pages and memory, so that no device can reach them any more: a stopped
+     * guest pins nothing. */
     if (vm->started)
         vm->params.hv->guest_stop(vm->params.guest);
     machine_destroy(vm->machine);

@@ -44,6 +44,8 @@ struct machine_drive {
 /* Where a secondary's controller goes unless told otherwise: high, since QEMU and libxl fill a bus
  * from below. */
 #define MACHINE_SECONDARY_SLOT 30u
+/* A primary has host bridge, PIIX3 and the platform device in slots 0 to 2. */
+#define MACHINE_LAST_PRIMARY_SLOT 2u
 
 struct machine_spec {
     enum machine_role role;
@@ -62,8 +64,8 @@ struct machine_spec {
 
 struct machine;
 
-/* `host` is copied. Errors: -EEXIST, -EINVAL (a slot that is none), -ENOMEM, the bus listener's. `ret_why`, of `why_size` bytes,
- * gets which device failed. */
+/* `host` is copied. Errors: -EEXIST, -EINVAL (a slot that is none), -ENOMEM, the bus listener's.
+ * `ret_why`, of `why_size` bytes, gets which device failed. */
 int machine_create(const struct host *host, const struct bus_listener *listener, void *listener_ctx,
                    const struct machine_spec *spec, struct machine **ret_machine, char *ret_why,
                    size_t why_size);

@@ -11,8 +11,8 @@
  *              worker's thread only.
  *
  * Life of a guest:
- *   control   guest_create()   server made, pages mapped, descriptors opened and restricted
- *   worker    guest_start()    from here on the worker's; then claim(), ..., then
+ *   control   guest_create()   server made, descriptors opened and restricted
+ *   worker    guest_start()    pages mapped; from here on the worker's; then claim(), ..., then
  *             guest_enable()   the hypervisor sends requests; event channels are bound
  *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
  *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched

@@ -53,7 +53,7 @@ static int guest_fd(const struct hv_guest *guest)
 static int pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                size_t *ret_len)
 {
-    if (guest->gone)
+    if (guest->gone || !guest->cache)
         return -ESRCH;
     return mapcache_pin(guest->cache, gpa, len, iov, HV_PIN_IOV, ret_len);
 }

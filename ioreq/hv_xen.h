@@ -39,7 +39,7 @@ struct hv_guest {
     bool gone_told; /* to the host's events */
     int privcmd_fd; /* restricted to domid, both */
     int evtchn_fd;
-    struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it does not own */
+    struct xenevtchn_handle *evtchn; /* on evtchn_fd, which it owns */
 
     /* The worker's, from guest_start() to guest_stop(). */
     void *pages; /* the two server pages; NULL: not started */

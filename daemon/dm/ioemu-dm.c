@@ -7,9 +7,8 @@
 #include <unistd.h>
 #include <xenstore.h>
 
+#include "config/config.h"
 #include "daemon/dm/dm.h"
-
-#define CONTROL_SOCKET "/run/ioemud/control.sock"
 
 static const char usage[] =
     "ioemu-dm " IOEMUD_VERSION ": lets xl use ioemud as a guest's device model. In xl.cfg:\n"
@@ -17,9 +16,8 @@ static const char usage[] =
     "    device_model_version = \"qemu-xen\"\n"
     "    device_model_override = \"" IOEMUD_LIBEXEC "/ioemu-dm\"\n"
     "It takes the arguments of a QEMU device model as xl gives them, attaches the guest to ioemud\n"
-    "and stays until it gets SIGHUP or SIGTERM. IOEMUD_CONTROL_SOCKET in the environment names "
-    "the\n"
-    "daemon's socket if that is not " CONTROL_SOCKET ".\n";
+    "and stays until it gets SIGHUP or SIGTERM. The daemon's socket is the \"control_socket\" "
+    "of\n" DAEMON_CONFIG_FILE ", unless IOEMUD_CONTROL_SOCKET in the environment names another.\n";
 
 /* Where libxl__spawn_local_dm() waits for the word. */
 static int xenstore_running(void *ctx, uint32_t domid)
@@ -41,7 +39,7 @@ int main(int argc, char *argv[])
 {
     const char *socket = getenv("IOEMUD_CONTROL_SOCKET");
     const struct dm_env env = {
-        .control_socket = socket && *socket ? socket : CONTROL_SOCKET,
+        .control_socket = socket && *socket ? socket : daemon_config_socket(false),
         .running = xenstore_running,
         .log_fd = STDERR_FILENO,
     };

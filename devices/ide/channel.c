@@ -313,11 +313,15 @@ void ide_bmdma_write(struct ide_channel *channel, unsigned offset, uint8_t value
 
 void ide_bmdma_enable(struct ide_channel *channel, bool enable)
 {
-    bool kicked = enable && !channel->bm.master;
-
+    if (enable == channel->bm.master)
+        return;
     channel->bm.master = enable;
-    if (kicked)
+    /* What was on its way when the guest took memory away from the bus master is not moved: the
+     * chunk is asked for again when it may go on. */
+    if (enable)
         kick(channel);
+    else if (channel->dma_owner)
+        ata_dma_stop(channel->dma_owner);
 }
 
 /* Life. */

@@ -52,7 +52,8 @@ expect 2 'no number of seconds: soon' ctl -t soon list
 expect 0 'Exit status:' ctl --help
 expect 0 'ioemuctl ' ctl --version
 expect 1 'bad.json:1:45: at /disks/0/vdev:' "$IOEMUD" -c "$dir/ioemud.json" --check
-expect 1 '1 bad configuration file' "$IOEMUD" -c "$dir/ioemud.json" --check
+expect 1 'half.json: at /disks/0' "$IOEMUD" -c "$dir/ioemud.json" --check
+expect 1 '2 bad configuration files' "$IOEMUD" -c "$dir/ioemud.json" --check
 expect 0 'sim2.json: good' "$IOEMUD" -c "$dir/ioemud.json" --check "$dir/sim2.json"
 echo '{ "worker": 2 }' >"$dir/wrong.json"
 expect 1 'did you mean "workers"?' "$IOEMUD" -c "$dir/wrong.json"

@@ -424,6 +424,25 @@ static void without_bus_mastering_nothing_moves(void **state)
     assert_read(RAM, 3 * 512, 512);
 }
 
+/* As a kernel does before it gives the memory away to another. */
+static void when_bus_mastering_ends_nothing_lands_later(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, true);
+    ide_rig_fault(&rig, 0, &(struct mem_faults){.hold = true});
+    read_dma(3, 1);
+    bus_pci_write(rig.bus, rig.sbdf, PCI_COMMAND, 2, PCI_COMMAND_IO);
+    mem_release(rig.image[0]);
+    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
+    ide_rig_settle(&rig);
+    assert_int_equal(rig.fake.ram[RAM], 0);
+    assert_int_equal(rig_dma_status(&rig, 0), BMISTA_ACTIVE);
+    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
+    bus_pci_write(rig.bus, rig.sbdf, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+    ide_rig_settle(&rig);
+    assert_over(BMISTA_INTR);
+    assert_read(RAM, 3 * 512, 512);
+}
+
 static void stopped_in_mid_transfer_nothing_lands_later(void **state)
 {
     rig_prd(&rig, TABLE, 0, RAM, 512, true);
@@ -591,6 +610,7 @@ int main(void)
         TEST(crumbs_move_a_sector_at_a_time),
         TEST(a_device_that_rests_can_be_taken_away),
         TEST(without_bus_mastering_nothing_moves),
+        TEST(when_bus_mastering_ends_nothing_lands_later),
         TEST(stopped_in_mid_transfer_nothing_lands_later),
         TEST(selecting_the_other_drive_does_not_disturb),
         TEST(the_bus_master_serves_one_drive_at_a_time),

@@ -110,6 +110,25 @@ static void test_numbers_stay_short(void **state)
     assert_string_equal(table_bytes(UINT64_MAX).text, "16.0E");
 }
 
+static void test_a_guest_whose_devices_were_reset_is_no_healthy_one(void **state)
+{
+    json_t *answer =
+        json_loads("{\"guests\":[{\"name\":\"a\",\"state\":\"running\",\"reset\":true},"
+                   "{\"name\":\"b\",\"state\":\"running\",\"reset\":false}]}",
+                   0, NULL);
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(answer);
+    ctl_show_list(answer, 0, out);
+    fclose(out);
+    assert_non_null(strstr(text, "was reset"));
+    assert_non_null(strstr(text, "running"));
+    free(text);
+    json_decref(answer);
+}
+
 /* A daemon of another version, or something else altogether, at the other end. */
 static void test_an_answer_without_what_is_shown_is_shown_as_dashes(void **state)
 {
@@ -145,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_a_narrow_terminal_shortens_paths_at_their_beginning),
         cmocka_unit_test(test_what_does_not_print_does_not_reach_the_terminal),
         cmocka_unit_test(test_numbers_stay_short),
+        cmocka_unit_test(test_a_guest_whose_devices_were_reset_is_no_healthy_one),
         cmocka_unit_test(test_an_answer_without_what_is_shown_is_shown_as_dashes),
     };
 

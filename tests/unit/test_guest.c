@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest's life, with every step of it failing once: nothing may be left, nobody told twice. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -253,6 +254,36 @@ static void a_domain_has_one_primary_device_model(void **state)
     rig->domid--;
     guest_rig_attach(rig, "{'name': 'b', 'role': 'secondary', 'disks': [" MEM_DISK "]}", &outcome);
     guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+}
+
+/* Attaches to the domain that the guest before got. */
+static void attach_beside(struct guest_rig *rig, const char *json)
+{
+    rig->domid--;
+    guest_rig_attach(rig, json, &outcome);
+}
+
+static void secondary_controllers_do_not_hide_what_is_there(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_attach(rig, "{'name': 'a', 'role': 'secondary', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 1);
+    attach_beside(rig, "{'name': 'b', 'role': 'secondary', 'slot': 30, 'disks': [" MEM_DISK "]}");
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "PCI slot 30"));
+    attach_beside(rig, "{'name': 'b', 'role': 'secondary', 'slot': 2, 'disks': [" MEM_DISK "]}");
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+    attach_beside(rig, "{'name': 'c'}");
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "guest b"));
+    /* In another domain there is room. */
+    guest_rig_attach(rig, "{'name': 'c', 'role': 'secondary', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 3);
     assert_int_equal(outcome.err, 0);
 }
 
@@ -579,6 +610,31 @@ static void a_string_waits_for_memory_without_spinning(void **state)
     guest_rig_run(rig, answered, rig->last);
 }
 
+static void a_file_where_a_socket_is_to_be_is_not_removed(void **state)
+{
+    struct guest_rig *rig = *state;
+    char path[128], link[128], why[OPENER_WHY_SIZE];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/image", rig->dir);
+    snprintf(link, sizeof(link), "%s/link", rig->dir);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(opener_listen(path, SOCK_STREAM, 0600, "", &fd, why), -EADDRINUSE);
+    assert_non_null(strstr(why, "it is no socket"));
+    assert_int_equal(opener_listen(link, SOCK_STREAM, 0600, "", &fd, why), -EADDRINUSE);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(unlink(path), 0);
+    /* What a daemon that died has left is. */
+    assert_int_equal(opener_listen(path, SOCK_STREAM, 0600, "", &fd, why), 0);
+    close(fd);
+    assert_int_equal(opener_listen(path, SOCK_STREAM, 0600, "", &fd, why), 0);
+    close(fd);
+    unlink(path);
+}
+
 /* ioemu-dm's connection. */
 
 static int dial(struct guest_rig *rig)
@@ -710,6 +766,8 @@ int main(void)
         TEST(a_peer_that_comes_in_a_loop_has_its_lines_and_no_more),
         TEST(a_guest_does_not_fill_the_disk_through_its_serial_port),
         TEST(a_domain_has_one_primary_device_model),
+        TEST(secondary_controllers_do_not_hide_what_is_there),
+        TEST(a_file_where_a_socket_is_to_be_is_not_removed),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
         TEST(a_guest_whose_disks_could_stop_others_is_refused),
