@@ -8,8 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/record.h"
-
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
 
 static void guest_start(struct guest *guest);
@@ -124,17 +122,6 @@ static void close_descriptors(struct guest *guest)
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     remove_sockets(guest);
-}
-
-/* The hypervisor's half, after the worker has let go. */
-static void release_hv(struct guest *guest)
-{
-    if (guest->hv_guest)
-        guest->hv->guest_destroy(guest->hv_guest);
-    guest->hv_guest = NULL;
-    if (guest->recorded)
-        record_remove(guest->daemon->config.run_dir, guest->config.name);
-    guest->recorded = false;
 }
 
 /* Opening what the description names. */
@@ -292,7 +279,7 @@ static void run_started(struct mail *mail)
         guest->worker->guests--;
         guest->worker->disks -= guest->config.n_disks;
         remove_sockets(guest);
-        release_hv(guest);
+        guest_release_hv(guest);
         tell_done(guest, guest->start_err, guest->start_why);
         guest_free(guest);
         return;
@@ -321,7 +308,7 @@ static void run_stopped(struct mail *mail)
     if (guest->config.hypervisor == GUEST_SHM)
         peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices = guest->log_limit;
     remove_sockets(guest);
-    release_hv(guest);
+    guest_release_hv(guest);
 }
 
 static void run_drained(struct mail *mail)
@@ -389,55 +376,6 @@ static void refuse_peer(struct guest *guest, int err, const char *why)
     guest->peer = NULL;
 }
 
-static int record(struct guest *guest, const struct hv_record *what, char *why)
-{
-    const char *run_dir = guest->daemon->config.run_dir;
-    int err = record_write(run_dir, guest->config.name, what);
-
-    if (err)
-        snprintf(why, GUEST_WHY_SIZE, "record in %s/guests: %s", run_dir, strerror(-err));
-    guest->recorded |= !err;
-    return err;
-}
-
-/* The server is recorded before it is made, so that there is none of which the next daemon does not
- * know, wherever this one is killed. */
-static int create_hv(struct guest *guest, char *why)
-{
-    struct daemon *daemon = guest->daemon;
-    unsigned hv = guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM;
-    struct hv_guest_params params = {
-        .name = guest->config.name,
-        .domid = guest->domid,
-        .peer = guest->peer,
-        .primary = guest->config.role == GUEST_PRIMARY,
-        .map_limit_mib = guest->config.map_limit_mib,
-    };
-    struct hv_record intended = {0}, made;
-    int err = guest->hv->guest_intend(daemon->host[hv], &params, &intended);
-
-    if (!err && hv == DAEMON_XEN) {
-        err = record(guest, &intended, why);
-        if (err)
-            return err;
-    }
-    if (!err)
-        err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
-    if (err && hv == DAEMON_XEN)
-        snprintf(why, GUEST_WHY_SIZE, "domain %u: no ioreq server: %s", guest->domid,
-                 err == -ESRCH     ? "there is no such domain"
-                 : err == -ENOTSUP ? "it is no HVM domain, or has more than 128 vCPUs"
-                 : err == -ENOSPC  ? "it has all that a domain can have (eight)"
-                                   : strerror(-err));
-    else if (err)
-        snprintf(why, GUEST_WHY_SIZE, "the peer cannot be taken over: %s",
-                 err == -EPIPE ? "it hung up" : strerror(-err));
-    if (err || hv != DAEMON_XEN)
-        return err;
-    guest->hv->guest_record(guest->hv_guest, &made);
-    return made.server_id == intended.server_id ? 0 : record(guest, &made, why);
-}
-
 /* At the start the first `vcpus`; more come by QMP. */
 static void plug_vcpus(struct guest *guest)
 {
@@ -474,12 +412,12 @@ static void guest_start(struct guest *guest)
     if (!err)
         err = choose_worker(guest, why);
     if (!err)
-        err = create_hv(guest, why);
+        err = guest_create_hv(guest, why);
     if (err) {
         guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
         refuse_peer(guest, err, why);
         close_descriptors(guest);
-        release_hv(guest);
+        guest_release_hv(guest);
         tell_done(guest, err, why);
         guest_free(guest);
         return;

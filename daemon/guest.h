@@ -113,15 +113,22 @@ int guest_peer(struct daemon *daemon, const char *name, void *peer);
 /* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */
 int guest_peer_outcome(struct daemon *daemon, const char *name);
 
-/* A line about the guest; of one that a peer made, as many as peers may have (daemon/peer_log.h). */
+/* A line about the guest; of one that a peer made, as many as daemon/peer_log.h lets it have. */
 __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
                                                      const char *format, ...);
 
-/* daemon/guest_pv.c: whether the guest loses no disk by unplugging all that are emulated, also those
- * that the folder's file has and xl's line does not. `host` is its hypervisor's. */
+/* daemon/guest_pv.c: whether the guest loses no disk by unplugging all that are emulated, also
+ * those that the folder's file has and xl's line does not. `host` is its hypervisor's. */
 bool guest_disks_have_pv(struct guest *guest, struct hv_host *host);
 
 const char *guest_state_name(enum guest_state state);
+
+/* daemon/guest_hv.c: the hypervisor's half. The server is recorded before it is made, so that there
+ * is none of which the next daemon does not know, wherever this one is killed. `why` as for
+ * guest_attach(); what was made is guest_release_hv()'s, also on failure. */
+int guest_create_hv(struct guest *guest, char *why);
+/* After the worker has let go. */
+void guest_release_hv(struct guest *guest);
 
 /* daemon/guest_serial.c: files that serial ports write to. */
 void guest_serial_init(struct guest *guest);

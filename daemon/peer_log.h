@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log of hv_shm guests. A peer can connect, be attached and hang up thousands of times a second,
- * so a limit that is the guest's own would begin anew each time: these belong to its name, and there
- * is a fixed number of them (names that share one share its lines).
+ * The log of hv_shm guests. A peer can connect, be attached and hang up thousands of times a
+ * second, so a limit that is the guest's own would begin anew each time: these belong to its name,
+ * and there is a fixed number of them (names that share one share its lines).
  */
 #ifndef IOEMUD_DAEMON_PEER_LOG_H
 #define IOEMUD_DAEMON_PEER_LOG_H

@@ -136,9 +136,9 @@ struct hv_ops {
     int (*guest_create)(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
     void (*guest_destroy)(struct hv_guest *guest);
-    /* What the record of the guest that guest_create() would make now will be, for whoever is killed
-     * in the middle of it: recorded before, it lets the next daemon find the server. Fails as
-     * guest_create() would. */
+    /* What the record of the guest that guest_create() would make now will be, for whoever is
+     * killed in the middle of it: recorded before, it lets the next daemon find the server. Fails
+     * as guest_create() would. */
     int (*guest_intend)(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record);
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);

@@ -85,8 +85,7 @@ struct hv_host {
     const struct hv_host_events *events;
     void *ctx;
     int epoll_fd, listen_fd, timer_fd;
-    bool
-        listening; /* listen_fd is in epoll_fd; not while descriptors are short or the reaper busy */
+    bool listening; /* listen_fd is in epoll_fd; not while descriptors are short, the reaper busy */
     struct hv_shm_reaper *reaper;
     struct hv_shm_conn *conns;
     unsigned conn_count;

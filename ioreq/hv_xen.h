@@ -80,8 +80,8 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_vbd.c */
-/* Whether the virtual disk `devid` (docs/man/xen-vbd-interface(7)) with the image `params`, as libxl
- * wrote it to XenStore, is the emulated one. `params` NULL: an empty drive. */
+/* Whether the virtual disk `devid` (xen-vbd-interface(7)) with the image `params`, as libxl wrote
+ * it to XenStore, is the emulated one. `params` NULL: an empty drive. */
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_data.c */

@@ -392,8 +392,8 @@ static void handle_to_text(const xen_domain_handle_t handle, char *text, size_t 
     }
 }
 
-/* A server's id is the lowest that is free (common/ioreq.c 4.17). There is no list of them, but each
- * can be asked about; those of other domains refuse to answer. */
+/* A server's id is the lowest that is free (common/ioreq.c 4.17). There is no list of them, but
+ * each can be asked about; those of other domains refuse to answer. */
 int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record)
 {

@@ -46,9 +46,9 @@ struct mapcache_ops {
 struct mapcache;
 
 /*
- * Each bucket is one of the process' mappings, of which Linux allows so many (vm.max_map_count), for
- * all guests together. What guests may have of it, in MiB of limits: three quarters, so that those
- * that come when it is spent still get their four buckets.
+ * Each bucket is one of the process' mappings, of which Linux allows so many (vm.max_map_count),
+ * for all guests together. What guests may have of it, in MiB of limits: three quarters, so that
+ * those that come when it is spent still get their four buckets.
  */
 uint32_t mapcache_total_mib(uint64_t max_map_count);
 /* The limit of one more guest that wants `limit_mib` (0: the default) when `left_mib` of the total

@@ -56,9 +56,9 @@ int chr_open_fd(int fd, bool read_input, const struct loop *loop, struct chr **r
 int chr_open_listener(int listen_fd, const struct loop *loop, struct chr **ret_chr);
 void chr_close(struct chr *chr); /* NULL is fine */
 
-/* A regular file is not to grow beyond `bytes` (and a few KiB): full(arg) asks for another, from the
- * loop, at most once in CHR_RENEW_NS, which bounds what a guest can make the disk do, too. Until
- * chr_renew() and in between output is dropped. Other kinds have no limit. */
+/* A regular file is not to grow beyond `bytes` (and a few KiB): full(arg) asks for another, from
+ * the loop, at most once in CHR_RENEW_NS, which bounds what a guest can make the disk do, too.
+ * Until chr_renew() and in between output is dropped. Other kinds have no limit. */
 #define CHR_RENEW_NS UINT64_C(10000000000)
 void chr_limit(struct chr *chr, uint64_t bytes, void (*full)(void *arg), void *arg);
 /* The answer: the file to go on with, which is the chr's from now on; -1: there is none now. */
