@@ -8,6 +8,7 @@
  *  - memory is written only where a descriptor that was read says so
  *  - a sector changes only if a write command under way names it, and a whole write that is
  *    reported done is on the disk
+ *  - what was not read since the host cannot reach it is never on a disk
  *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
  *  - quiesced, the state loads into a new controller and saves as it was
  *  - at the end every request and page has come back
@@ -50,6 +51,10 @@ struct target {
     bool faulty;
 };
 
+/* What a read of memory out of reach leaves behind. */
+static const char unreachable[] = "nobody has written this";
+#define UNREACHABLE (sizeof(unreachable) - 1)
+
 /* The host's hooks take only the fake host. */
 static struct target *current;
 
@@ -86,6 +91,8 @@ static int hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 
     assert(gpa <= UINT32_MAX && len <= UINT32_MAX - gpa + 1);
     int err = target->dma_read(ctx, gpa, buf, len);
+    for (size_t i = 0; err && i < len; i++)
+        ((uint8_t *)buf)[i] = (uint8_t)unreachable[i % UNREACHABLE];
     if (err || len % 8 || len > 256)
         return err;
     for (size_t at = 0; at < len; at += 8) {
@@ -186,6 +193,7 @@ static void check_disks(struct target *target)
                 assert(!memcmp(shadow, disk, 512));
             else
                 memcpy(shadow, disk, 512);
+            assert(!memmem(disk, 512, unreachable, UNREACHABLE));
         }
         if (disk_sectors[i] && blk_idle(target->rig.spec.drive[i].blk) && !writing(drive))
             memset(target->may_change[i], false, sizeof(target->may_change[i]));
@@ -194,6 +202,8 @@ static void check_disks(struct target *target)
 
 static void settle(struct target *target)
 {
+    ide_rig_settle(&target->rig);
+    fake_host_advance(&target->rig.fake, 2000); /* who rests goes on */
     ide_rig_settle(&target->rig);
     check(target);
     check_disks(target);
@@ -384,6 +394,10 @@ static void do_faults(struct target *target, struct script *script)
         .last = how & 4 ? UINT64_MAX : first + (how >> 4),
     };
 
+    /* Guest memory that cannot be reached, and a host for whom it costs too much. */
+    target->rig.fake.broken_from = (how & 0x10 ? TABLES : BUFFERS) + first * 8u;
+    target->rig.fake.broken_len = how & 8 ? 4096 : 0;
+    target->rig.fake.dma_rests = how & 0x20 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[disk])
         return;
     mem_release(target->rig.image[disk]);
