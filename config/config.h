@@ -43,7 +43,36 @@ struct daemon_config {
 };
 
 enum disk_cache { DISK_WRITEBACK, DISK_WRITETHROUGH };
+/* QEMU's names; `enospc`: stop when there is no room, report all else. */
+enum disk_werror { DISK_WERROR_ENOSPC, DISK_WERROR_REPORT, DISK_WERROR_STOP };
+enum disk_rerror { DISK_RERROR_REPORT, DISK_RERROR_STOP };
+
+/* Errors on purpose, for tests: struct fault_options of devices/backend/images.h in words. */
+enum disk_fault_op {
+    DISK_FAULT_ANY,
+    DISK_FAULT_READ,
+    DISK_FAULT_WRITE,
+    DISK_FAULT_FLUSH,
+    DISK_FAULT_DISCARD,
+};
+enum disk_fault_error {
+    DISK_FAULT_EIO,
+    DISK_FAULT_ENOSPC,
+    DISK_FAULT_ENODEV,
+    DISK_FAULT_ENXIO,
+    DISK_FAULT_ENODATA,
+};
+struct disk_fault {
+    enum disk_fault_op op;
+    uint64_t first_sector, last_sector;
+    unsigned every, count; /* 0: none; 0: no end */
+    enum disk_fault_error error;
+    unsigned delay_ms;
+    uint32_t given; /* 0: no faults */
+};
+
 enum disk_backend { DISK_RAW, DISK_MEM };
+enum disk_discard { DISK_DISCARD_UNMAP, DISK_DISCARD_IGNORE };
 
 struct disk_config {
     char vdev[8]; /* "hda".."hdd" (xvda..d are taken for these): position on the controller */
@@ -54,7 +83,12 @@ struct disk_config {
     bool direct; /* default true */
     bool read_only;
     bool shared;
-    char serial[21], model[41];
+    enum disk_discard discard; /* whether what the guest trims is given back */
+    char serial[21], model[41], firmware[9];
+    char wwn[19]; /* "0x5" and 15 hexadecimal digits, or "" */
+    enum disk_werror werror;
+    enum disk_rerror rerror;
+    struct disk_fault fault;
     /* which keys the file gave, for the merge with xl's line (bit i = position in the key table) */
     uint32_t given;
 };

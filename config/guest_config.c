@@ -8,7 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONFIG_SECTOR_MAX ((UINT64_C(1) << 55) - 1) /* of 2^64 bytes */
+
 static const char *const cache_names[] = {"writeback", "writethrough", NULL};
+static const char *const discard_names[] = {"unmap", "ignore", NULL};
+static const char *const werror_names[] = {"enospc", "report", "stop", NULL};
+static const char *const rerror_names[] = {"report", "stop", NULL};
+static const char *const fault_op_names[] = {"any", "read", "write", "flush", "discard", NULL};
+static const char *const fault_error_names[] = {"EIO",   "ENOSPC",  "ENODEV",
+                                                "ENXIO", "ENODATA", NULL};
 static const char *const format_names[] = {"raw", "mem", NULL};
 static const char *const serial_names[] = {"none", "pty", "file", "unix", NULL};
 static const char *const role_names[] = {"primary", "secondary", NULL};
@@ -18,6 +26,7 @@ static const char *const hypervisor_names[] = {"xen", "shm", NULL};
 static int read_vdev(struct config_reader *reader, const json_t *value, void *into);
 static int read_name(struct config_reader *reader, const json_t *value, void *into);
 static int read_boot(struct config_reader *reader, const json_t *value, void *into);
+static int read_fault(struct config_reader *reader, const json_t *value, void *into);
 static int read_disks(struct config_reader *reader, const json_t *value, void *into);
 static int read_serials(struct config_reader *reader, const json_t *value, void *into);
 
@@ -35,15 +44,42 @@ static const struct config_key disk_keys[] = {
     DISK("direct", direct, CONFIG_BOOL, 0, 0),
     DISK("read_only", read_only, CONFIG_BOOL, 0, 0),
     DISK("shared", shared, CONFIG_BOOL, 0, 0),
-    /* IDENTIFY DEVICE words 10-19 and 27-46, ATA8-ACS 7.16 */
+    DISK("discard", discard, CONFIG_ENUM, 0, 0, discard_names),
+    /* IDENTIFY DEVICE words 10-19, 27-46, 23-26 and 108-111, ATA8-ACS 7.16 */
     DISK("serial", serial, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->serial) - 1),
     DISK("model", model, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->model) - 1),
+    DISK("firmware", firmware, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->firmware) - 1),
+    DISK("wwn", wwn, CONFIG_TEXT, 0, sizeof(((struct disk_config *)0)->wwn) - 1),
+    DISK("werror", werror, CONFIG_ENUM, 0, 0, werror_names),
+    DISK("rerror", rerror, CONFIG_ENUM, 0, 0, rerror_names),
+    DISK("fault", fault, CONFIG_CUSTOM, 0, 0, NULL, read_fault),
 };
 
 const struct config_table disk_config_table = {
     "a disk",
     disk_keys,
     sizeof(disk_keys) / sizeof(disk_keys[0]),
+};
+
+#define FAULT(name, member, kind, ...)                                                             \
+    {                                                                                              \
+        name, kind, offsetof(struct disk_fault, member), __VA_ARGS__                               \
+    }
+
+static const struct config_key fault_keys[] = {
+    FAULT("op", op, CONFIG_ENUM, 0, 0, fault_op_names),
+    FAULT("first_sector", first_sector, CONFIG_SIZE, 0, CONFIG_SECTOR_MAX),
+    FAULT("last_sector", last_sector, CONFIG_SIZE, 0, CONFIG_SECTOR_MAX),
+    FAULT("every", every, CONFIG_UNSIGNED, 0, 1000000000),
+    FAULT("count", count, CONFIG_UNSIGNED, 0, 1000000000),
+    FAULT("error", error, CONFIG_ENUM, 0, 0, fault_error_names),
+    FAULT("delay_ms", delay_ms, CONFIG_UNSIGNED, 0, 600000),
+};
+
+static const struct config_table fault_table = {
+    "a disk's \"fault\"",
+    fault_keys,
+    sizeof(fault_keys) / sizeof(fault_keys[0]),
 };
 
 #define SERIAL(name, member, kind, ...)                                                            \
@@ -163,6 +199,35 @@ static int read_vdev(struct config_reader *reader, const json_t *value, void *in
     return 0;
 }
 
+static int read_fault(struct config_reader *reader, const json_t *value, void *into)
+{
+    struct disk_config *disk = into;
+    struct disk_fault fault = {.last_sector = CONFIG_SECTOR_MAX};
+
+    if (!json_is_object(value))
+        return fail_type(reader, "an object { ... }", value);
+
+    int error = config_read_object(reader, value, &fault_table, &fault, &fault.given);
+
+    if (error)
+        return error;
+    if (!(fault.given &
+          (config_key_bit(&fault_table, "every") | config_key_bit(&fault_table, "delay_ms"))))
+        return config_fail(reader, "\"every\" or \"delay_ms\" is missing: which requests fail, or "
+                                   "how much longer they take");
+    if (fault.first_sector > fault.last_sector)
+        return config_fail_at(reader, "last_sector", "this is before \"first_sector\"");
+    disk->fault = fault;
+    return 0;
+}
+
+/* ATA8-ACS, IDENTIFY words 108-111: a name with the NAA field 5h (IEEE registered). */
+static bool is_wwn(const char *text)
+{
+    return strlen(text) == 18 && strncmp(text, "0x5", 3) == 0 &&
+           strspn(text + 2, "0123456789abcdefABCDEF") == 16;
+}
+
 static int check_disk(struct config_reader *reader, const struct disk_config *disk, bool complete)
 {
     uint32_t given = disk->given;
@@ -179,6 +244,10 @@ static int check_disk(struct config_reader *reader, const struct disk_config *di
                               "\"raw\"");
     if (disk->size % 512)
         return config_fail_at(reader, "size", "a multiple of 512 (the sector) is expected");
+    if (disk->wwn[0] && !is_wwn(disk->wwn))
+        return config_fail_at(reader, "wwn",
+                              "this is no World Wide Name of a disk: \"0x5\" and 15 more "
+                              "hexadecimal digits are expected, as in \"0x5000c50015ea71ad\"");
     if (complete && disk->backend == DISK_RAW && !disk->path[0])
         return config_fail(reader,
                            "disk %s has no \"path\": the absolute path of its image or "
@@ -479,6 +548,9 @@ static int write_disk(const struct disk_config *disk, json_t *disks)
     json_t *object = config_write_object(&disk_config_table, disk);
     int failed = json_object_set_new(object, "vdev", json_string(disk->vdev));
 
+    if (disk->fault.given)
+        failed |=
+            json_object_set_new(object, "fault", config_write_object(&fault_table, &disk->fault));
     /* What does not go with the format would be refused on the way in. */
     if (object)
         json_object_del(object, disk->backend == DISK_MEM ? "path" : "size");

@@ -13,6 +13,8 @@ static int copy_disk(const struct disk_config *from, uint32_t given, struct disk
     int error = config_copy_keys(&disk_config_table, given, from, into);
 
     memcpy(into->vdev, from->vdev, sizeof(into->vdev));
+    if (given & config_key_bit(&disk_config_table, "fault"))
+        into->fault = from->fault;
     into->given |= given;
     return error;
 }

@@ -112,6 +112,27 @@ static void list_guest(struct table *table, const json_t *guest)
     }
 }
 
+/* What an administrator is to do something about. */
+static void show_stopped(const json_t *guests, FILE *out)
+{
+    for (size_t i = 0; i < json_array_size(guests); i++) {
+        const json_t *guest = json_array_get(guests, i);
+        const json_t *disks = json_object_get(guest, "disks");
+
+        for (size_t j = 0; j < json_array_size(disks); j++) {
+            const json_t *disk = json_array_get(disks, j);
+            const json_t *stop = json_object_get(disk, "stopped");
+
+            if (stop)
+                fprintf(out,
+                        "\n%s is stopped: %s, %s of sector %" PRIu64
+                        ": %s\nwhen that is mended: ioemuctl resume %s\n",
+                        text_of(guest, "name"), text_of(disk, "vdev"), text_of(stop, "op"),
+                        number_of(stop, "sector"), text_of(stop, "error"), text_of(guest, "name"));
+        }
+    }
+}
+
 void ctl_show_list(const json_t *result, unsigned width, FILE *out)
 {
     static const struct table_column columns[] = {
@@ -126,6 +147,7 @@ void ctl_show_list(const json_t *result, unsigned width, FILE *out)
     for (size_t i = 0; i < json_array_size(guests); i++)
         list_guest(table, json_array_get(guests, i));
     print_and_destroy(table, width, out);
+    show_stopped(guests, out);
 }
 
 /* ---- stats ----------------------------------------------------------------------------------- */
@@ -293,6 +315,7 @@ void ctl_show_stats(const json_t *result, bool details, unsigned width, FILE *ou
     show_ioreqs(guests, width, out);
     fputc('\n', out);
     show_disks(guests, width, out);
+    show_stopped(guests, out);
     if (details) {
         fputc('\n', out);
         show_counters(json_array_get(guests, 0), width, out);

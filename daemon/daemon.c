@@ -248,7 +248,7 @@ static void on_signal(struct ev_loop *ev, ev_signal *signal, int revents)
     /* Who asks again wants to know what it is that takes so long. */
     for (const struct guest *guest = daemon->guests; daemon->stopping && guest; guest = guest->next)
         log_write(&daemon->log, LOG_WARNING, guest->config.name,
-                  "event=not-ended state=%s hint=\"%s\"", guest_state_name(guest->state),
+                  "event=not-ended state=%s hint=\"%s\"", guest_state_name(guest),
                   "its disk requests are not back yet; SIGKILL abandons them");
     daemon_stop(daemon);
 }

@@ -62,5 +62,7 @@ extern const struct rpc_method daemon_stats_methods[];
 
 /* daemon/stats.c: everything countable as JSON; `guest` NULL: all. NULL when memory is short. */
 json_t *daemon_stats(struct daemon *daemon, const char *guest);
+/* What stopped the guest at this disk; NULL: nothing did. */
+json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk);
 
 #endif

@@ -12,16 +12,6 @@
 
 static void guest_start(struct guest *guest);
 
-const char *guest_state_name(enum guest_state state)
-{
-    static const char *const name[] = {
-        [GUEST_WAITING] = "waiting", [GUEST_PARKED] = "parked",     [GUEST_STARTING] = "starting",
-        [GUEST_RUNNING] = "running", [GUEST_STOPPING] = "stopping",
-    };
-
-    return name[state];
-}
-
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
@@ -134,9 +124,11 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     char reason[OPENER_WHY_SIZE] = "";
 
     *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
+    guest_disk_errors(disk, vm_disk);
     if (disk->backend == DISK_MEM) {
         vm_disk->sectors = disk->size / BLK_SECTOR;
         vm_disk->read_only = disk->read_only;
+        vm_disk->discard = disk->discard == DISK_DISCARD_UNMAP;
         vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
         if (!vm_disk->mem) {
             snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
@@ -158,6 +150,8 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
     guest->params.n_disks++;
     memcpy(spec->serial, disk->serial, sizeof(spec->serial));
     memcpy(spec->model, disk->model, sizeof(spec->model));
+    memcpy(spec->firmware, disk->firmware, sizeof(spec->firmware));
+    spec->wwn = strtoull(disk->wwn, NULL, 16);
     return 0;
 }
 
@@ -436,6 +430,7 @@ static void guest_start(struct guest *guest)
     guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
     guest->params.serial_full = guest_serial_full;
+    guest->params.stopped = guest_io_stopped;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
 }
@@ -467,6 +462,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .drained.run = run_drained,
         .lost.run = run_lost,
     };
+    guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     guest_serial_init(guest);

@@ -77,6 +77,13 @@ struct guest {
 
     /* Messages to its worker and back. */
     struct mail start, started, stop, stopped, drained, lost;
+    struct guest_stop {
+        struct mail mail;
+        struct guest *guest;
+        unsigned drive;
+        struct blk_stop what;
+    } io_stop[MACHINE_IDE_DRIVES]; /* their mail is the worker's while they are not `io_stopped` */
+    struct mail resume, resumed;
     int start_err;
     char start_why[VM_WHY_SIZE];
     struct log_limit log_limit; /* the vm's, when it has ended */
@@ -94,6 +101,14 @@ struct guest {
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
     bool reset; /* its devices started anew under it: until it reboots it has no disks */
+
+    /* daemon/guest_stop.c: drives, a bit each, whose disks' errors have stopped the guest. */
+    unsigned io_stopped;
+    unsigned resuming; /* of these, those whose worker has been told to go on */
+    bool paused;       /* its vCPUs, by us */
+    bool unpause;      /* when it goes on */
+    void (*resumed_done)(void *ctx);
+    void *resumed_ctx;
 };
 
 /* What comes of it is told through done(). */
@@ -121,7 +136,25 @@ __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int pr
  * those that the folder's file has and xl's line does not. `host` is its hypervisor's. */
 bool guest_disks_have_pv(struct guest *guest, struct hv_host *host);
 
-const char *guest_state_name(enum guest_state state);
+/* For people: a guest that runs is "io-error" while it is stopped for a disk. */
+const char *guest_state_name(const struct guest *guest);
+
+/* daemon/guest_stop.c: guests that are stopped for the errors of their disks.
+ *
+ *   worker: blk_stops() -> vm, guest_io_stopped() --mail--> control: log, pause
+ *   control: guest_resume() --mail--> worker: vm_restart() --mail--> control: unpause, done()
+ */
+void guest_stop_init(struct guest *guest);
+void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop); /* worker */
+/* All its disks try again; `done(ctx)` (may be NULL) follows. `unpause`: and its vCPUs go on, if we
+ * paused them; false: who asks does that. -EALREADY: it is not stopped, or is being resumed. */
+int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx);
+/* Before the hypervisor's half is let go of: nobody else would let the vCPUs go on. */
+void guest_unpause(struct guest *guest);
+/* What the description says of the disk's errors. */
+void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk);
+/* What stopped the disk at this drive; NULL: it is not. Of the main thread. */
+const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive);
 
 /* daemon/guest_hv.c: the hypervisor's half. The server is recorded before it is made, so that there
  * is none of which the next daemon does not know, wherever this one is killed. `why` as for

@@ -56,6 +56,8 @@ int guest_create_hv(struct guest *guest, char *why)
 void guest_release_hv(struct guest *guest)
 {
     if (guest->hv_guest)
+        guest_unpause(guest);
+    if (guest->hv_guest)
         guest->hv->guest_destroy(guest->hv_guest);
     guest->hv_guest = NULL;
     if (guest->recorded)

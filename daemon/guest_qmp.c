@@ -12,7 +12,7 @@ static bool qmp_running(void *ctx)
 {
     const struct guest *guest = ctx;
 
-    return guest->run == GUEST_CONT;
+    return guest->run == GUEST_CONT && !guest->io_stopped;
 }
 
 static bool qmp_prelaunch(void *ctx)
@@ -27,6 +27,9 @@ static int qmp_set_running(void *ctx, bool running, char *ret_why)
     struct guest *guest = ctx;
 
     guest->run = running ? GUEST_CONT : GUEST_STOP;
+    /* As QEMU's `cont` does after an I/O error; libxl lets the vCPUs go on itself. */
+    if (running)
+        guest_resume(guest, false, NULL, NULL);
     return 0;
 }
 

@@ -33,6 +33,7 @@ static const char help[] =
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
+    "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
     "  -j, --json                       print the daemon's answer as it came\n"
@@ -153,6 +154,11 @@ static void show_detach(const struct invocation *invocation, const json_t *resul
     printf("%s is detached\n", invocation->args[0]);
 }
 
+static void show_resume(const struct invocation *invocation, const json_t *result)
+{
+    printf("%s is resumed\n", invocation->args[0]);
+}
+
 static void show_shutdown(const struct invocation *invocation, const json_t *result)
 {
     puts("the daemon has ended");
@@ -163,6 +169,7 @@ static const struct command commands[] = {
     {"stats", 0, 1, true, false, false, params_stats, "stats", show_stats},
     {"attach", 1, 1, false, false, true, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, false, params_name, "detach", show_detach},
+    {"resume", 1, 1, false, false, false, params_name, "resume", show_resume},
     {"shutdown", 0, 0, false, true, false, params_shutdown, "shutdown", show_shutdown},
 };
 

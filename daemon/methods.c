@@ -70,7 +70,7 @@ static void attach_done(void *ctx, struct guest *guest, int err, const char *why
         rpc_fail(call, RPC_FAILED, "%s", *why ? why : strerror(-err));
     else
         rpc_reply(call, json_pack("{s:s, s:i, s:s}", "name", guest->config.name, "domid",
-                                  (int)guest->domid, "state", guest_state_name(guest->state)));
+                                  (int)guest->domid, "state", guest_state_name(guest)));
 }
 
 /* {name | config, domid?} */
@@ -197,6 +197,26 @@ static void method_detach(void *ctx, struct rpc_call *call, const json_t *params
         guest_detach(guest, detached, call);
 }
 
+static void resumed(void *ctx)
+{
+    rpc_reply(ctx, json_object());
+}
+
+/* {name} */
+static void method_resume(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const char *name = json_string_value(json_object_get(params, "name"));
+    struct guest *guest = name ? guest_by_name(ctx, name) : NULL;
+
+    if (!name)
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\"");
+    else if (!guest)
+        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
+    else if (guest_resume(guest, true, resumed, call))
+        rpc_fail(call, RPC_FAILED, "guest %.64s is not stopped%s", name,
+                 guest->resuming ? " any more: it is being resumed" : "");
+}
+
 static json_t *describe_disks(const struct guest *guest)
 {
     json_t *disks = json_array();
@@ -204,10 +224,10 @@ static json_t *describe_disks(const struct guest *guest)
     for (unsigned i = 0; i < guest->config.n_disks; i++) {
         const struct disk_config *disk = &guest->config.disk[i];
 
-        json_array_append_new(disks, json_pack("{s:s, s:s, s:s, s:b}", "vdev", disk->vdev, "path",
-                                               disk->path, "format",
-                                               disk->backend == DISK_MEM ? "mem" : "raw",
-                                               "read_only", disk->read_only));
+        json_array_append_new(
+            disks, json_pack("{s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev, "path", disk->path,
+                             "format", disk->backend == DISK_MEM ? "mem" : "raw", "read_only",
+                             disk->read_only, "stopped", daemon_disk_stop(guest, disk)));
     }
     return disks;
 }
@@ -235,10 +255,9 @@ static json_t *describe(const struct guest *guest)
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o}", "name", config->name, "domid",
         (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
-        config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-        guest_state_name(guest->state), "reset", guest->reset, "worker",
-        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
-        guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
+        config->role == GUEST_PRIMARY ? "primary" : "secondary", "state", guest_state_name(guest),
+        "reset", guest->reset, "worker", guest->worker ? (int)guest->worker->params.id : -1,
+        "vcpus", guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
         guest->lease != NULL, "disks", describe_disks(guest), "serial", describe_serials(guest));
 }
 
@@ -287,13 +306,10 @@ static void method_shutdown(void *ctx, struct rpc_call *call, const json_t *para
 }
 
 const struct rpc_method daemon_control_methods[] = {
-    {"attach", method_attach},
-    {"dm-attach", method_dm_attach},
-    {"detach", method_detach},
-    {"list", method_list},
-    {"stats", method_stats},
-    {"shutdown", method_shutdown},
-    {NULL, NULL},
+    {"attach", method_attach},     {"dm-attach", method_dm_attach},
+    {"detach", method_detach},     {"resume", method_resume},
+    {"list", method_list},         {"stats", method_stats},
+    {"shutdown", method_shutdown}, {NULL, NULL},
 };
 
 const struct rpc_method daemon_stats_methods[] = {

@@ -107,6 +107,7 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
         .read_only = disk->read_only,
         .direct = disk->direct,
         .write_through = disk->cache == DISK_WRITETHROUGH,
+        .discard = disk->discard == DISK_DISCARD_UNMAP,
         .shared = disk->shared,
     };
 

@@ -54,16 +54,35 @@ static json_t *memory(const struct hv_counters *of)
     return counters(named, sizeof(named) / sizeof(named[0]));
 }
 
+json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
+{
+    static const char *const op[] = {[BLK_READ] = "read",
+                                     [BLK_WRITE] = "write",
+                                     [BLK_FLUSH] = "flush",
+                                     [BLK_DISCARD] = "discard"};
+    const struct blk_stop *stop = guest_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'));
+
+    return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
+                            (json_int_t)stop->sector, "error", strerror(-stop->error))
+                : NULL;
+}
+
 static json_t *disk(const struct guest *guest, const struct disk_config *config)
 {
     const struct blk_counters *of = blk_counters(guest->vm->blk[config->vdev[2] - 'a']);
     const struct named named[] = {
-        COUNT(of, reads),         COUNT(of, writes), COUNT(of, flushes),   COUNT(of, read_bytes),
-        COUNT(of, written_bytes), COUNT(of, errors), COUNT(of, cancelled), COUNT(of, io_ns),
+        COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
+        COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),
+        COUNT(of, discarded_bytes), COUNT(of, errors),     COUNT(of, cancelled),
+        COUNT(of, io_ns),
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
+    json_t *stop = daemon_disk_stop(guest, config);
+
     json_object_set_new(object, "vdev", json_string(config->vdev));
+    if (stop)
+        json_object_set_new(object, "stopped", stop);
     json_object_set_new(object, "in_flight",
                         json_integer(__atomic_load_n(&of->in_flight, __ATOMIC_RELAXED)));
     return object;
@@ -110,7 +129,7 @@ static json_t *serials(const struct guest *guest)
 static json_t *one_guest(const struct guest *guest)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",
-                               guest_state_name(guest->state), "domid", (int)guest->domid);
+                               guest_state_name(guest), "domid", (int)guest->domid);
     json_t *disks;
 
     if (guest->state != GUEST_RUNNING)

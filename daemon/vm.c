@@ -65,11 +65,21 @@ static uint64_t host_rest(void *ctx)
     return guestmem_rest(&vm->rest, vm->params.hv->guest_counters(vm->params.guest), loop_now(vm));
 }
 
+/* The guest was interrupted, most often for a disk request that kept us waiting longer than it was
+ * watched: it will ask its device at once. */
+static void expect_guest(struct vm *vm)
+{
+    if (!vm->watch.active && !vm->stopped && ev_is_active(&vm->io))
+        watch_after(&vm->worker->watcher, &vm->watch, WATCH_SERVED);
+}
+
 static void host_isa(void *ctx, unsigned irq, bool level)
 {
     struct vm *vm = ctx;
 
     vm->params.hv->isa_irq(vm->params.guest, irq, level);
+    if (level)
+        expect_guest(vm);
 }
 
 static void host_intx(void *ctx, unsigned slot, unsigned pin, bool level)
@@ -77,6 +87,8 @@ static void host_intx(void *ctx, unsigned slot, unsigned pin, bool level)
     struct vm *vm = ctx;
 
     vm->params.hv->pci_intx(vm->params.guest, slot, pin, level);
+    if (level)
+        expect_guest(vm);
 }
 
 static void host_link(void *ctx, unsigned link, unsigned irq)
@@ -288,6 +300,7 @@ static enum watch_found serve(struct vm *vm, const uint64_t *slots)
     return vm->dispatch.more ? WATCH_MORE : served ? WATCH_SERVED : WATCH_NOTHING;
 }
 
+/* What comes while the guest is stopped stays where it is; a restart looks at all of it. */
 static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
 {
     struct vm *vm = io->data;
@@ -298,7 +311,7 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
         vm_is_gone(vm);
         return;
     }
-    if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, pending.slots)))
+    if (vm->stopped || !watch_after(&vm->worker->watcher, &vm->watch, serve(vm, pending.slots)))
         vm->params.hv->guest_rearm(vm->params.guest);
 }
 
@@ -306,6 +319,8 @@ static void on_starved(struct ev_loop *ev, ev_timer *timer, int revents)
 {
     struct vm *vm = timer->data;
 
+    if (vm->stopped) /* vm_restart() looks at all of it */
+        return;
     if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, NULL)))
         vm->params.hv->guest_rearm(vm->params.guest);
 }
@@ -322,28 +337,89 @@ static void on_watch_ended(void *ctx)
     vm->params.hv->guest_rearm(vm->params.guest);
 }
 
+/* Errors of disks. */
+
+static void on_disk_stopped(void *arg, const struct blk_stop *stop)
+{
+    const struct vm_drive *drive = arg;
+    struct vm *vm = drive->vm;
+
+    if (!vm->stopped && !vm->gone) {
+        if (vm->watch.active)
+            vm->params.hv->guest_rearm(vm->params.guest);
+        watch_stop(&vm->worker->watcher, &vm->watch);
+        vm->params.hv->paused(vm->params.guest, true);
+    }
+    vm->stopped |= 1u << drive->index;
+    vm->params.stopped(vm->params.ctx, drive->index, stop);
+}
+
+void vm_restart(struct vm *vm, unsigned drives)
+{
+    unsigned restarted = vm->stopped & drives;
+
+    vm->stopped &= ~drives;
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        if (restarted & 1u << i)
+            blk_restart(vm->blk[i]);
+    if (!restarted || vm->stopped || vm->gone)
+        return;
+    vm->params.hv->paused(vm->params.guest, false);
+    if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, NULL)))
+        vm->params.hv->guest_rearm(vm->params.guest);
+}
+
 /* Coming and going. */
+
+static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct pool *pool,
+                    struct blk_image **ret_image)
+{
+    int err = mem_open(disk->mem, disk->sectors, disk->read_only, loop, pool, ret_image);
+
+    if (!err)
+        (*ret_image)->info.discard &= disk->discard;
+    return err;
+}
+
+static int open_disk(struct vm *vm, struct vm_disk *disk)
+{
+    const struct loop *loop = &vm->worker->evloop.loop;
+    struct vm_drive *drive = &vm->drive[disk->drive];
+    struct blk_policies policies = {
+        .read = disk->on_read_error,
+        .write = disk->on_write_error,
+        .stopped = on_disk_stopped,
+        .arg = drive,
+    };
+    struct blk_image *image;
+    int err;
+
+    if (disk->mem)
+        err = open_mem(disk, loop, vm->worker->pool, &image);
+    else
+        err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
+    if (err)
+        return err;
+    disk->raw.fd = -1; /* the image's by now */
+    if (disk->fault.ops)
+        err = fault_open(image, &disk->fault, &image);
+    if (!err)
+        err = blk_open(image, VM_BLK_DEPTH, &vm->blk[disk->drive]);
+    if (err) {
+        image->ops->close(image);
+        return err;
+    }
+    *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
+    blk_set_policies(vm->blk[disk->drive], &policies);
+    return 0;
+}
 
 static int open_disks(struct vm *vm, char *why)
 {
-    const struct loop *loop = &vm->worker->evloop.loop;
-
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
-        struct blk_image *image;
-        int err;
+        int err = open_disk(vm, disk);
 
-        if (disk->mem)
-            err =
-                mem_open(disk->mem, disk->sectors, disk->read_only, loop, vm->worker->pool, &image);
-        else
-            err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
-        if (!err) {
-            disk->raw.fd = -1; /* the image's by now */
-            err = blk_open(image, VM_BLK_DEPTH, &vm->blk[disk->drive]);
-            if (err)
-                image->ops->close(image);
-        }
         if (err) {
             snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
             return err;

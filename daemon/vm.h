@@ -29,6 +29,9 @@ struct vm_disk {
     void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
     bool read_only; /* mem disks; raw.read_only otherwise */
+    bool discard;   /* mem disks; raw.discard otherwise */
+    enum blk_policy on_read_error, on_write_error;
+    struct fault_options fault; /* ops 0: none */
 };
 
 struct vm_serial {
@@ -53,6 +56,9 @@ struct vm_params {
     void (*gone)(void *ctx);
     /* Likewise: this port's file is full; vm_renew_serial() follows. */
     void (*serial_full)(void *ctx, unsigned port);
+    /* On the worker's thread: this drive's disk has stopped the guest, and its requests are not
+     * served any more. Once until vm_restart(). */
+    void (*stopped)(void *ctx, unsigned drive, const struct blk_stop *stop);
     void *ctx;
 };
 
@@ -71,6 +77,11 @@ struct vm {
     ev_io io;
     bool started;
     bool gone;
+    unsigned stopped; /* drives, a bit each, whose disks have stopped the guest */
+    struct vm_drive {
+        struct vm *vm;
+        unsigned index;
+    } drive[MACHINE_IDE_DRIVES]; /* who stops it */
 
     /* One libev timer for the earliest of the devices' timers (linked through host_timer.impl). */
     ev_timer timer;
@@ -95,6 +106,9 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
              char ret_why[VM_WHY_SIZE]);
 /* See chr_renew(). On the worker's thread. */
 void vm_renew_serial(struct vm *vm, unsigned port, int fd);
+/* These of the drives (a bit each) try again what has failed; when none is stopped any more the
+ * guest's requests are served again. */
+void vm_restart(struct vm *vm, unsigned drives);
 /* Ends the devices; nothing of the guest is touched afterwards. */
 void vm_end(struct vm *vm);
 /* After vm_end(): `drained(arg)` follows, possibly at once, when the last disk request in flight

@@ -41,7 +41,7 @@ static bool pays(const struct watcher *watcher, struct watch *watch, uint64_t no
     if (!watch->found)
         return now < watch->until_ns;
     watch->found = false;
-    if (watch->window_ns < watcher->limit_ns / 2)
+    if (watch->window_ns <= watcher->limit_ns / 2)
         watch->window_ns *= 2;
     watch->until_ns = now + watch->window_ns;
     return true;

@@ -24,6 +24,7 @@
 #define MACHINE_SERIALS           2  /* 0x3f8 IRQ 4, 0x2f8 IRQ 3 */
 #define MACHINE_SERIAL_NUMBER_MAX 20 /* ATA8-ACS 7.16, words 10-19 */
 #define MACHINE_MODEL_MAX         40 /* words 27-46 */
+#define MACHINE_FIRMWARE_MAX      8  /* words 23-26 */
 
 enum machine_role {
     MACHINE_PRIMARY,
@@ -39,6 +40,8 @@ struct machine_drive {
     struct blk *blk; /* NULL: absent. Stays the caller's; closed after the machine is destroyed */
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1]; /* "": one made from the position */
     char model[MACHINE_MODEL_MAX + 1];          /* "": "ioemud HARDDISK" */
+    char firmware[MACHINE_FIRMWARE_MAX + 1];    /* revision; "": "1.0" */
+    uint64_t wwn; /* World Wide Name, words 108-111, with the NAA field 5h on top; 0: none */
 };
 
 /* Where a secondary's controller goes unless told otherwise: high, since QEMU and libxl fill a bus

@@ -141,6 +141,9 @@ struct hv_ops {
      * as guest_create() would. */
     int (*guest_intend)(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record);
+    /* The domain's vCPUs stop, or go on: for its disks' errors, on top of whatever else paused it.
+     * hv_shm has no hold on a peer's: `paused` tells it. 0 or -errno. */
+    int (*guest_pause)(struct hv_guest *guest, bool pause);
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
     /* The domain of this name; -ENOENT. hv_shm: -ENOENT always. */
     int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
@@ -202,6 +205,8 @@ struct hv_ops {
     void (*pci_link_route)(struct hv_guest *guest, unsigned link, unsigned irq);
     void (*msi)(struct hv_guest *guest, uint64_t address, uint32_t data);
     void (*shutdown)(struct hv_guest *guest, enum hv_shutdown reason);
+    /* No requests are answered from now on, or they are again. hv_xen: nothing, see guest_pause. */
+    void (*paused)(struct hv_guest *guest, bool paused);
 };
 
 extern const struct hv_ops hv_xen_ops;

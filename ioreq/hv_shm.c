@@ -377,6 +377,18 @@ static void shm_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
     status_changed(guest);
 }
 
+/* Control side: the peer is told by the worker. */
+static int shm_guest_pause(struct hv_guest *guest, bool pause)
+{
+    return 0;
+}
+
+static void shm_paused(struct hv_guest *guest, bool paused)
+{
+    STORE(guest->pages->status.paused, paused);
+    status_changed(guest);
+}
+
 const struct hv_ops hv_shm_ops = {
     .name = "shm",
     .host_open = hv_shm_host_open,
@@ -387,6 +399,7 @@ const struct hv_ops hv_shm_ops = {
     .guest_create = hv_shm_guest_create,
     .guest_destroy = hv_shm_guest_destroy,
     .guest_intend = shm_guest_intend,
+    .guest_pause = shm_guest_pause,
     .guest_record = shm_guest_record,
     .find_domain = shm_find_domain,
     .disks_have_pv = shm_disks_have_pv,
@@ -415,4 +428,5 @@ const struct hv_ops hv_shm_ops = {
     .pci_link_route = shm_pci_link_route,
     .msi = shm_msi,
     .shutdown = shm_shutdown,
+    .paused = shm_paused,
 };

@@ -184,7 +184,8 @@ struct hv_shm_status {
     uint16_t reserved0;
     uint8_t intx_level[32]; /* by slot, bit per pin: 0 is INTA */
     uint8_t link_route[4];  /* PIRQA to D: ISA line, 0 disabled */
-    uint32_t reserved1[3];
+    uint32_t paused;        /* 1: a disk's error has stopped the guest; no request is answered */
+    uint32_t reserved1[2];
     uint32_t isa_rises[16]; /* edges, so that a late reader misses none */
     uint32_t intx_rises[32];
     uint32_t msi_write; /* free running; entry i is msi[i % HV_SHM_MSI_SLOTS] */
@@ -239,6 +240,7 @@ HV_SHM_AT(hv_shm_status, shutdown, 8);
 HV_SHM_AT(hv_shm_status, isa_level, 12);
 HV_SHM_AT(hv_shm_status, intx_level, 16);
 HV_SHM_AT(hv_shm_status, link_route, 48);
+HV_SHM_AT(hv_shm_status, paused, 52);
 HV_SHM_AT(hv_shm_status, isa_rises, 64);
 HV_SHM_AT(hv_shm_status, intx_rises, 128);
 HV_SHM_AT(hv_shm_status, msi_write, 256);

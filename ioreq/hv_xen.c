@@ -176,6 +176,11 @@ static void guest_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
     hv_xen_dm_op(guest, &op);
 }
 
+/* Its vCPUs do not run, so there is nobody to be told. */
+static void guest_paused(struct hv_guest *guest, bool paused)
+{
+}
+
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .host_open = hv_xen_host_open,
@@ -185,6 +190,7 @@ const struct hv_ops hv_xen_ops = {
     .guest_create = hv_xen_guest_create,
     .guest_destroy = hv_xen_guest_destroy,
     .guest_intend = hv_xen_guest_intend,
+    .guest_pause = hv_xen_guest_pause,
     .guest_record = hv_xen_guest_record,
     .find_domain = hv_xen_find_domain,
     .disks_have_pv = hv_xen_disks_have_pv,
@@ -213,4 +219,5 @@ const struct hv_ops hv_xen_ops = {
     .pci_link_route = pci_link_route,
     .msi = msi,
     .shutdown = guest_shutdown,
+    .paused = guest_paused,
 };

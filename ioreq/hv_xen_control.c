@@ -380,6 +380,17 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
     guest_close(guest);
 }
 
+/* Xen counts pauses: an administrator's own stays. */
+int hv_xen_guest_pause(struct hv_guest *guest, bool pause)
+{
+    xc_interface *xc = guest->host->xc;
+    int err;
+
+    errno = 0;
+    err = pause ? xc_domain_pause(xc, guest->domid) : xc_domain_unpause(xc, guest->domid);
+    return err ? last_error() : 0;
+}
+
 /* As libxl prints it. */
 static void handle_to_text(const xen_domain_handle_t handle, char *text, size_t size)
 {

@@ -16,6 +16,7 @@ build_packages=(
 test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
     qemu-system-x86 # to compare with: tests/diff
+    nbdkit nbdfuse  # a store that loses what was not flushed: tests/durability
 )
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }

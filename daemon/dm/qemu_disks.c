@@ -132,6 +132,24 @@ static int read_cache(struct parse *parse, const struct qemu_opts *opts, json_t 
     return parse_fail(parse, "-drive: cache=%s is not known", cache);
 }
 
+/* QEMU's names, two for each. Without the option it is the daemon's to decide (QEMU: ignore), as
+ * libxl, whose disks offer it unless they say no-discard, leaves it out. */
+static int read_discard(struct parse *parse, const struct qemu_opts *opts, json_t *disk)
+{
+    static const struct {
+        const char *name, *discard;
+    } modes[] = {{"unmap", "unmap"}, {"on", "unmap"}, {"ignore", "ignore"}, {"off", "ignore"}};
+    const char *discard = qemu_opts_get(opts, "discard");
+
+    if (!discard)
+        return 0;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+        if (!strcmp(modes[i].name, discard))
+            return json_object_set_new(disk, "discard", json_string(modes[i].discard)) ? -ENOMEM
+                                                                                       : 0;
+    return parse_fail(parse, "-drive: discard=%s is not known", discard);
+}
+
 /* The disk as config/ reads it, but for its place; NULL in *ret_disk for a drive without medium. */
 static int read_disk(struct parse *parse, const struct qemu_opts *opts, json_t **ret_disk)
 {
@@ -156,6 +174,8 @@ static int read_disk(struct parse *parse, const struct qemu_opts *opts, json_t *
     if (!disk) /* JSON is UTF-8 */
         return parse_fail(parse, "-drive: the path of a disk is not UTF-8");
     err = read_cache(parse, opts, disk);
+    if (!err)
+        err = read_discard(parse, opts, disk);
     if (!err && read_only && !strcmp(read_only, "on"))
         err = json_object_set_new(disk, "read_only", json_true()) ? -ENOMEM : 0;
     if (err) {

@@ -10,8 +10,11 @@
 
 #include "devices/backend/offload.h"
 
-/* iocbs per io_submit(2) and events per io_getevents(2). */
-#define BATCH 64u
+/* iocbs per io_submit(2): few, since the disk begins only when it returns, and it takes longer for
+ * more. Measured at depth 32: a sixth more requests a second than with 64. */
+#define SUBMIT_BATCH 8u
+/* Events per io_getevents(2). */
+#define REAP_BATCH 64u
 /* When the kernel is out of memory for the very first request, no completion will say when it is
  * not. */
 #define RETRY_NS (10 * 1000 * 1000)
@@ -56,10 +59,10 @@ static void retry_later(struct aio *aio)
 /* One io_submit(2) of up to `max` of the queue; the number that left the queue, 0: no room now. */
 static unsigned submit_batch(struct aio *aio, unsigned max)
 {
-    struct iocb *batch[BATCH];
+    struct iocb *batch[SUBMIT_BATCH];
     unsigned room = aio->events - aio->in_kernel;
     unsigned n = 0;
-    max = max < BATCH ? max : BATCH;
+    max = max < SUBMIT_BATCH ? max : SUBMIT_BATCH;
     max = max < room ? max : room;
     for (struct aio_op *op = aio->first; n < max; op = op->next)
         batch[n++] = &op->iocb;
@@ -101,9 +104,9 @@ static void run_submit(void *arg)
 
 static void reap(struct aio *aio)
 {
-    struct io_event events[BATCH];
+    struct io_event events[REAP_BATCH];
     struct timespec now = {0, 0};
-    int n = io_getevents(aio->ctx, 0, BATCH, events, &now);
+    int n = io_getevents(aio->ctx, 0, REAP_BATCH, events, &now);
     if (n == -EINTR)
         defer(aio, &aio->reap_task);
     if (n <= 0)
@@ -114,7 +117,7 @@ static void reap(struct aio *aio)
         struct aio_op *op = events[i].data;
         op->done(op, (int64_t)events[i].res);
     }
-    if ((unsigned)n == BATCH)
+    if ((unsigned)n == REAP_BATCH)
         defer(aio, &aio->reap_task);
     if (aio->first)
         defer(aio, &aio->submit_task);

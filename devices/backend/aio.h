@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A worker's libaio context: requests of all its disks are gathered during a turn of the loop and
- * submitted by one io_submit(2) at its end; completions arrive through one eventfd in the loop.
+ * submitted by few io_submit(2) at its end; completions arrive through one eventfd in the loop.
  *
  * io_submit(2) does not wait for O_DIRECT transfers; for buffered files the kernel does the
  * transfer itself inside it, so these are the helper thread's (raw_image.direct).

@@ -31,6 +31,8 @@ struct blk {
     struct blk_req *free;
     bool want_ready; /* blk_get() refused for want of a slot */
     bool want_idle;  /* blk_idle() said no */
+    bool stopped;
+    struct blk_policies policies;
     struct pool_waiter pool_waiter;
     struct loop_task ready_task;
     unsigned depth;
@@ -62,9 +64,9 @@ static void release(struct blk *blk, struct blk_req *req)
     req->blk = NULL;
     req->next = blk->free;
     blk->free = req;
-    for (unsigned i = 0; i < req->n_iov; i++)
-        pool_give(blk->image->pool, req->iov[i].iov_base);
-    req->n_iov = 0;
+    for (unsigned i = 0; i < req->n_pages; i++)
+        pool_give(blk->image->pool, req->page[i]);
+    req->n_pages = req->n_iov = 0;
     if (blk->want_ready)
         wake_ready(blk);
 }
@@ -145,38 +147,42 @@ int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, ui
 {
     struct blk_image *image = blk->image;
     assert(blk->client && !image->closing);
-    assert(bytes % BLK_SECTOR == 0 && bytes <= BLK_MAX_BYTES && !bytes == (op == BLK_FLUSH));
+    assert(bytes % BLK_SECTOR == 0 && !bytes == (op == BLK_FLUSH));
+    assert(bytes <= (op == BLK_DISCARD ? BLK_DISCARD_MAX : BLK_MAX_BYTES));
 
     uint64_t end = image->info.sectors;
     if (op != BLK_FLUSH && (sector > end || bytes / BLK_SECTOR > end - sector))
         return -ERANGE;
-    if (op == BLK_WRITE && image->info.read_only)
+    if ((op == BLK_WRITE || op == BLK_DISCARD) && image->info.read_only)
         return -EROFS;
+    if (op == BLK_DISCARD && !image->info.discard)
+        return -EOPNOTSUPP;
 
     struct blk_req *req = blk->free;
     if (!req) {
         blk->want_ready = true;
         return -EAGAIN;
     }
-    unsigned pages = (bytes + POOL_PAGE - 1) / POOL_PAGE;
-    void *page[BLK_REQ_PAGES];
-    if (!pool_take(image->pool, pages, page, &blk->pool_waiter))
+    unsigned pages = op == BLK_DISCARD ? 0 : (bytes + POOL_PAGE - 1) / POOL_PAGE;
+    if (!pool_take(image->pool, pages, req->page, &blk->pool_waiter))
         return -EAGAIN;
     blk->free = req->next;
     req->next = NULL;
     req->op = op;
-    req->sector = op == BLK_FLUSH ? 0 : sector;
-    req->bytes = bytes;
-    req->n_iov = pages;
-    for (unsigned i = 0; i < pages; i++) {
-        uint32_t left = bytes - i * POOL_PAGE;
-        req->iov[i].iov_base = page[i];
-        req->iov[i].iov_len = left < POOL_PAGE ? left : POOL_PAGE;
-    }
+    req->fua = false;
+    req->n_pages = pages;
+    req->all = (struct blk_span){.sector = op == BLK_FLUSH ? 0 : sector, .bytes = bytes};
+    blk_window_whole(req);
     req->token = token;
     req->blk = blk;
     *ret_req = req;
     return 0;
+}
+
+void blk_set_fua(struct blk_req *req)
+{
+    assert(req->blk && !req->in_flight && req->op == BLK_WRITE);
+    req->fua = true;
 }
 
 const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count)
@@ -191,13 +197,13 @@ static uint8_t *stretch(const struct blk_req *req, uint32_t offset, uint32_t len
 {
     uint32_t in_page = offset % POOL_PAGE;
     *ret_len = len < POOL_PAGE - in_page ? len : POOL_PAGE - in_page;
-    return (uint8_t *)req->iov[offset / POOL_PAGE].iov_base + in_page;
+    return (uint8_t *)req->page[offset / POOL_PAGE] + in_page;
 }
 
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len)
 {
     assert(req->blk && !req->in_flight);
-    assert(offset <= req->bytes && len <= req->bytes - offset);
+    assert(req->n_iov && offset <= req->bytes && len <= req->bytes - offset);
     uint8_t *to = buf;
     for (uint32_t n; len; offset += n, to += n, len -= n) {
         const uint8_t *from = stretch(req, offset, len, &n);
@@ -208,12 +214,17 @@ void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_
 void blk_copy_in(struct blk_req *req, uint32_t offset, const void *buf, uint32_t len)
 {
     assert(req->blk && !req->in_flight);
-    assert(offset <= req->bytes && len <= req->bytes - offset);
+    assert(req->n_iov && offset <= req->bytes && len <= req->bytes - offset);
     const uint8_t *from = buf;
     for (uint32_t n; len; offset += n, from += n, len -= n) {
         uint8_t *to = stretch(req, offset, len, &n);
         memcpy(to, from, n);
     }
+}
+
+uint32_t blk_req_good(const struct blk_req *req)
+{
+    return req->all.good;
 }
 
 enum blk_op blk_req_op(const struct blk_req *req)
@@ -223,12 +234,12 @@ enum blk_op blk_req_op(const struct blk_req *req)
 
 uint64_t blk_req_sector(const struct blk_req *req)
 {
-    return req->sector;
+    return req->all.sector;
 }
 
 uint32_t blk_req_bytes(const struct blk_req *req)
 {
-    return req->bytes;
+    return req->all.bytes;
 }
 
 uint64_t blk_req_token(const struct blk_req *req)
@@ -242,6 +253,10 @@ void blk_submit(struct blk_req *req)
     struct blk_image *image = req->image;
     assert(blk && !req->in_flight && !image->closing);
     req->in_flight = true;
+    req->mark = 0;
+    /* It may be one that failed and is tried again. */
+    req->all = (struct blk_span){
+        .sector = req->all.sector, .bytes = req->all.bytes, .end = req->all.bytes};
     req->submitted_ns = image->loop->ops->now_ns(image->loop->ctx);
     image->in_flight++;
     blk->counters.in_flight++;
@@ -269,27 +284,85 @@ bool blk_idle(struct blk *blk)
     return idle;
 }
 
+static bool policy_stops(enum blk_policy policy, int error)
+{
+    switch (policy) {
+    case BLK_REPORT:
+        return false;
+    case BLK_STOP:
+        return true;
+    case BLK_STOP_ENOSPC:
+        return error == -ENOSPC || error == -EDQUOT;
+    }
+    return false;
+}
+
+bool blk_stops(struct blk *blk, enum blk_op op, uint64_t sector, int error)
+{
+    const struct blk_policies *policies = &blk->policies;
+    struct blk_stop stop = {.op = op, .sector = sector, .error = error};
+    if (!policies->stopped ||
+        !policy_stops(op == BLK_READ ? policies->read : policies->write, error))
+        return false;
+    blk->stopped = true;
+    policies->stopped(policies->arg, &stop);
+    return true;
+}
+
+bool blk_stopped(const struct blk *blk)
+{
+    return blk->stopped;
+}
+
+void blk_set_policies(struct blk *blk, const struct blk_policies *policies)
+{
+    blk->policies = *policies;
+}
+
+void blk_restart(struct blk *blk)
+{
+    if (!blk->stopped)
+        return;
+    blk->stopped = false;
+    wake_ready(blk);
+}
+
 static void count_done(struct blk_counters *counters, const struct blk_req *req, int error,
                        uint64_t now_ns)
 {
     switch (req->op) {
     case BLK_READ:
         counters->reads++;
-        counters->read_bytes += error ? 0 : req->bytes;
+        counters->read_bytes += req->all.good;
         break;
     case BLK_WRITE:
         counters->writes++;
-        counters->written_bytes += error ? 0 : req->bytes;
+        counters->written_bytes += req->all.good;
         break;
     case BLK_FLUSH:
         counters->flushes++;
+        break;
+    case BLK_DISCARD:
+        counters->discards++;
+        counters->discarded_bytes += error ? 0 : req->bytes;
         break;
     }
     counters->errors += error != 0;
     counters->io_ns += now_ns - req->submitted_ns;
 }
 
-void blk_image_done(struct blk_req *req, int error)
+/* The bytes of a read that were not read still hold what their last user, perhaps another guest,
+ * left. */
+static void clear_unread(struct blk_req *req)
+{
+    uint32_t len;
+    for (uint32_t at = req->all.good; at < req->all.bytes; at += len) {
+        uint8_t *bytes = stretch(req, at, req->all.bytes - at, &len);
+        memset(bytes, 0, len);
+    }
+}
+
+static void complete(struct blk_req *req, int error)
 {
     struct blk_image *image = req->image;
     struct blk *blk = image->handle;
@@ -312,10 +385,31 @@ void blk_image_done(struct blk_req *req, int error)
         release(blk, req);
         return;
     }
+    blk_window_whole(req);
     count_done(&blk->counters, req, error, image->loop->ops->now_ns(image->loop->ctx));
-    /* The pages still hold what their last user, perhaps another guest, left. */
     if (error && req->op == BLK_READ)
-        for (unsigned i = 0; i < req->n_iov; i++)
-            memset(req->iov[i].iov_base, 0, req->iov[i].iov_len);
+        clear_unread(req);
     blk->client->done(blk->owner, req, error); /* may close us: last */
+}
+
+void blk_image_done(struct blk_req *req, int error)
+{
+    assert(req->in_flight && error <= 0);
+    /* Where the bad sector is matters to nobody any more. */
+    if (error && !req->blk)
+        complete(req, error);
+    else if (blk_window_done(req, error, &error))
+        req->image->ops->submit(req->image, req);
+    else
+        complete(req, error);
+}
+
+void blk_image_short(struct blk_req *req, uint32_t bytes)
+{
+    int error;
+    assert(req->in_flight && bytes < req->bytes);
+    if (blk_window_short(req, bytes, &error))
+        req->image->ops->submit(req->image, req);
+    else
+        complete(req, error);
 }

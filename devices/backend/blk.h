@@ -25,11 +25,15 @@
 /* The most that a device may keep of a disk's requests when it depends on its guest how long: pages
  * of others' disks are not to run out over it (daemon/guest.c counts on that). */
 #define BLK_HELD_BYTES (8u * 1024)
+/* The largest discard; it has no pages. At least what one range of ATA's TRIM can name (65535
+ * sectors, ACS-2 7.5.3). */
+#define BLK_DISCARD_MAX (32u << 20)
 
 enum blk_op {
     BLK_READ,
     BLK_WRITE,
-    BLK_FLUSH, /* what was completed before its submission is stable when it completes */
+    BLK_FLUSH,   /* what was completed before its submission is stable when it completes */
+    BLK_DISCARD, /* nobody needs the data any more: it then reads as it was or as zeroes */
 };
 
 struct blk_info {
@@ -37,6 +41,9 @@ struct blk_info {
     uint32_t physical_block; /* bytes, a power of two >= BLK_SECTOR */
     bool read_only;
     bool write_cache; /* writes are stable only after BLK_FLUSH (write-back) */
+    bool discard;     /* BLK_DISCARD is served; where the backing cannot, it may still do nothing */
+    uint32_t discard_granularity; /* bytes; smaller or unaligned parts may stay. 0: no discard */
+    bool solid_state;             /* the backing says that it does not rotate */
 };
 
 struct blk;     /* one device's handle of one image */
@@ -52,12 +59,13 @@ struct blk_client_ops {
 };
 
 struct blk_counters {
-    uint64_t reads, writes, flushes;    /* completed, with or without error */
-    uint64_t read_bytes, written_bytes; /* of those without error */
-    uint64_t errors;                    /* of the completed */
-    uint64_t cancelled;                 /* not among reads, writes, flushes */
-    uint64_t io_ns;                     /* sum of the times from submission to completion */
-    uint32_t in_flight;                 /* now, cancelled ones included */
+    uint64_t reads, writes, flushes, discards; /* completed, with or without error */
+    uint64_t read_bytes, written_bytes;        /* of failed ones, those before the bad sector */
+    uint64_t discarded_bytes;                  /* of those without error */
+    uint64_t errors;                           /* of the completed */
+    uint64_t cancelled;                        /* not among reads, writes, flushes, discards */
+    uint64_t io_ns;                            /* sum of the times from submission to completion */
+    uint32_t in_flight;                        /* now, cancelled ones included */
 };
 
 /* The device says who it is, once, before its first request. */
@@ -65,17 +73,32 @@ void blk_bind(struct blk *blk, const struct blk_client_ops *ops, void *owner);
 const struct blk_info *blk_info(const struct blk *blk);
 const struct blk_counters *blk_counters(const struct blk *blk);
 
-/* A request for `bytes` (a multiple of BLK_SECTOR, at most BLK_MAX_BYTES, 0 for BLK_FLUSH) from
- * `sector` on. -ERANGE: beyond the end of the disk; -EROFS; -EAGAIN: no pages or no slot now,
- * `ready` follows. `token` is the device's own, to tell generations apart. */
+/* A request for `bytes` (a multiple of BLK_SECTOR, at most BLK_MAX_BYTES or BLK_DISCARD_MAX, 0 for
+ * BLK_FLUSH) from `sector` on. -ERANGE: beyond the end of the disk; -EROFS; -EOPNOTSUPP: no
+ * discard; -EAGAIN: no pages or no slot now, `ready` follows. `token` is the device's own, to tell
+ * generations apart. */
 int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
             struct blk_req **ret_req);
+/* Before blk_submit() of a BLK_WRITE: this one is stable when it completes, in whatever cache. */
+void blk_set_fua(struct blk_req *req);
 /* Its pages, in order; the last may be partly used. Valid until blk_submit() for writes, from
- * `done` to blk_put() for reads: filled without error, zeroed with one. */
+ * `done` to blk_put() for reads: filled, after an error up to the bad sector and zeroed from there.
+ */
 const struct iovec *blk_iov(const struct blk_req *req, unsigned *ret_count);
 /* Copies between the request's bytes [offset, offset + len) and `buf`. */
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len);
 void blk_copy_in(struct blk_req *req, uint32_t offset, const void *buf, uint32_t len);
+
+/* After an error: how many of its bytes, from the start on, were moved all the same. The sector
+ * that follows is the first that was not. 0 for a BLK_FLUSH or BLK_DISCARD. */
+uint32_t blk_req_good(const struct blk_req *req);
+
+/* What is to become of an error that `done` told: asked once for each. False: the guest is told.
+ * True: it is being stopped instead, for the administrator to mend what is broken; the device keeps
+ * its command in a form that can be issued again, starts nothing while blk_stopped() and tries
+ * again on `ready`. `sector`: the bad one. */
+bool blk_stops(struct blk *blk, enum blk_op op, uint64_t sector, int error);
+bool blk_stopped(const struct blk *blk);
 
 enum blk_op blk_req_op(const struct blk_req *req);
 uint64_t blk_req_sector(const struct blk_req *req);

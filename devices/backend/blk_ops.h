@@ -25,16 +25,31 @@ struct blk_image;
 #define BLK_REQ_PAGES (BLK_MAX_BYTES / 4096)
 
 struct blk_req {
-    /* For the backend to read. */
+    /* For the backend to read: what it is to move now. After a short or failed transfer that is a
+     * part of the request (blk_window.c), of whole sectors. */
     enum blk_op op;
     uint64_t sector;
     uint32_t bytes;
     unsigned n_iov;
-    struct iovec iov[BLK_REQ_PAGES]; /* page-aligned, from the pool; n_iov 0 for BLK_FLUSH */
+    struct iovec iov[BLK_REQ_PAGES]; /* in the pool's pages, aligned to sectors; n_iov 0 for
+                                        BLK_FLUSH and BLK_DISCARD */
+    bool fua;                        /* of a write: it completes when it is stable */
     struct blk_image *image;
     void *backend[12]; /* the backend's scratch space: an iocb, a list link */
+    uint64_t mark;     /* for a wrapper (fault.c): 0 when the request is new, kept over its parts */
 
     /* blk.c's. */
+    void *page[BLK_REQ_PAGES];
+    unsigned n_pages;
+    struct blk_span {
+        uint64_t sector; /* of the whole request, as are these */
+        uint32_t bytes;
+        uint32_t good;   /* from the start on: moved */
+        uint32_t end;    /* [good, end) is searched for its first bad sector */
+        uint16_t shorts; /* transfers that moved a part */
+        uint16_t fails;
+        int error; /* of the last that failed */
+    } all;
     struct blk *blk; /* NULL once cancelled or orphaned */
     uint64_t token;
     uint64_t submitted_ns;
@@ -65,8 +80,42 @@ struct blk_image {
 };
 
 /* The backend tells of a completion; `error` 0 or -errno. The last thing it does with `req` and,
- * when none other is in flight, with the image: the device may close it from here. */
+ * when none other is in flight, with the image: the device may close it from here. A read or write
+ * that failed comes back in parts (`submit` is called inline) until its first bad sector is found.
+ */
 void blk_image_done(struct blk_req *req, int error);
+/* As that for a transfer that moved only `bytes` and does not say why. The rest comes back. Not a
+ * whole sector: the first cannot be moved. */
+void blk_image_short(struct blk_req *req, uint32_t bytes);
+
+/* What a disk does about errors, instead of telling the guest. */
+enum blk_policy {
+    BLK_REPORT,      /* the guest is told */
+    BLK_STOP,        /* the guest is stopped */
+    BLK_STOP_ENOSPC, /* stopped when there is no room (-ENOSPC, -EDQUOT), told of all else */
+};
+struct blk_stop {
+    enum blk_op op;
+    uint64_t sector;
+    int error; /* -errno */
+};
+struct blk_policies {
+    enum blk_policy read, write; /* write: of flushes too */
+    /* The guest is to be stopped; from the loop. Until blk_restart() the device starts nothing. */
+    void (*stopped)(void *arg, const struct blk_stop *stop);
+    void *arg;
+};
+/* Without this call all is reported. `policies` is copied. */
+void blk_set_policies(struct blk *blk, const struct blk_policies *policies);
+/* The device tries again, from the loop. Harmless when it is not stopped. */
+void blk_restart(struct blk *blk);
+
+/* blk_window.c, for blk.c. */
+void blk_window_whole(struct blk_req *req);
+/* Notes that what was last submitted moved `bytes`, or failed. True: there is more to be
+ * submitted. False: the request is over, with *ret_error. */
+bool blk_window_done(struct blk_req *req, int error, int *ret_error);
+bool blk_window_short(struct blk_req *req, uint32_t bytes, int *ret_error);
 
 /* The device's handle. `depth` requests at most exist at a time. Takes the image over.
  * -ENOMEM leaves the image with the caller, who undoes the open with image->ops->close(image). The

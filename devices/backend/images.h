@@ -25,15 +25,21 @@ struct raw_image {
     bool direct;    /* opened O_DIRECT; false: buffered fallback, `why` says why */
     bool read_only;
     bool block_device;
-    bool write_through; /* each write completes when it is stable (RWF_DSYNC) */
-    char why[96];       /* "" when `direct` */
+    bool write_through; /* each write completes when it is stable */
+    bool dsync;   /* RWF_DSYNC does that; false: a flush follows (FUSE, whose server may ignore the
+                   flag; a kernel that refuses it) */
+    bool discard; /* BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
+    uint32_t discard_granularity; /* bytes; 0 without `discard` */
+    bool solid_state;             /* the device below says that it does not rotate */
+    char why[96];                 /* "" when `direct` */
 };
 
 struct raw_options {
     bool read_only;
     bool direct; /* try O_DIRECT */
     bool write_through;
-    bool shared; /* another daemon or guest may have it open for writing too: no exclusive lock */
+    bool discard; /* serve discards, if the image can; not of what is read_only */
+    bool shared;  /* another daemon or guest may have it open for writing too: no exclusive lock */
 };
 
 /*
@@ -46,6 +52,11 @@ struct raw_options {
  *
  * O_DIRECT falls back to buffered transfers where the filesystem has none or wants blocks larger
  * than guests' sectors; `direct` and `why` say so and are for the caller to announce.
+ *
+ * Discards run on the helper thread of `aio` (there is no opcode for them), within whole blocks of
+ * the file system or device; what cannot be discarded stays. While one is under way the image's
+ * other requests wait here, for the kernel would make io_submit(2), and so the worker, wait for the
+ * file's lock.
  *
  * -EBUSY: in use; -EINVAL: neither file nor block device, or without a whole sector; other -errno
  * as open(2) met it. A sentence for the administrator, with the path, in `ret_why`.
@@ -74,5 +85,30 @@ int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *lo
 void mem_set_faults(struct blk_image *image, const struct mem_faults *faults);
 /* Completes what was held, in order and inline; `hold` stays as it is. */
 void mem_release(struct blk_image *image);
+
+/*
+ * fault: any other image, with errors and delays. For tests of whatever is above it, up to an
+ * operating system. Errors behave like bad sectors: those before the first one of a request are
+ * moved, and a request that is tried in parts (blk_window.c) finds the same sector bad each time.
+ */
+#define FAULT_READ    0x1u
+#define FAULT_WRITE   0x2u
+#define FAULT_FLUSH   0x4u
+#define FAULT_DISCARD 0x8u
+
+struct fault_options {
+    unsigned ops;         /* FAULT_x: which requests are meant */
+    uint64_t first, last; /* sectors, inclusive; requests that touch none are not meant */
+    uint32_t every;       /* of those that are meant each n-th fails; 0: none */
+    uint32_t count;       /* so many fail and no more; 0: no end */
+    int error;            /* -errno */
+    uint32_t delay_ms;    /* those that are meant take so much longer */
+};
+/* With `every` 1 all of [first, last] is bad, otherwise one sector of it that a number generator
+ * picks (the same each time) in each request that fails. A flush touches all sectors.
+ *
+ * Takes `inner` over on success; nobody has opened it yet. -ENOMEM; as timerfd_create(2). */
+int fault_open(struct blk_image *inner, const struct fault_options *options,
+               struct blk_image **ret_image);
 
 #endif

@@ -37,6 +37,8 @@ static int perform(struct mem_image *mem, const struct blk_req *req)
     if (faulty(mem, req))
         return mem->faults.error;
     uint8_t *at = mem->data + req->sector * BLK_SECTOR;
+    if (req->op == BLK_DISCARD)
+        memset(at, 0, req->bytes);
     for (unsigned i = 0; i < req->n_iov; i++) {
         if (req->op == BLK_READ)
             memcpy(req->iov[i].iov_base, at, req->iov[i].iov_len);
@@ -102,7 +104,9 @@ int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *lo
         .info = {.sectors = sectors,
                  .physical_block = BLK_SECTOR,
                  .read_only = read_only,
-                 .write_cache = true},
+                 .write_cache = true,
+                 .discard = !read_only,
+                 .discard_granularity = read_only ? 0 : BLK_SECTOR},
         .loop = loop,
         .pool = pool,
     };

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -120,6 +122,8 @@ static int measure(struct probe *probe, int fd, const struct stat *st)
         uint32_t block = clamp_block((uint64_t)st->st_blksize);
         image->physical_block = block < POOL_PAGE ? block : POOL_PAGE;
     }
+    struct statfs fs;
+    image->dsync = image->block_device || fstatfs(fd, &fs) || fs.f_type != FUSE_SUPER_MAGIC;
     image->bytes = bytes / BLK_SECTOR * BLK_SECTOR;
     if (!image->bytes)
         return fail(probe, -EINVAL, "%s is empty", path);
@@ -146,7 +150,7 @@ static bool direct_works(struct probe *probe, int fd)
         if (!stx.stx_dio_offset_align)
             return buffered(probe, "the filesystem has no direct transfers for this file");
         image->align = stx.stx_dio_offset_align;
-        if (stx.stx_dio_mem_align > POOL_PAGE)
+        if (stx.stx_dio_mem_align > BLK_SECTOR)
             return buffered(probe, "direct transfers need memory aligned to %u bytes",
                             stx.stx_dio_mem_align);
     }
@@ -164,6 +168,60 @@ static bool direct_works(struct probe *probe, int fd)
     if (n < 0 && error == EINVAL)
         return buffered(probe, "direct transfers of 512 bytes are refused");
     return true; /* an I/O error is the guest's to see */
+}
+
+/* A number of the request queue of the device `dev`, 0 if it has none. A partition's folder is in
+ * its disk's. */
+static uint64_t queue_number(dev_t dev, const char *name)
+{
+    static const char *const format[] = {
+        "/sys/dev/block/%u:%u/queue/%s",
+        "/sys/dev/block/%u:%u/../queue/%s",
+    };
+    unsigned long long number = 0;
+
+    for (unsigned i = 0; i < 2 && !number; i++) {
+        char path[96];
+        snprintf(path, sizeof(path), format[i], major(dev), minor(dev), name);
+        FILE *file = fopen(path, "re");
+        if (!file)
+            continue;
+        if (fscanf(file, "%llu", &number) != 1)
+            number = 0;
+        fclose(file);
+    }
+    return number;
+}
+
+static bool queue_exists(dev_t dev)
+{
+    return queue_number(dev, "logical_block_size") > 0;
+}
+
+/* Whether discards are served, in what pieces, and whether the disk rotates. */
+static void look_below(struct probe *probe, int fd)
+{
+    struct raw_image *image = &probe->image;
+    struct stat st;
+
+    if (fstat(fd, &st))
+        return;
+    dev_t dev = image->block_device ? st.st_rdev : st.st_dev;
+    image->solid_state = queue_exists(dev) && !queue_number(dev, "rotational");
+    if (image->read_only || !probe->options->discard)
+        return;
+    if (image->block_device) {
+        uint64_t block = queue_number(dev, "discard_granularity");
+        image->discard = queue_number(dev, "discard_max_bytes") > 0;
+        block = clamp_block(block);
+        image->discard_granularity = (uint32_t)(block > image->align ? block : image->align);
+        return;
+    }
+    /* A hole behind the end changes nothing, and says whether there can be any. */
+    off_t end = (off_t)((image->bytes + POOL_PAGE - 1) / POOL_PAGE * POOL_PAGE);
+    image->discard =
+        !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end + POOL_PAGE, POOL_PAGE);
+    image->discard_granularity = clamp_block((uint64_t)st.st_blksize);
 }
 
 /* Opened, of the right type, measured; direct or not. A negative errno or the descriptor. */
@@ -226,6 +284,7 @@ int raw_probe(const char *path, const struct raw_options *options, struct raw_im
             return fd;
     }
     probe.image.fd = fd;
+    look_below(&probe, fd);
     *ret_image = probe.image;
     return 0;
 }

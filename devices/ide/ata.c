@@ -21,6 +21,7 @@ static const uint8_t phase_status[ATA_PHASES] = {
     [ATA_DMA] = ATA_SR_BSY,
     [ATA_VERIFY] = ATA_SR_BSY,
     [ATA_FLUSH] = ATA_SR_BSY,
+    [ATA_TRIM] = ATA_SR_BSY,
 };
 
 uint8_t ata_status(const struct ata_drive *drive)
@@ -108,6 +109,7 @@ void ata_drop(struct ata_drive *drive)
 void ata_complete_quietly(struct ata_drive *drive)
 {
     drive->state.phase = ATA_IDLE;
+    drive->failing = 0;
     ata_drop(drive);
     drive->config.link->dma_release(drive->config.link_ctx, drive);
 }
@@ -164,7 +166,7 @@ void ata_advance(struct ata_drive *drive, uint32_t sectors)
 
 void ata_written(struct ata_drive *drive)
 {
-    if (drive->state.write_cache || !drive->info.write_cache) {
+    if (drive->state.write_cache || !drive->info.write_cache || (ata_flags(drive) & ATA_CF_FUA)) {
         ata_complete(drive);
         return;
     }
@@ -184,6 +186,8 @@ bool ata_get(struct ata_drive *drive, enum blk_op op, uint32_t sectors)
         ata_fail_at(drive, err == -ERANGE ? ATA_ER_IDNF : ATA_ER_ABRT, drive->state.lba);
         return false;
     }
+    if (op == BLK_WRITE && (ata_flags(drive) & ATA_CF_FUA))
+        blk_set_fua(drive->req);
     drive->state.chunk = sectors;
     return true;
 }
@@ -210,7 +214,7 @@ static void unplug_step(struct ata_drive *drive)
 
 void ata_step(struct ata_drive *drive)
 {
-    if (drive->in_flight)
+    if (drive->in_flight || (drive->config.blk && blk_stopped(drive->config.blk)))
         return;
     if (drive->unplug_flush) {
         unplug_step(drive);
@@ -244,6 +248,9 @@ void ata_step(struct ata_drive *drive)
         if (ata_get(drive, BLK_FLUSH, 0))
             ata_submit(drive);
         break;
+    case ATA_TRIM:
+        ata_trim_step(drive);
+        break;
     default:
         ata_pio_step(drive);
     }
@@ -251,22 +258,79 @@ void ata_step(struct ata_drive *drive)
 
 static const char *op_name(enum blk_op op)
 {
-    return op == BLK_READ ? "read" : op == BLK_WRITE ? "write" : "flush";
+    switch (op) {
+    case BLK_READ:
+        return "read";
+    case BLK_WRITE:
+        return "write";
+    case BLK_FLUSH:
+        return "flush";
+    case BLK_DISCARD:
+        return "discard";
+    }
+    return "?";
 }
 
-static void disk_error(struct ata_drive *drive, const struct blk_req *req, int error)
+static void log_error(const struct ata_drive *drive, const struct blk_req *req, int error)
 {
+    uint64_t sector = blk_req_sector(req) + blk_req_good(req) / ATA_SECTOR;
+
     host_log(drive->config.host, HOST_LOG_WARN, drive->config.controller,
-             "event=disk-error unit=%u op=%s sector=%llu bytes=%u error=%d", drive->config.unit,
-             op_name(blk_req_op(req)), (unsigned long long)blk_req_sector(req), blk_req_bytes(req),
-             -error);
-    if (drive->unplug_flush)
+             "event=disk-error unit=%u op=%s sector=%llu request=%llu+%u error=%d",
+             drive->config.unit, op_name(blk_req_op(req)), (unsigned long long)sector,
+             (unsigned long long)blk_req_sector(req), blk_req_bytes(req) / ATA_SECTOR, -error);
+}
+
+/* Bits of the Error register. UNC speaks of the medium; ATA-6 8 has no such bit for writes. Linux
+ * says ENODATA for a bad medium and EILSEQ for bad protection data. */
+static uint8_t error_bits(enum blk_op op, int error)
+{
+    bool medium = error == -EIO || error == -ENODATA || error == -EILSEQ;
+
+    return op == BLK_READ && medium ? ATA_ER_UNC : ATA_ER_ABRT;
+}
+
+/* What could be moved is, so that the command stands before the bad sector; then either it ends
+ * there, or the guest is stopped and it is tried again from there. */
+static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int error)
+{
+    enum blk_op op = blk_req_op(req);
+    uint32_t good = blk_req_good(req);
+    uint64_t sector = blk_req_sector(req) + good / ATA_SECTOR;
+    uint8_t bits = error_bits(op, error);
+
+    if (drive->state.phase == ATA_DMA && !ata_dma_moved(drive, good))
         return;
-    if (blk_req_op(req) == BLK_FLUSH)
-        ata_fail(drive, ATA_ER_ABRT);
+    if (drive->state.phase == ATA_VERIFY)
+        ata_advance(drive, good / ATA_SECTOR);
+    if (blk_stops(drive->config.blk, op, sector, error)) {
+        if (drive->state.phase != ATA_STORE) /* whose pages have the only copy of the data */
+            ata_drop(drive);
+        return;
+    }
+    if (op == BLK_FLUSH || op == BLK_DISCARD)
+        ata_fail(drive, bits);
+    else if (drive->state.phase == ATA_FETCH && ata_pio_fetched_some(drive, good, bits))
+        return; /* it ends there later */
     else
-        ata_fail_at(drive, blk_req_op(req) == BLK_READ ? ATA_ER_UNC : ATA_ER_ABRT,
-                    blk_req_sector(req));
+        ata_fail_at(drive, bits, sector);
+    ata_log_error(drive);
+}
+
+static void unplug_flushed(struct ata_drive *drive, int error)
+{
+    drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
+    ata_drop(drive);
+}
+
+static void count(struct ata_drive *drive, const struct blk_req *req)
+{
+    struct ata_smart_state *smart = &drive->smart.state;
+
+    if (blk_req_op(req) == BLK_READ)
+        smart->read_sectors += blk_req_bytes(req) / ATA_SECTOR;
+    else if (blk_req_op(req) == BLK_WRITE)
+        smart->written_sectors += blk_req_bytes(req) / ATA_SECTOR;
 }
 
 static void verified(struct ata_drive *drive)
@@ -283,18 +347,24 @@ static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct ata_drive *drive = owner;
 
+    if (req == drive->smart.req) {
+        ata_smart_read(drive, error);
+        return;
+    }
     assert(drive->in_flight && req == drive->req && blk_req_token(req) == drive->generation);
     drive->in_flight = false;
     if (error)
-        disk_error(drive, req, error);
+        log_error(drive, req, error);
     if (drive->unplug_flush) {
-        drive->unplug_flush = false;
-        ata_drop(drive);
+        unplug_flushed(drive, error);
         return;
     }
-    if (error)
+    if (error) {
+        disk_failed(drive, req, error);
         return;
+    }
 
+    count(drive, req);
     switch ((enum ata_phase)drive->state.phase) {
     case ATA_FETCH:
         ata_pio_fetched(drive);
@@ -310,6 +380,9 @@ static void on_done(void *owner, struct blk_req *req, int error)
         break;
     case ATA_FLUSH:
         ata_complete(drive);
+        break;
+    case ATA_TRIM:
+        ata_trim_done(drive);
         break;
     default:
         assert(!"a request completed in a phase that has none");
@@ -391,6 +464,7 @@ void ata_command(struct ata_drive *drive, uint8_t opcode)
     state->asked = false;
     state->lba = 0;
     state->sectors = state->chunk = state->pos = state->block_left = 0;
+    ata_log_command(drive);
 
     bool refused = ((command->flags & ATA_CF_MULTIPLE) && !state->multiple) ||
                    ((command->flags & ATA_CF_WRITE) && drive->info.read_only);
@@ -440,6 +514,7 @@ static void abandon(struct ata_drive *drive)
     ata_complete_quietly(drive);
     ata_clear_intrq(drive);
     drive->generation++;
+    ata_smart_end_test(drive, ATA_TEST_RESET);
 }
 
 void ata_power_on(struct ata_drive *drive)
@@ -496,12 +571,14 @@ void ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
     drive->info = *blk_info(config->blk);
     drive->present = true;
     blk_bind(config->blk, &client_ops, drive);
+    ata_smart_init(drive);
     ata_power_on(drive);
 }
 
 void ata_drive_finish(struct ata_drive *drive)
 {
     ata_drop(drive);
+    ata_smart_finish(drive);
     if (drive->config.blk)
         blk_bind(drive->config.blk, NULL, NULL);
 }
@@ -526,5 +603,6 @@ bool ata_quiesce(struct ata_drive *drive)
 void ata_resume(struct ata_drive *drive)
 {
     drive->held = false;
+    ata_smart_resume(drive);
     ata_step(drive);
 }

@@ -4,7 +4,8 @@
  * nor PCI: a channel (devices/ide/channel.h) routes register accesses to it and answers through
  * struct ata_link_ops for the cable: interrupt line and bus master.
  *
- * Standards: ATA/ATAPI-6 (T13/1410D) for registers and protocols, ATA8-ACS for IDENTIFY words.
+ * Standards: ATA/ATAPI-6 (T13/1410D) for registers and protocols, ATA8-ACS (T13/1699D) for IDENTIFY
+ * words, SMART and logs, ACS-2 (T13/2015-D) for TRIM.
  *
  * Nothing here blocks. A command that needs the disk leaves the drive in a phase with BSY set; the
  * phase and the numbers beside it say what is to be done next, so that the request can be issued
@@ -25,6 +26,10 @@
  *     |          STORE--+                                                           |
  *     +------------+----------------------------------------------------------------+
  *   SRST from anywhere: RESET while the bit is set, then IDLE with the signature.
+ *
+ * Data that is the drive's own (IDENTIFY, SMART, logs) and lists that it is given (TRIM) pass
+ * through PIO_IN, PIO_OUT or DMA without a request; TRIM then goes from DMA to TRIM, a range at a
+ * time, and from there to IDLE.
  */
 #ifndef IOEMUD_DEVICES_IDE_ATA_H
 #define IOEMUD_DEVICES_IDE_ATA_H
@@ -34,6 +39,7 @@
 
 #include "devices/backend/blk.h"
 #include "devices/host.h"
+#include "devices/ide/ata_smart.h"
 #include "devices/machine.h"
 #include "devices/state.h"
 
@@ -43,6 +49,7 @@
 /* PIO's chunks are shorter: a guest can stop in the middle of one for ever, and the pages that it
  * holds meanwhile are missed by the others. A multiple of ATA_MULTIPLE_MAX. */
 #define ATA_PIO_CHUNK_MAX (BLK_HELD_BYTES / ATA_SECTOR)
+#define ATA_DATA_SECTORS  8u /* of the drive's own data; a TRIM's list, IDENTIFY word 105 */
 
 /* Command block registers by offset (ATA-6 7). */
 enum ata_reg {
@@ -95,6 +102,7 @@ enum ata_phase {
     ATA_DMA,     /* a chunk is wanted through the bus master */
     ATA_VERIFY,
     ATA_FLUSH, /* the last thing that a command does */
+    ATA_TRIM,  /* ranges are to be discarded */
     ATA_PHASES
 };
 
@@ -133,7 +141,7 @@ struct ata_state {
     uint64_t lba;        /* first sector that is not done */
     uint32_t sectors;    /* not done */
     uint32_t chunk;      /* sectors of the request in hand, from `lba` on */
-    uint32_t pos;        /* PIO: bytes of the chunk that crossed the data port */
+    uint32_t pos;        /* bytes of the chunk that crossed the cable; TRIM: bytes of the list */
     uint32_t block_left; /* PIO: bytes of the DRQ block that did not */
 };
 
@@ -153,12 +161,12 @@ struct ata_link_ops {
      * more than that. Less than a sector only with *ret_end. Stays valid until dma_advance() or the
      * next plan. */
     uint32_t (*dma_plan)(void *ctx, struct ata_drive *drive, uint32_t want, bool *ret_end);
-    /* Moves the first `bytes` of what was planned; the request is not in flight. -errno: memory
+    /* Moves the first `bytes` of what was planned, into or from the drive's memory. -errno: memory
      * cannot be reached, see ata_dma_failed(). */
-    __attribute__((warn_unused_result)) int (*dma_gather)(void *ctx, struct blk_req *req,
-                                                          uint32_t bytes);
-    __attribute__((warn_unused_result)) int (*dma_scatter)(void *ctx, const struct blk_req *req,
-                                                           uint32_t bytes);
+    __attribute__((warn_unused_result)) int (*dma_gather)(void *ctx, const struct iovec *iov,
+                                                          unsigned n_iov, uint32_t bytes);
+    __attribute__((warn_unused_result)) int (*dma_scatter)(void *ctx, const struct iovec *iov,
+                                                           unsigned n_iov, uint32_t bytes);
     /* So many bytes are done: the position moves on. */
     void (*dma_advance)(void *ctx, uint32_t bytes);
     /* The drive's command is over, in whatever way. */
@@ -172,6 +180,8 @@ struct ata_config {
     unsigned unit;          /* 0 or 1: device 0 or 1 on its cable */
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1];
     char model[MACHINE_MODEL_MAX + 1];
+    char firmware[MACHINE_FIRMWARE_MAX + 1];
+    uint64_t wwn; /* 0: none */
     const struct ata_link_ops *link;
     void *link_ctx;
     struct ide_counters *counters;
@@ -186,12 +196,15 @@ struct ata_drive {
     bool held;         /* quiescing: nothing is submitted */
     bool in_flight;    /* `req` is with the backend */
     bool unplug_flush; /* what was acknowledged is being made stable */
+    uint8_t failing;   /* PIO in: after this chunk there is this error (bits of ERROR); 0: none */
+    uint64_t failing_lba;
     struct blk_req *req;
-    uint8_t *mem;      /* PIO bytes that are not in `req`: `identify` or `restored` */
+    uint8_t *mem;      /* PIO bytes that are not in `req`: `data` or `restored` */
     uint8_t *restored; /* allocated by load, for the chunk it interrupted */
     uint32_t dma_bytes;
     uint64_t generation; /* of commands: each request carries its own */
-    uint8_t identify[ATA_SECTOR];
+    struct ata_smart smart;
+    uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
 };
 
 /* `config` is copied; binds its blk. The drive is as after power-on. */

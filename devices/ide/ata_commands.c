@@ -156,25 +156,37 @@ static void check_power_mode(struct ata_drive *drive)
 #define DW (ATA_CF_DMA | ATA_CF_WRITE)
 #define M  ATA_CF_MULTIPLE
 #define N  ATA_CF_NO_COUNT
+#define F  ATA_CF_FUA
+#define DI (ATA_CF_DATA | ATA_CF_IN)
+#define DO (ATA_CF_DATA | ATA_CF_OUT)
 
-/* NOP (00h) is aborted by definition, so it needs no entry, nor does DEVICE RESET
+/* What is not here is aborted, and IDENTIFY says that it is not there: among others the Security
+ * (F1h-F6h) and Host Protected Area (F8h, F9h, 27h, 37h) feature sets, DOWNLOAD MICROCODE (92h,
+ * 93h), READ and WRITE BUFFER (E4h, E8h), WRITE UNCORRECTABLE EXT (45h), queued commands.
+ * NOP (00h) is aborted by definition, so it needs no entry, nor does DEVICE RESET
  * (08h), which is for packet devices. Opcodes 94h-99h are the power commands of ATA-1 to ATA-3. */
 const struct ata_command ata_commands[256] = {
-    [0x10 ... 0x1f] = {seek, 0},                 /* RECALIBRATE */
-    [0x20] = {ata_start_pio_in, A | I},          /* READ SECTOR(S) */
-    [0x21] = {ata_start_pio_in, A | I},          /* READ SECTOR(S) without retry */
-    [0x24] = {ata_start_pio_in, A | E | I},      /* READ SECTOR(S) EXT */
-    [0x25] = {ata_start_dma, A | E | D},         /* READ DMA EXT */
-    [0x29] = {ata_start_pio_in, A | E | I | M},  /* READ MULTIPLE EXT */
+    [0x06] = {ata_start_trim, E | DO | DW, ata_trim_listed}, /* DATA SET MANAGEMENT */
+    [0x10 ... 0x1f] = {seek, 0},                             /* RECALIBRATE */
+    [0x20] = {ata_start_pio_in, A | I},                      /* READ SECTOR(S) */
+    [0x21] = {ata_start_pio_in, A | I},                      /* READ SECTOR(S) without retry */
+    [0x24] = {ata_start_pio_in, A | E | I},                  /* READ SECTOR(S) EXT */
+    [0x25] = {ata_start_dma, A | E | D},                     /* READ DMA EXT */
+    [0x29] = {ata_start_pio_in, A | E | I | M},              /* READ MULTIPLE EXT */
+    [0x2f] = {ata_read_log_ext, E | DI},
     [0x30] = {ata_start_pio_out, A | O},         /* WRITE SECTOR(S) */
     [0x31] = {ata_start_pio_out, A | O},         /* WRITE SECTOR(S) without retry */
     [0x34] = {ata_start_pio_out, A | E | O},     /* WRITE SECTOR(S) EXT */
     [0x35] = {ata_start_dma, A | E | DW},        /* WRITE DMA EXT */
     [0x39] = {ata_start_pio_out, A | E | O | M}, /* WRITE MULTIPLE EXT */
-    [0x40] = {start_verify, A},                  /* READ VERIFY SECTOR(S) */
-    [0x41] = {start_verify, A},                  /* READ VERIFY SECTOR(S) without retry */
-    [0x42] = {start_verify, A | E},              /* READ VERIFY SECTOR(S) EXT */
-    [0x70 ... 0x7f] = {seek, A | N},             /* SEEK */
+    [0x3d] = {ata_start_dma, A | E | DW | F},    /* WRITE DMA FUA EXT */
+    [0x3f] = {ata_write_log_ext, E | DO, ata_log_written},
+    [0x40] = {start_verify, A},              /* READ VERIFY SECTOR(S) */
+    [0x41] = {start_verify, A},              /* READ VERIFY SECTOR(S) without retry */
+    [0x42] = {start_verify, A | E},          /* READ VERIFY SECTOR(S) EXT */
+    [0x47] = {ata_read_log_ext, E | DI | D}, /* READ LOG DMA EXT */
+    [0x57] = {ata_write_log_ext, E | DO | D, ata_log_written}, /* WRITE LOG DMA EXT */
+    [0x70 ... 0x7f] = {seek, A | N},                           /* SEEK */
     /* 90h, EXECUTE DEVICE DIAGNOSTIC, is the channel's: ata_diagnostic() */
     [0x91] = {initialize_device_parameters, 0},
     [0x94] = {standby, 0}, /* STANDBY IMMEDIATE */
@@ -183,21 +195,23 @@ const struct ata_command ata_commands[256] = {
     [0x97] = {idle, 0},    /* IDLE */
     [0x98] = {check_power_mode, 0},
     [0x99] = {do_sleep, 0},
+    [0xb0] = {ata_smart, DI | DO, ata_log_written},
     [0xc4] = {ata_start_pio_in, A | I | M},  /* READ MULTIPLE */
     [0xc5] = {ata_start_pio_out, A | O | M}, /* WRITE MULTIPLE */
     [0xc6] = {set_multiple_mode, 0},
-    [0xc8] = {ata_start_dma, A | D},  /* READ DMA */
-    [0xc9] = {ata_start_dma, A | D},  /* READ DMA without retry */
-    [0xca] = {ata_start_dma, A | DW}, /* WRITE DMA */
-    [0xcb] = {ata_start_dma, A | DW}, /* WRITE DMA without retry */
-    [0xe0] = {standby, 0},            /* STANDBY IMMEDIATE */
-    [0xe1] = {idle, 0},               /* IDLE IMMEDIATE */
-    [0xe2] = {standby, 0},            /* STANDBY */
-    [0xe3] = {idle, 0},               /* IDLE */
+    [0xc8] = {ata_start_dma, A | D},                 /* READ DMA */
+    [0xc9] = {ata_start_dma, A | D},                 /* READ DMA without retry */
+    [0xca] = {ata_start_dma, A | DW},                /* WRITE DMA */
+    [0xcb] = {ata_start_dma, A | DW},                /* WRITE DMA without retry */
+    [0xce] = {ata_start_pio_out, A | E | O | M | F}, /* WRITE MULTIPLE FUA EXT */
+    [0xe0] = {standby, 0},                           /* STANDBY IMMEDIATE */
+    [0xe1] = {idle, 0},                              /* IDLE IMMEDIATE */
+    [0xe2] = {standby, 0},                           /* STANDBY */
+    [0xe3] = {idle, 0},                              /* IDLE */
     [0xe5] = {check_power_mode, 0},
     [0xe6] = {do_sleep, 0},
     [0xe7] = {start_flush, 0}, /* FLUSH CACHE */
     [0xea] = {start_flush, E}, /* FLUSH CACHE EXT */
-    [0xec] = {ata_start_identify, I},
+    [0xec] = {ata_start_identify, DI},
     [0xef] = {set_features, 0},
 };

@@ -16,8 +16,47 @@ void ata_start_dma(struct ata_drive *drive)
     ata_step(drive);
 }
 
+void ata_start_data_dma(struct ata_drive *drive, uint32_t sectors)
+{
+    drive->state.sectors = drive->state.chunk = sectors;
+    ata_start_dma(drive);
+}
+
+/* The drive's own data, by bytes. Each round moves a sector, or all that the memory has, so there
+ * are few. */
+static void data_step(struct ata_drive *drive)
+{
+    const struct ata_link_ops *link = drive->config.link;
+    void *ctx = drive->config.link_ctx;
+    bool out = ata_flags(drive) & ATA_CF_OUT;
+    struct ata_state *state = &drive->state;
+
+    while (state->pos < state->chunk * ATA_SECTOR) {
+        bool end;
+        uint32_t have = link->dma_plan(ctx, drive, state->chunk * ATA_SECTOR - state->pos, &end);
+        const struct iovec iov = {.iov_base = drive->data + state->pos, .iov_len = have};
+        if (!have)
+            return;
+        if (out ? link->dma_gather(ctx, &iov, 1, have) : link->dma_scatter(ctx, &iov, 1, have)) {
+            ata_dma_failed(drive);
+            return;
+        }
+        link->dma_advance(ctx, have);
+        drive->config.counters->dma_bytes += have;
+        state->pos += have;
+    }
+    if (out)
+        ata_commands[state->opcode].taken(drive);
+    else
+        ata_complete(drive);
+}
+
 void ata_dma_step(struct ata_drive *drive)
 {
+    if (ata_flags(drive) & ATA_CF_DATA) {
+        data_step(drive);
+        return;
+    }
     const struct ata_link_ops *link = drive->config.link;
     void *ctx = drive->config.link_ctx;
     bool write = ata_flags(drive) & ATA_CF_WRITE;
@@ -40,31 +79,45 @@ void ata_dma_step(struct ata_drive *drive)
     if (!blk_idle(drive->config.blk) || !ata_get(drive, write ? BLK_WRITE : BLK_READ, sectors))
         return;
     drive->dma_bytes = bytes;
-    if (write && link->dma_gather(ctx, drive->req, bytes)) {
-        ata_dma_failed(drive);
-        return;
+    if (write) {
+        unsigned n_iov;
+        const struct iovec *iov = blk_iov(drive->req, &n_iov);
+        if (link->dma_gather(ctx, iov, n_iov, bytes)) {
+            ata_dma_failed(drive);
+            return;
+        }
     }
     ata_submit(drive);
 }
 
-void ata_dma_done(struct ata_drive *drive)
+bool ata_dma_moved(struct ata_drive *drive, uint32_t bytes)
 {
     const struct ata_link_ops *link = drive->config.link;
     void *ctx = drive->config.link_ctx;
-    bool write = ata_flags(drive) & ATA_CF_WRITE;
 
-    if (!write && link->dma_scatter(ctx, drive->req, drive->dma_bytes)) {
-        ata_dma_failed(drive);
-        return;
+    bytes = bytes < drive->dma_bytes ? bytes : drive->dma_bytes;
+    if (!(ata_flags(drive) & ATA_CF_WRITE)) {
+        unsigned n_iov;
+        const struct iovec *iov = blk_iov(drive->req, &n_iov);
+        if (link->dma_scatter(ctx, iov, n_iov, bytes)) {
+            ata_dma_failed(drive);
+            return false;
+        }
     }
-    link->dma_advance(ctx, drive->dma_bytes);
-    drive->config.counters->dma_bytes += drive->dma_bytes;
-    ata_advance(drive, drive->dma_bytes / ATA_SECTOR);
+    link->dma_advance(ctx, bytes);
+    drive->config.counters->dma_bytes += bytes;
+    ata_advance(drive, bytes / ATA_SECTOR);
     ata_drop(drive);
+    return true;
+}
 
+void ata_dma_done(struct ata_drive *drive)
+{
+    if (!ata_dma_moved(drive, drive->dma_bytes))
+        return;
     if (drive->state.sectors)
         ata_step(drive);
-    else if (write)
+    else if (ata_flags(drive) & ATA_CF_WRITE)
         ata_written(drive);
     else
         ata_complete(drive);
@@ -73,6 +126,7 @@ void ata_dma_done(struct ata_drive *drive)
 void ata_dma_failed(struct ata_drive *drive)
 {
     ata_fail_at(drive, ATA_ER_ABRT, drive->state.lba);
+    ata_log_error(drive);
 }
 
 void ata_dma_stop(struct ata_drive *drive)

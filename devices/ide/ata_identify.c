@@ -5,25 +5,34 @@
 
 #include "devices/ide/ata_internal.h"
 
-#define FIRMWARE_REVISION "1.0"
-#define MAX_CYLINDERS     16383u /* word 1's limit for disks of 8 GB and more */
+#define MAX_CYLINDERS 16383u /* word 1's limit for disks of 8 GB and more */
 
 /* Words 82-84 (supported) and 85-87 (enabled). */
-#define W82_NOP         0x4000
-#define W82_LOOK_AHEAD  0x0040
-#define W82_WRITE_CACHE 0x0020
-#define W82_POWER       0x0008
-#define W83_FLUSH_EXT   0x2000
-#define W83_FLUSH       0x1000
-#define W83_48_BIT      0x0400
-#define WORD_VALID      0x4000 /* words 50, 83, 84, 87, 93, 106, 209: bits 15:14 say 01b */
-#define TRANSFER_MWDMA  0x20
-#define TRANSFER_UDMA   0x40
-#define W93_CABLE_80    0x2000
-#define W93_DEVICE1     0x0100
-#define W93_DEVICE0     0x0001
-#define W106_LARGE      0x2000 /* several logical sectors a physical one */
-#define INTEGRITY       0xa5
+#define W82_NOP          0x4000
+#define W82_SMART        0x0001
+#define W82_LOOK_AHEAD   0x0040
+#define W82_WRITE_CACHE  0x0020
+#define W82_POWER        0x0008
+#define W83_FLUSH_EXT    0x2000
+#define W83_FLUSH        0x1000
+#define W83_48_BIT       0x0400
+#define W84_WWN          0x0100
+#define W84_FUA          0x0040 /* WRITE DMA FUA EXT, WRITE MULTIPLE FUA EXT */
+#define W84_LOGS         0x0020 /* General Purpose Logging */
+#define W84_SELF_TEST    0x0002
+#define W84_ERROR_LOG    0x0001
+#define W86_119_VALID    0x8000
+#define W119_LOG_DMA     0x0008 /* READ and WRITE LOG DMA EXT */
+#define W169_TRIM        0x0001
+#define W217_NO_ROTATION 0x0001
+#define WORD_VALID       0x4000 /* words 50, 83, 84, 87, 93, 106, 119, 209: bits 15:14 say 01b */
+#define TRANSFER_MWDMA   0x20
+#define TRANSFER_UDMA    0x40
+#define W93_CABLE_80     0x2000
+#define W93_DEVICE1      0x0100
+#define W93_DEVICE0      0x0001
+#define W106_LARGE       0x2000 /* several logical sectors a physical one */
+#define INTEGRITY        0xa5
 
 static void put_word(uint8_t *words, unsigned index, uint32_t value)
 {
@@ -95,8 +104,9 @@ static void put_transfer_modes(const struct ata_drive *drive, uint8_t *words)
 
 static void put_features(const struct ata_drive *drive, uint8_t *words)
 {
-    uint32_t w82 = W82_NOP | W82_LOOK_AHEAD | W82_POWER;
+    uint32_t w82 = W82_NOP | W82_LOOK_AHEAD | W82_POWER | W82_SMART;
     uint32_t w83 = W83_FLUSH_EXT | W83_FLUSH | W83_48_BIT;
+    uint32_t w84 = W84_FUA | W84_LOGS | W84_SELF_TEST | W84_ERROR_LOG;
     uint32_t w85 = W82_NOP | W82_POWER;
 
     if (drive->info.write_cache)
@@ -105,13 +115,33 @@ static void put_features(const struct ata_drive *drive, uint8_t *words)
         w85 |= W82_WRITE_CACHE;
     if (drive->state.look_ahead)
         w85 |= W82_LOOK_AHEAD;
-    put_word(words, 80, 0x0070); /* ATA/ATAPI-4 to -6 */
+    if (drive->smart.state.enabled)
+        w85 |= W82_SMART;
+    if (drive->config.wwn)
+        w84 |= W84_WWN;
+    put_word(words, 80, 0x03f0); /* ATA/ATAPI-4 to ACS-2 */
     put_word(words, 82, w82);
     put_word(words, 83, WORD_VALID | w83);
-    put_word(words, 84, WORD_VALID);
+    put_word(words, 84, WORD_VALID | w84);
     put_word(words, 85, w85);
-    put_word(words, 86, w83);
-    put_word(words, 87, WORD_VALID);
+    put_word(words, 86, w83 | W86_119_VALID);
+    put_word(words, 87, WORD_VALID | w84);
+    for (unsigned i = 0; i < 4; i++)
+        put_word(words, 108 + i, (uint32_t)(drive->config.wwn >> (48 - 16 * i)));
+    put_word(words, 119, WORD_VALID | W119_LOG_DMA);
+    put_word(words, 120, WORD_VALID | W119_LOG_DMA);
+}
+
+/* ACS-2 7.16: how long a TRIM's list may be; TRIM, without a promise of what is read afterwards,
+ * since that is the backing's affair; whether it turns. */
+static void put_medium(const struct ata_drive *drive, uint8_t *words)
+{
+    if (drive->info.discard) {
+        put_word(words, 105, ATA_DATA_SECTORS);
+        put_word(words, 169, W169_TRIM);
+    }
+    if (drive->info.solid_state)
+        put_word(words, 217, W217_NO_ROTATION);
 }
 
 /* Word 106: how many logical sectors a physical one has; word 209: sector 0 begins one. */
@@ -127,15 +157,14 @@ static void put_alignment(const struct ata_drive *drive, uint8_t *words)
     put_word(words, 209, WORD_VALID);
 }
 
-void ata_identify(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
+void ata_start_identify(struct ata_drive *drive)
 {
-    uint8_t *words = ret_words;
-    uint8_t sum = 0;
+    uint8_t *words = drive->data;
 
     memset(words, 0, ATA_SECTOR);
     put_word(words, 0, 0x0040); /* a disk, not removable */
     put_string(words, 10, 10, drive->config.serial);
-    put_string(words, 23, 4, FIRMWARE_REVISION);
+    put_string(words, 23, 4, drive->config.firmware);
     put_string(words, 27, 20, drive->config.model);
     put_word(words, 47, 0x8000 | ATA_MULTIPLE_MAX);
     put_word(words, 49, 0x0f00); /* IORDY, may be disabled; LBA; DMA */
@@ -145,9 +174,9 @@ void ata_identify(const struct ata_drive *drive, uint8_t ret_words[ATA_SECTOR])
     put_transfer_modes(drive, words);
     put_features(drive, words);
     put_alignment(drive, words);
+    put_medium(drive, words);
 
     words[510] = INTEGRITY;
-    for (unsigned i = 0; i < ATA_SECTOR - 1; i++)
-        sum = (uint8_t)(sum + words[i]);
-    words[511] = (uint8_t)-sum;
+    ata_checksum(words);
+    ata_start_data_in(drive, 1);
 }

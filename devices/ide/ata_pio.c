@@ -56,17 +56,32 @@ static void begin_in(struct ata_drive *drive)
     ata_raise_intrq(drive);
 }
 
-void ata_start_identify(struct ata_drive *drive)
+void ata_start_data_in(struct ata_drive *drive, uint32_t sectors)
 {
-    ata_identify(drive, drive->identify);
-    drive->mem = drive->identify;
-    drive->state.sectors = drive->state.chunk = 1;
+    drive->mem = drive->data;
+    drive->state.sectors = drive->state.chunk = sectors;
     begin_in(drive);
 }
 
 void ata_pio_fetched(struct ata_drive *drive)
 {
     begin_in(drive);
+}
+
+/* The guest gets the blocks before the bad sector, whole ones, and is told of it when it wants the
+ * next (ATA-6 9.5). */
+bool ata_pio_fetched_some(struct ata_drive *drive, uint32_t good, uint8_t error)
+{
+    uint32_t sectors = good / ATA_SECTOR;
+
+    sectors -= sectors % ata_block_sectors(drive);
+    if (!sectors)
+        return false;
+    drive->state.chunk = sectors;
+    drive->failing = error;
+    drive->failing_lba = drive->state.lba + good / ATA_SECTOR;
+    begin_in(drive);
+    return true;
 }
 
 static void begin_out(struct ata_drive *drive)
@@ -79,6 +94,13 @@ static void begin_out(struct ata_drive *drive)
     if (state->asked)
         ata_raise_intrq(drive);
     state->asked = true;
+}
+
+void ata_start_data_out(struct ata_drive *drive, uint32_t sectors)
+{
+    drive->mem = drive->data;
+    drive->state.sectors = drive->state.chunk = sectors;
+    begin_out(drive);
 }
 
 /* What load brought back has no request yet; all of it goes into one. */
@@ -138,6 +160,11 @@ static void chunk_read(struct ata_drive *drive)
         ata_complete_quietly(drive);
         return;
     }
+    if (drive->failing) {
+        ata_fail_at(drive, drive->failing, drive->failing_lba);
+        ata_log_error(drive);
+        return;
+    }
     ata_drop(drive);
     drive->state.phase = ATA_FETCH;
     ata_step(drive);
@@ -187,7 +214,9 @@ uint32_t ata_data_out(struct ata_drive *drive, const void *buf, uint32_t len)
     uint32_t block = ata_block_sectors(drive);
     uint32_t done = state->pos / ATA_SECTOR % block;
     drive->config.counters->pio_sectors += done ? done : block;
-    if (state->pos == chunk_bytes(drive)) {
+    if (state->pos == chunk_bytes(drive) && (ata_flags(drive) & ATA_CF_DATA)) {
+        ata_commands[state->opcode].taken(drive);
+    } else if (state->pos == chunk_bytes(drive)) {
         state->phase = ATA_STORE;
         ata_step(drive);
     } else {

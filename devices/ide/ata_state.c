@@ -9,9 +9,23 @@
 
 #include "devices/ide/ata_internal.h"
 
-/* What of the chunk is saved: bytes [first, first + len). */
-static void saved_bytes(const struct ata_state *state, uint32_t *ret_first, uint32_t *ret_len)
+/* A command whose data nobody could fetch again: all of it is saved. */
+static bool moves_data(const struct ata_drive *drive)
 {
+    return (ata_flags(drive) & ATA_CF_DATA) && drive->state.phase != ATA_IDLE &&
+           drive->state.phase != ATA_RESET;
+}
+
+/* What of the chunk is saved: bytes [first, first + len). */
+static void saved_bytes(const struct ata_drive *drive, uint32_t *ret_first, uint32_t *ret_len)
+{
+    const struct ata_state *state = &drive->state;
+
+    if (moves_data(drive)) {
+        *ret_first = 0;
+        *ret_len = state->chunk * ATA_SECTOR;
+        return;
+    }
     *ret_first = state->phase == ATA_PIO_IN ? state->pos : 0;
     *ret_len = state->phase == ATA_PIO_IN                                 ? state->block_left
                : state->phase == ATA_PIO_OUT || state->phase == ATA_STORE ? state->pos
@@ -19,9 +33,11 @@ static void saved_bytes(const struct ata_state *state, uint32_t *ret_first, uint
 }
 
 /* A chunk that is being read ends with its open block: later blocks are read anew. */
-static uint32_t saved_chunk(const struct ata_state *state)
+static uint32_t saved_chunk(const struct ata_drive *drive)
 {
-    if (state->phase == ATA_PIO_IN)
+    const struct ata_state *state = &drive->state;
+
+    if (state->phase == ATA_PIO_IN && !moves_data(drive))
         return (state->pos + state->block_left) / ATA_SECTOR;
     return state->chunk;
 }
@@ -53,12 +69,18 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
     state_put_u8(writer, state->asked);
     state_put_u64(writer, state->lba);
     state_put_u32(writer, state->sectors);
-    state_put_u32(writer, saved_chunk(state));
+    state_put_u32(writer, saved_chunk(drive));
     state_put_u32(writer, state->pos);
     state_put_u32(writer, state->block_left);
 
+    ata_smart_save(drive, writer);
+
     uint32_t first, len;
-    saved_bytes(state, &first, &len);
+    saved_bytes(drive, &first, &len);
+    if (moves_data(drive)) {
+        state_put_bytes(writer, drive->data, len);
+        return;
+    }
     for (uint32_t done = 0; done < len;) {
         uint8_t part[ATA_SECTOR];
         uint32_t n = len - done < sizeof(part) ? len - done : (uint32_t)sizeof(part);
@@ -87,18 +109,39 @@ static bool valid_phase(const struct ata_drive *drive)
     case ATA_FETCH:
         return (flags & ATA_CF_IN) && (flags & ATA_CF_ADDRESS);
     case ATA_PIO_IN:
-        return flags & ATA_CF_IN;
-    case ATA_ROOM:
+        return (flags & ATA_CF_IN) && !(flags & ATA_CF_DMA);
     case ATA_PIO_OUT:
+        return (flags & ATA_CF_OUT) && !(flags & ATA_CF_DMA);
+    case ATA_ROOM:
     case ATA_STORE:
-        return flags & ATA_CF_OUT;
+        return (flags & ATA_CF_OUT) && !(flags & ATA_CF_DATA);
     case ATA_DMA:
         return flags & ATA_CF_DMA;
+    case ATA_TRIM:
+        return drive->info.discard && ata_commands[drive->state.opcode].start == ata_start_trim;
+    case ATA_FLUSH:
+        return !(flags & ATA_CF_DATA);
     case ATA_VERIFY:
         return (flags & ATA_CF_ADDRESS) && !(flags & (ATA_CF_IN | ATA_CF_OUT | ATA_CF_DMA));
     default:
         return true;
     }
+}
+
+/* Of the drive's own data. What a TRIM lists is checked when it has been loaded. */
+static bool valid_data(const struct ata_drive *drive)
+{
+    const struct ata_state *state = &drive->state;
+    uint32_t end = state->chunk * ATA_SECTOR;
+
+    if (!state->chunk || state->chunk > ATA_DATA_SECTORS || state->sectors != state->chunk ||
+        state->pos > end)
+        return false;
+    if (state->phase == ATA_PIO_IN || state->phase == ATA_PIO_OUT)
+        return state->block_left && state->block_left <= ATA_SECTOR &&
+               state->pos + state->block_left <= end &&
+               (state->pos + state->block_left) % ATA_SECTOR == 0;
+    return true;
 }
 
 static bool valid_progress(const struct ata_drive *drive)
@@ -110,6 +153,8 @@ static bool valid_progress(const struct ata_drive *drive)
     bool chunk = block || state->phase == ATA_STORE;
     uint64_t total = drive->info.sectors;
 
+    if (moves_data(drive))
+        return valid_data(drive);
     if (transfer && (!state->sectors || state->sectors > 65536))
         return false;
     if (transfer && (ata_flags(drive) & ATA_CF_ADDRESS) &&
@@ -165,9 +210,16 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
     const struct ata_state *state = &drive->state;
     uint32_t first, len;
 
+    saved_bytes(drive, &first, &len);
+    if (moves_data(drive)) {
+        state_get_bytes(reader, drive->data, len);
+        drive->mem = drive->data;
+        if (state->phase == ATA_TRIM && !ata_trim_valid(drive))
+            state_reject(reader);
+        return;
+    }
     if (state->phase != ATA_PIO_IN && state->phase != ATA_PIO_OUT && state->phase != ATA_STORE)
         return;
-    saved_bytes(state, &first, &len);
     drive->restored = calloc(1, (size_t)state->chunk * ATA_SECTOR);
     if (!drive->restored) {
         state_reject(reader);
@@ -191,6 +243,8 @@ void ata_load(struct ata_drive *drive, struct state_reader *reader)
     load_fields(&drive->state, reader);
     if (!reader->error && !(valid_settings(drive) && valid_phase(drive) && valid_progress(drive)))
         state_reject(reader);
+    if (!reader->error)
+        ata_smart_load(drive, reader);
     if (!reader->error)
         load_bytes(drive, reader);
     if (reader->error) {

@@ -164,10 +164,10 @@ int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_en
 
 /* Moves the first `bytes` of the plan, one call for each stretch that is contiguous on both sides.
  */
-static int move(struct bmdma *bm, const struct blk_req *req, uint32_t bytes, bool to_guest)
+static int move(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes,
+                bool to_guest)
 {
-    unsigned n_iov, i = 0, seg = 0;
-    const struct iovec *iov = blk_iov(req, &n_iov);
+    unsigned i = 0, seg = 0;
     uint32_t in_iov = 0, in_seg = 0;
 
     while (bytes) {
@@ -203,14 +203,14 @@ static int move(struct bmdma *bm, const struct blk_req *req, uint32_t bytes, boo
     return 0;
 }
 
-int bmdma_gather(struct bmdma *bm, struct blk_req *req, uint32_t bytes)
+int bmdma_gather(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    return move(bm, req, bytes, false);
+    return move(bm, iov, n_iov, bytes, false);
 }
 
-int bmdma_scatter(struct bmdma *bm, const struct blk_req *req, uint32_t bytes)
+int bmdma_scatter(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    return move(bm, req, bytes, true);
+    return move(bm, iov, n_iov, bytes, true);
 }
 
 void bmdma_advance(struct bmdma *bm, uint32_t bytes)

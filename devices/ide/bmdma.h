@@ -29,7 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/backend/blk.h"
+#include "devices/backend/blk.h" /* struct iovec */
 #include "devices/host.h"
 #include "devices/state.h"
 
@@ -90,8 +90,8 @@ void bmdma_interrupt(struct bmdma *bm);
 
 /* See struct ata_link_ops: dma_plan and so on. */
 int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_end);
-int bmdma_gather(struct bmdma *bm, struct blk_req *req, uint32_t bytes);
-int bmdma_scatter(struct bmdma *bm, const struct blk_req *req, uint32_t bytes);
+int bmdma_gather(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+int bmdma_scatter(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
 void bmdma_advance(struct bmdma *bm, uint32_t bytes);
 
 void bmdma_save(const struct bmdma *bm, struct state_writer *writer);

@@ -54,14 +54,14 @@ static uint32_t link_dma_plan(void *ctx, struct ata_drive *drive, uint32_t want,
     return have;
 }
 
-static int link_dma_gather(void *ctx, struct blk_req *req, uint32_t bytes)
+static int link_dma_gather(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    return bmdma_gather(&((struct ide_channel *)ctx)->bm, req, bytes);
+    return bmdma_gather(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
-static int link_dma_scatter(void *ctx, const struct blk_req *req, uint32_t bytes)
+static int link_dma_scatter(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    return bmdma_scatter(&((struct ide_channel *)ctx)->bm, req, bytes);
+    return bmdma_scatter(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
 static void link_dma_advance(void *ctx, uint32_t bytes)
@@ -347,6 +347,8 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
         };
         snprintf(drive.serial, sizeof(drive.serial), "%s", config->drive[i].serial);
         snprintf(drive.model, sizeof(drive.model), "%s", config->drive[i].model);
+        snprintf(drive.firmware, sizeof(drive.firmware), "%s", config->drive[i].firmware);
+        drive.wwn = config->drive[i].wwn;
         ata_drive_init(&channel->drive[i], &drive);
     }
 }

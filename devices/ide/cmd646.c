@@ -270,7 +270,7 @@ static void cmd646_load(struct dev *dev, struct state_reader *reader, uint32_t v
 {
     struct cmd646 *cmd = (struct cmd646 *)dev;
 
-    ide_controller_load(&cmd->ide, reader);
+    ide_controller_load(&cmd->ide, reader, version);
     if (reader->error)
         return;
     acknowledge(cmd);
@@ -288,7 +288,7 @@ static void cmd646_destroy(struct dev *dev)
 
 static const struct dev_ops cmd646_ops = {
     .model = "cmd646",
-    .version = 1,
+    .version = IDE_STATE_VERSION,
     .reset = cmd646_reset,
     .quiesce = ide_controller_quiesce,
     .resume = ide_controller_resume,

@@ -18,6 +18,8 @@ static struct machine_drive with_names(const struct machine_spec *spec, unsigned
         snprintf(drive.serial, sizeof(drive.serial), "ioemud-s%u-%u", spec->instance, index);
     if (!drive.model[0])
         snprintf(drive.model, sizeof(drive.model), "ioemud HARDDISK");
+    if (!drive.firmware[0])
+        snprintf(drive.firmware, sizeof(drive.firmware), "1.0");
     return drive;
 }
 
@@ -115,11 +117,15 @@ void ide_controller_save(const struct ide_controller *ide, struct state_writer *
     pci_func_save(&ide->pci, writer);
 }
 
-void ide_controller_load(struct ide_controller *ide, struct state_reader *reader)
+void ide_controller_load(struct ide_controller *ide, struct state_reader *reader, uint32_t version)
 {
     struct pci_func *pci = &ide->pci;
     uint8_t fresh[PCI_CONFIG_SIZE];
 
+    if (version != IDE_STATE_VERSION) {
+        state_reject(reader);
+        return;
+    }
     for (unsigned i = 0; i < IDE_CHANNELS; i++)
         ide_channel_load(&ide->channel[i], reader);
     memcpy(fresh, pci->config, sizeof(fresh));

@@ -18,6 +18,8 @@
 #define IDE_COUNTERS   6
 #define IDE_BMDMA_BAR  4
 #define IDE_BMDMA_SIZE 16
+/* Of the saved state. 2: TRIM, SMART and logs. Older ones are refused: nothing was released. */
+#define IDE_STATE_VERSION 2
 
 struct ide_controller {
     struct dev dev; /* first */
@@ -46,6 +48,6 @@ void ide_controller_bmdma_write(struct ide_controller *ide, unsigned offset, uin
 bool ide_controller_quiesce(struct dev *dev);
 void ide_controller_resume(struct dev *dev);
 void ide_controller_save(const struct ide_controller *ide, struct state_writer *writer);
-void ide_controller_load(struct ide_controller *ide, struct state_reader *reader);
+void ide_controller_load(struct ide_controller *ide, struct state_reader *reader, uint32_t version);
 
 #endif

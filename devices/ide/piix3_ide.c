@@ -136,7 +136,7 @@ static void piix3_ide_load(struct dev *dev, struct state_reader *reader, uint32_
 {
     struct piix3_ide *piix3 = (struct piix3_ide *)dev;
 
-    ide_controller_load(&piix3->ide, reader);
+    ide_controller_load(&piix3->ide, reader, version);
     if (!reader->error)
         update_decode(piix3);
 }
@@ -154,7 +154,7 @@ static void piix3_ide_destroy(struct dev *dev)
 
 static const struct dev_ops piix3_ide_ops = {
     .model = "piix3-ide",
-    .version = 1,
+    .version = IDE_STATE_VERSION,
     .reset = piix3_ide_reset,
     .quiesce = ide_controller_quiesce,
     .resume = ide_controller_resume,

@@ -11,21 +11,27 @@ PIO_OUT = {0x30: False, 0x31: False, 0x34: True, 0xC5: False, 0x39: True}
 DMA_IN = {0xC8: False, 0xC9: False, 0x25: True}
 DMA_OUT = {0xCA: False, 0xCB: False, 0x35: True}
 NO_DATA = (0x00, 0x10, 0x40, 0x42, 0x70, 0x91, 0xC6, 0xE0, 0xE1, 0xE2, 0xE3, 0xE5, 0xE7, 0xEA, 0xEF,
-           0x08, 0x94, 0x95, 0x97, 0x98, 0xFF)
+           0x08, 0x94, 0x95, 0x97, 0x98, 0xFF, 0x45, 0x92, 0x93, 0xB1, 0xE4, 0xE8, 0xF1, 0xF2, 0xF6,
+           0x60, 0x61, 0xC7)  # deliberate: native maximum address; logs; forced writes; freeze lock
 
 
 # deliberate: IDENTIFY
 TRANSLATION_WORDS = (1, 3, 6, 54, 55, 56, 57, 58)
 IDENTIFY_MASKS = {
-    **dict.fromkeys((4, 5, 20, 21, 22, 48, 50, 52, 62, 69, 80, 81, 169, 209, 255), 0),
-    49: 0xFBFF, 63: 0x00FF, 82: 0xFFB6, 85: 0xFFB6, 88: 0x00FF, 93: 0xE000, 106: 0xFFF0,
+    **dict.fromkeys((4, 5, 20, 21, 22, 48, 50, 52, 62, 69, 80, 81, 105, 119, 120, 209, 255), 0),
+    49: 0xFBFF, 63: 0x00FF, 82: 0xFFB7, 84: 0xFF9C, 85: 0xFFB6, 86: 0x7FFF, 87: 0xFF9C, 88: 0x00FF,
+    93: 0xE000, 106: 0xFFF0,
 }
+
+
+# SET FEATURES: advanced power management, acoustics, and four that QEMU calls NOP
+WITHOUT_EFFECT = (0x05, 0x85, 0x42, 0xC2, 0x67, 0x69, 0x96, 0x9A)
 
 
 # ---- carrying out ----
 
 STEP = {"b": 1, "w": 2, "l": 4}
-ADDRESSED = {0x40, 0x42, 0x70, *PIO_IN, *PIO_OUT, *DMA_IN, *DMA_OUT}
+ADDRESSED = {0x06, 0x40, 0x42, 0x70, *PIO_IN, *PIO_OUT, *DMA_IN, *DMA_OUT}
 ADDRESS = {2, 3, 4, 5, 6}
 
 
@@ -229,6 +235,37 @@ def do_dma(pair, channel, drive, opcode, lba, count, table, prds, start_first, c
         pair.memory_compare(addr - 16, size + 32, "guest memory")
 
 
+def do_trim(pair, channel, drive, ranges, count, start_first, table):
+    """Ranges of whole blocks of the image's file system (deliberate: parts of blocks), the list as
+    long as the memory."""
+    base = BMDMA + 8 * channel
+    entries = b"".join((lba | sectors << 48).to_bytes(8, "little") for lba, sectors in ranges)
+    pair.memory_write(WINDOW, entries.ljust(count * SECTOR, b"\0"))
+    pair.memory_write(table, WINDOW.to_bytes(4, "little") + (count * SECTOR).to_bytes(2, "little") +
+                      b"\0\x80")
+    pair.out(base, 0)
+    pair.out(base + 4, table, "l")
+    pair.out(base + 2, 6)
+    taskfile(pair, channel, drive, 1, count, 0, True)
+    if start_first:
+        pair.raw([f"outb {base:#x} 1"])
+    issued(pair, channel, drive, 0x06)
+    pair.raw([f"outb {COMMAND[channel] + 7:#x} 6"] + ([] if start_first else [f"outb {base:#x} 1"]))
+    pair.settle()
+    pair.out(base, 0)
+    transferred(pair, channel, drive)
+
+
+def do_smart(pair, channel, drive, feature, low, key):
+    """A page is moved, but not compared: deliberate: SMART data."""
+    count = 1 if feature == 0xD5 else low  # deliberate: length of a log
+    taskfile(pair, channel, drive, feature, count, key << 8 | low, False)
+    command(pair, channel, drive, 0xB0)
+    for _ in blocks_wanted(pair, channel, 9999, False):
+        pair.raw([f"inw {COMMAND[channel]:#x}"] * (SECTOR // 2))
+    registers(pair, channel)
+
+
 def do_bm_start(pair, channel, read):
     """A bus master that no drive asks for anything."""
     pair.out(BMDMA + 8 * channel, 9 if read else 1)
@@ -329,7 +366,7 @@ def do_pci_out(pair, reg, size, value):
 OPS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("do_")}
 
 
-COMMANDS = ("command", "pio_in", "pio_out", "dma", "identify", "diagnostic")
+COMMANDS = ("command", "pio_in", "pio_out", "dma", "identify", "diagnostic", "trim", "smart")
 
 
 def perform(pair, op):
@@ -432,12 +469,42 @@ def make_command(rng, layout):
     elif opcode == 0xEF:
         # deliberate: transfer modes
         feature = rng.choice((0x02, 0x82, 0x03, 0x03, 0x55, 0xAA, 0x66, feature))
-        feature = 0x66 if feature == 0xCC else feature  # deliberate: defaults after a reset
+        # deliberate: defaults after a reset; settings without effect
+        feature = 0x66 if feature in (0xCC, *WITHOUT_EFFECT) else feature
         count = rng.choice((0, 1, 8, 9, 12, 0x20, 0x22, 0x40, 0x42, 0x45, 0x18, 0x28, 0x80))
     elif opcode == 0x91:
         count, heads = rng.choice(((63, 16), (63, 16), (17, 4), (32, 8)))
         lba, chs = heads - 1 << 24, False
     return ("command", drive // 2, drive % 2, opcode, feature, count, lba, ext, chs)
+
+
+BLOCK = 8  # sectors of the file system that holds the images
+
+
+def make_trim(rng, layout):
+    drive = some_drive(rng, layout)
+    blocks = layout[drive] // BLOCK
+    count = rng.choice((1, 1, 1, 2, 3, 8))
+    ranges = []
+    for _ in range(rng.choice((0, 1, 2, 5, 64 * count))):
+        at = rng.randrange(max(blocks, 1))
+        size = min(rng.choice((0, 1, 1, 2, 7, 100)), blocks - at)
+        ranges.append((at * BLOCK, max(size, 0) * BLOCK))
+    if rng.random() < 0.1:  # deliberate: a bad range: only as the first
+        ranges[:1] = [(rng.choice((layout[drive], (1 << 48) - 1)), rng.choice((1, 8, 0xFFFF)))]
+    return ("trim", drive // 2, drive % 2, ranges, count, rng.random() < 0.3,
+            TABLES + 4 * rng.randrange(0x100))
+
+
+def make_smart(rng, layout):
+    drive = some_drive(rng, layout)
+    feature, low = rng.choice(((0xD0, 0), (0xD1, 0), (0xD2, 0), (0xD2, 0xF1), (0xD2, 7), (0xD3, 0),
+                               (0xD4, 0), (0xD4, 1), (0xD4, 2), (0xD4, 4), (0xD5, 1), (0xD5, 6),
+                               (0xD8, 0), (0xD8, 0), (0xD8, 0), (0xD9, 0), (0xDA, 0), (0xDA, 0),
+                               (0xDF, 0), (0x00, 0)))
+    if feature == 0xD5 or (feature == 0xD0 and rng.random() < 0.5):
+        return ("smart", drive // 2, drive % 2, feature, low, 0xC24F)
+    return ("smart", drive // 2, drive % 2, feature, low, rng.choice((0xC24F,) * 9 + (0xC24E, 0)))
 
 
 def make_pci(rng, layout):
@@ -482,7 +549,7 @@ def make_small(rng, layout):
     return ("identify", channel, rng.randrange(2))
 
 
-MAKERS = (make_pio, make_dma, make_dma, make_command, make_command, make_command, make_small,
+MAKERS = (make_pio, make_dma, make_dma, make_trim, make_smart, make_command, make_command, make_command, make_small,
           make_small, make_small, make_pci)
 
 

@@ -55,9 +55,11 @@ class Pair:
                 with open(path, "wb") as image:
                     image.write(disk_bytes(seed, drive, count))
                 self.images[name].append(path)
-                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback",
+                common += ["-drive", f"file={path},if=none,id=d{drive},format=raw,cache=writeback,"
+                           "discard=unmap",
                            "-device", f"ide-hd,drive=d{drive},bus=ide.{drive // 2},unit={drive % 2},"
-                           f"serial=S{drive},model=diff disk {drive},ver=1.0"]
+                           f"serial=S{drive},model=diff disk {drive},ver=2.{drive},"
+                           f"wwn={0x5000C500ABCDEF00 + drive:#x}"]
             self.peers.append(Peer(name, program + common, folder))
         self.ours, self.qemu = self.peers
         self.patience = patience

@@ -40,7 +40,7 @@ static void on_power(void *ctx, enum host_power event)
 
 static void open_disk(struct qtest_machine *machine, unsigned i, const struct qtest_disk *disk)
 {
-    const struct raw_options options = {.read_only = disk->read_only};
+    const struct raw_options options = {.read_only = disk->read_only, .discard = disk->discard};
     struct machine_drive *drive = &machine->spec.drive[i];
     struct raw_image raw;
     struct blk_image *image;
@@ -54,6 +54,8 @@ static void open_disk(struct qtest_machine *machine, unsigned i, const struct qt
     require(blk_open(image, BLK_DEPTH, &drive->blk), disk->path);
     memcpy(drive->serial, disk->serial, sizeof(drive->serial));
     memcpy(drive->model, disk->model, sizeof(drive->model));
+    memcpy(drive->firmware, disk->firmware, sizeof(drive->firmware));
+    drive->wwn = disk->wwn;
 }
 
 void qtest_machine_init(struct qtest_machine *machine, const struct qtest_options *options)

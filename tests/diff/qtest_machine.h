@@ -15,9 +15,11 @@ struct pool;
 
 struct qtest_disk {
     const char *path; /* NULL: absent */
-    bool read_only;
+    bool read_only, discard;
     char serial[MACHINE_SERIAL_NUMBER_MAX + 1];
     char model[MACHINE_MODEL_MAX + 1];
+    char firmware[MACHINE_FIRMWARE_MAX + 1];
+    uint64_t wwn;
 };
 
 struct qtest_options {

@@ -12,7 +12,7 @@
 
 struct drive {
     char *id, *path;
-    bool read_only;
+    bool read_only, discard;
 };
 
 struct parser {
@@ -59,6 +59,7 @@ static void place(struct parser *parser, unsigned index, const struct drive *dri
         die("two drives in one place", drive->path);
     disk->path = drive->path;
     disk->read_only = drive->read_only;
+    disk->discard = drive->discard;
 }
 
 static void parse_drive(struct parser *parser, char *text)
@@ -77,6 +78,8 @@ static void parse_drive(struct parser *parser, char *text)
             index = number(value, MACHINE_IDE_DRIVES - 1);
         else if (!strcmp(key, "readonly") || !strcmp(key, "read-only"))
             drive.read_only = !strcmp(value, "on");
+        else if (!strcmp(key, "discard"))
+            drive.discard = !strcmp(value, "unmap") || !strcmp(value, "on");
         else if (!strcmp(key, "if") && (!strcmp(value, "none") || !strcmp(value, "ide")))
             none = !strcmp(value, "none");
         else if (strcmp(key, "cache") && strcmp(key, "aio") &&
@@ -108,11 +111,19 @@ static const struct drive *find_drive(const struct parser *parser, const char *i
     die("no -drive has this id", id);
 }
 
+static void copy_name(char *into, size_t size, const char *name)
+{
+    if (strlen(name) >= size)
+        die("too long", name);
+    strcpy(into, name);
+}
+
 static void parse_device(struct parser *parser, char *text)
 {
-    const char *model = strsep(&text, ","), *serial = "", *name = "";
+    const char *model = strsep(&text, ","), *serial = "", *name = "", *version = "";
     const struct drive *drive = NULL;
     unsigned bus = 0, unit = 0;
+    uint64_t wwn = 0;
     char *key, *value;
 
     if (strcmp(model, "ide-hd"))
@@ -128,7 +139,11 @@ static void parse_device(struct parser *parser, char *text)
             serial = value;
         else if (!strcmp(key, "model"))
             name = value;
-        else if (strcmp(key, "ver") && strcmp(key, "id"))
+        else if (!strcmp(key, "ver"))
+            version = value;
+        else if (!strcmp(key, "wwn"))
+            wwn = strtoull(value, NULL, 0);
+        else if (strcmp(key, "id"))
             die("ide-hd knows no such thing", key);
     }
     if (!drive)
@@ -136,10 +151,10 @@ static void parse_device(struct parser *parser, char *text)
     place(parser, 2 * bus + unit, drive);
 
     struct qtest_disk *disk = &parser->options->disk[2 * bus + unit];
-    if (strlen(serial) >= sizeof(disk->serial) || strlen(name) >= sizeof(disk->model))
-        die("too long", strlen(serial) >= sizeof(disk->serial) ? serial : name);
-    strcpy(disk->serial, serial);
-    strcpy(disk->model, name);
+    copy_name(disk->serial, sizeof(disk->serial), serial);
+    copy_name(disk->model, sizeof(disk->model), name);
+    copy_name(disk->firmware, sizeof(disk->firmware), version);
+    disk->wwn = wwn;
 }
 
 /* QEMU's MiB, or with a suffix. */

@@ -9,6 +9,8 @@
  *  - a sector changes only if a write command under way names it, and a whole write that is
  *    reported done is on the disk
  *  - what was not read since the host cannot reach it is never on a disk
+ *  - a sector changes by TRIM only to zeroes, and only one that a wholly valid list names
+ *  - what SMART and the logs give has the sum that its standard asks for
  *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
  *  - quiesced, the state loads into a new controller and saves as it was
  *  - at the end every request and page has come back
@@ -21,6 +23,7 @@
 
 #include "devices/ide/ata_internal.h"
 #include "devices/ide/controller.h"
+#include "tests/fuzz/script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,11 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint16_t disk_sectors[RIG_DISKS] = {600, 64, 0, 300};
 
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct target {
     struct ide_rig rig;
     struct host_ops ops;
@@ -47,7 +45,8 @@ struct target {
     } described[DESCRIBED];
     unsigned n_described;
     uint8_t *shadow[RIG_DISKS];
-    bool may_change[RIG_DISKS][600];
+    bool may_change[RIG_DISKS][600]; /* a write is under way */
+    bool may_vanish[RIG_DISKS][600]; /* a TRIM is */
     bool faulty;
 };
 
@@ -57,20 +56,6 @@ static const char unreachable[] = "nobody has written this";
 
 /* The host's hooks take only the fake host. */
 static struct target *current;
-
-static uint8_t take(struct script *script)
-{
-    if (!script->size)
-        return 0;
-    script->size--;
-    return *script->data++;
-}
-
-static uint16_t take16(struct script *script)
-{
-    uint8_t low = take(script);
-    return (uint16_t)(low | take(script) << 8);
-}
 
 static struct ide_channel *channel_of(struct target *target, unsigned i)
 {
@@ -145,7 +130,29 @@ static void install_hooks(struct target *target)
 static bool writing(const struct ata_drive *drive)
 {
     return drive->state.phase != ATA_IDLE && drive->state.phase != ATA_RESET &&
-           drive->state.sectors && (ata_flags(drive) & ATA_CF_WRITE);
+           drive->state.sectors && (ata_flags(drive) & ATA_CF_WRITE) &&
+           !(ata_flags(drive) & ATA_CF_DATA);
+}
+
+static bool trimming(const struct ata_drive *drive)
+{
+    return drive->state.phase == ATA_TRIM;
+}
+
+/* The ranges that are left, read off the drive's copy of the list by our own lights. */
+static void note_trim(struct target *target, unsigned disk)
+{
+    const struct ata_drive *drive = drive_of(target, disk);
+
+    for (uint32_t at = drive->state.pos; at < drive->state.chunk * ATA_SECTOR; at += 8) {
+        uint64_t entry;
+        memcpy(&entry, drive->data + at, 8);
+        uint64_t lba = entry & 0xffffffffffff, sectors = entry >> 48;
+        if (!sectors)
+            continue;
+        assert(lba < disk_sectors[disk] && sectors <= disk_sectors[disk] - lba);
+        memset(target->may_vanish[disk] + lba, true, sectors);
+    }
 }
 
 static void check(struct target *target)
@@ -170,6 +177,7 @@ static void check(struct target *target)
         uint8_t status = ata_status(drive);
         assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
         assert(!drive->in_flight || (status & ATA_SR_BSY));
+        assert(!drive->in_flight || !blk_stopped(drive->config.blk));
         if (status & ATA_SR_DRQ)
             assert(state->block_left && state->block_left <= ATA_MULTIPLE_MAX * ATA_SECTOR &&
                    state->pos + state->block_left <= state->chunk * ATA_SECTOR &&
@@ -178,8 +186,12 @@ static void check(struct target *target)
             assert(state->lba + state->sectors <= disk_sectors[i]);
             memset(target->may_change[i] + state->lba, true, state->sectors);
         }
+        if (trimming(drive))
+            note_trim(target, i);
     }
 }
+
+static const uint8_t zeroes[512];
 
 /* Nothing else changed. What may have is believed once nothing is under way. */
 static void check_disks(struct target *target)
@@ -189,14 +201,15 @@ static void check_disks(struct target *target)
         for (uint32_t s = 0; s < disk_sectors[i]; s++) {
             uint8_t *shadow = target->shadow[i] + s * 512;
             const uint8_t *disk = target->rig.disk[i] + s * 512;
-            if (!target->may_change[i][s])
-                assert(!memcmp(shadow, disk, 512));
-            else
-                memcpy(shadow, disk, 512);
+            if (!target->may_change[i][s] && memcmp(shadow, disk, 512))
+                assert(target->may_vanish[i][s] && !memcmp(zeroes, disk, 512));
+            memcpy(shadow, disk, 512);
             assert(!memmem(disk, 512, unreachable, UNREACHABLE));
         }
         if (disk_sectors[i] && blk_idle(target->rig.spec.drive[i].blk) && !writing(drive))
             memset(target->may_change[i], false, sizeof(target->may_change[i]));
+        if (disk_sectors[i] && blk_idle(target->rig.spec.drive[i].blk) && !trimming(drive))
+            memset(target->may_vanish[i], false, sizeof(target->may_vanish[i]));
     }
 }
 
@@ -218,8 +231,9 @@ static unsigned take_disk(struct script *script)
 static uint8_t take_opcode(struct script *script)
 {
     static const uint8_t usual[] = {
-        0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90, 0x91, 0xc4,
-        0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe5, 0xe6, 0xe7, 0xea, 0xec, 0xef, 0x00, 0x10,
+        0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90,
+        0x91, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe5, 0xe6, 0xe7, 0xea,
+        0xec, 0xef, 0x00, 0x10, 0x06, 0x2f, 0x3f, 0x47, 0x57, 0xb0, 0x3d, 0xce,
     };
     uint8_t pick = take(script);
     return pick < 0xe0 ? usual[pick % sizeof(usual)] : take(script);
@@ -307,10 +321,10 @@ static uint32_t make_table(struct target *target, struct script *script)
 
 static void do_dma(struct target *target, struct script *script)
 {
-    static const uint8_t opcodes[] = {0xc8, 0xca, 0x25, 0x35};
+    static const uint8_t opcodes[] = {0xc8, 0xca, 0x25, 0x35, 0x3d, 0x47, 0x57, 0x35};
     unsigned disk = take_disk(script);
-    uint8_t opcode = opcodes[take(script) % 4];
-    bool read = opcode == 0xc8 || opcode == 0x25;
+    uint8_t opcode = opcodes[take(script) % 8];
+    bool read = opcode == 0xc8 || opcode == 0x25 || opcode == 0x47;
     uint32_t table = make_table(target, script);
     uint32_t lba = take16(script) % 600, count = take16(script) % 300;
 
@@ -342,7 +356,7 @@ static void do_whole_write(struct target *target, struct script *script)
     for (uint32_t i = 0; i < count * 512; i++)
         data[i] = (uint8_t)(i + (i >> 9) * seed + seed);
     memset(target->may_change[disk] + lba, true, count);
-    rig_command_ext(rig, disk, seed & 2 ? 0x34 : 0x39, lba, count);
+    rig_command_ext(rig, disk, seed & 4 ? 0xce : seed & 2 ? 0x34 : 0x39, lba, count);
     for (uint32_t at = 0; at < count * 512;) {
         ide_rig_settle(rig);
         if (drive->state.phase != ATA_PIO_OUT)
@@ -357,16 +371,93 @@ static void do_whole_write(struct target *target, struct script *script)
         assert(!memcmp(rig->disk[disk] + lba * 512, data, count * 512));
 }
 
+/* A list of ranges, now and then one outside the disk, in memory that is good or that is not. */
+static void do_trim(struct target *target, struct script *script)
+{
+    struct ide_rig *rig = &target->rig;
+    unsigned disk = take_disk(script), n = take(script) % 80;
+    uint8_t how = take(script);
+    uint32_t table = how & 1 ? make_table(target, script) : TABLES, list = BUFFERS + 0x10000;
+
+    memset(rig->fake.ram + list, 0, 8 * ATA_SECTOR);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t lba = take16(script) % 640, sectors = take(script) % 24;
+        uint64_t entry = lba | sectors << 48;
+        if (how & 2 && i == 70)
+            entry = UINT64_MAX;
+        else if (!(how & 4))
+            entry = lba % 40 | sectors << 48; /* on every disk that there is */
+        memcpy(rig->fake.ram + list + 8 * i * (how & 8 ? 3 : 1), &entry, 8);
+    }
+    if (!(how & 1)) {
+        rig_prd(rig, TABLES, 0, list, how & 16 ? 300 : 0x1000, !(how & 16));
+        rig_prd(rig, TABLES, 1, list + 300, 0x1000 - 300, true);
+    }
+    rig_dma_stop(rig, disk / 2);
+    rig_dma_setup(rig, disk / 2, table, false);
+    rig_features(rig, disk, how & 32 ? 0 : 1);
+    rig_command_ext(rig, disk, 0x06, 0, how >> 6 ? 1 + (how >> 6) : take(script));
+    rig_dma_start(rig, disk / 2, false);
+    if (how & 128)
+        memset(rig->fake.ram + list, 0xff, 8 * ATA_SECTOR);
+}
+
+/* What SMART and the logs give adds up, wherever they are asked for it. */
+static void do_smart(struct target *target, struct script *script)
+{
+    static const uint8_t features[] = {0xd0, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd4, 0xd5,
+                                       0xd5, 0xd6, 0xd8, 0xd8, 0xd9, 0xda, 0xd8, 0xdb};
+    static const uint8_t summed[] = {1, 2, 3, 6, 7};
+    struct ide_rig *rig = &target->rig;
+    unsigned disk = take_disk(script);
+    uint8_t how = take(script), low = take(script), page[512], sum = 0;
+    uint8_t feature = features[how & 15];
+
+    if (how & 0x10)
+        low %= 9;
+    if (how & 0x20)
+        rig_command_ext(rig, disk, 0x2f, low, 1);
+    else
+        rig_smart(rig, disk, feature, low, how & 0x40 ? 1 : take(script));
+    const struct ata_drive *drive = drive_of(target, disk);
+    if (!(how & 0x80) || !drive->present || drive->state.phase != ATA_PIO_IN || drive->state.pos ||
+        channel_of(target, disk / 2)->selected != disk % 2 || !decoded(target, disk / 2))
+        return;
+    bool log = drive->state.opcode == 0x2f || (drive->state.opcode == 0xb0 && feature == 0xd5);
+    bool data = drive->state.opcode == 0xb0 && (feature == 0xd0 || feature == 0xd1);
+    if (drive->state.opcode != 0xb0 && drive->state.opcode != 0x2f)
+        return;
+    bus_port_read_block(rig->bus, rig->command[disk / 2], 2, page, 256);
+    for (unsigned i = 0; i < 512; i++)
+        sum = (uint8_t)(sum + page[i]);
+    for (unsigned i = 0; log && i < sizeof(summed); i++)
+        data |= low == summed[i];
+    assert(!data || !sum);
+    assert(drive->state.phase != ATA_PIO_IN);
+}
+
+/* A disk that stopped its guest stays so until faults are set anew. */
+static void on_stopped(void *arg, const struct blk_stop *stop)
+{
+}
+
+static void restart(struct ide_rig *rig)
+{
+    for (unsigned i = 0; i < RIG_DISKS; i++)
+        if (rig->spec.drive[i].blk)
+            blk_restart(rig->spec.drive[i].blk);
+}
+
 static void do_migrate(struct target *target)
 {
     struct ide_rig *rig = &target->rig;
     size_t size, again;
 
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
+    for (unsigned i = 0; i < RIG_DISKS; i++)
         if (rig->image[i])
             ide_rig_fault(rig, i, &(struct mem_faults){0});
-    }
     target->faulty = false;
+    restart(rig);
     while (!rig->dev->ops->quiesce(rig->dev)) {
         bool moved = fake_loop_turn(rig->loop, 0);
         assert(moved);
@@ -400,6 +491,10 @@ static void do_faults(struct target *target, struct script *script)
     target->rig.fake.dma_rests = how & 0x20 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[disk])
         return;
+    restart(&target->rig);
+    struct blk_policies policies = {how & 8 ? BLK_STOP : BLK_REPORT,
+                                    how & 16 ? BLK_STOP : BLK_REPORT, on_stopped, NULL};
+    blk_set_policies(target->rig.spec.drive[disk].blk, &policies);
     mem_release(target->rig.image[disk]);
     ide_rig_fault(&target->rig, disk, &faults);
     target->faulty = true;
@@ -409,12 +504,8 @@ static void do_unplug(struct target *target, struct script *script)
 {
     uint8_t how = take(script);
 
-    if (target->rig.options.cmd646 || how % 8)
-        return;
-    if (how & 8)
-        piix3_ide_unplug_disks(target->rig.dev);
-    else
-        piix3_ide_unplug_aux_disks(target->rig.dev);
+    if (!target->rig.options.cmd646 && how % 8 == 0)
+        (how & 8 ? piix3_ide_unplug_disks : piix3_ide_unplug_aux_disks)(target->rig.dev);
 }
 
 static void do_register(struct target *target, struct script *script)
@@ -457,7 +548,7 @@ static void step(struct target *target, struct script *script)
 {
     struct ide_rig *rig = &target->rig;
 
-    switch (take(script) % 20) {
+    switch (take(script) % 23) {
     case 0:
     case 1:
     case 2:
@@ -507,6 +598,15 @@ static void step(struct target *target, struct script *script)
     case 17:
     case 18:
         do_register(target, script);
+        break;
+    case 19:
+        do_trim(target, script);
+        break;
+    case 20:
+        do_smart(target, script);
+        break;
+    case 21:
+        fake_host_advance(&rig->fake, 10000000ull * (take(script) + 1));
         break;
     default:
         settle(target);

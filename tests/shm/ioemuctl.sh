@@ -81,6 +81,9 @@ expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
 expect 0 'sim1' stats list
 expect 0 'hda   (memory)' ctl list
 expect 0 '"name":"sim2"' ctl --json list
+expect 1 'guest sim2 is not stopped' ctl resume sim2
+expect 1 'no guest nobody' ctl resume nobody
+expect 2 'missing after resume' ctl resume
 expect 1 'no guest nobody' stats stats nobody
 expect 1 'there is no method attach here' stats attach sim1
 expect 0 'sim2 is detached' ctl detach sim2

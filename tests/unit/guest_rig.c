@@ -113,6 +113,16 @@ static void fake_destroy(struct hv_guest *guest)
     free(guest);
 }
 
+static int fake_pause(struct hv_guest *guest, bool pause)
+{
+    guest->rig->paused += pause ? 1 : -1u;
+    return 0;
+}
+
+static void fake_paused(struct hv_guest *guest, bool paused)
+{
+}
+
 static void fake_record(const struct hv_guest *guest, struct hv_record *ret_record)
 {
     *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = guest->server_id};
@@ -270,6 +280,7 @@ static const struct hv_ops fake_ops = {
     .guest_create = fake_create,
     .guest_destroy = fake_destroy,
     .guest_intend = fake_intend,
+    .guest_pause = fake_pause,
     .guest_record = fake_record,
     .disks_have_pv = fake_disks_have_pv,
     .guest_start = fake_start,
@@ -294,6 +305,7 @@ static const struct hv_ops fake_ops = {
     .pci_link_route = fake_link,
     .msi = fake_msi,
     .shutdown = fake_shutdown,
+    .paused = fake_paused,
 };
 
 void guest_rig_kick(struct hv_guest *guest, bool stay_ready)

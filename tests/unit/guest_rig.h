@@ -31,6 +31,7 @@ struct guest_rig {
     int pin_error; /* of every pin; -ESRCH at first. 0: a page of RAM, whatever the address */
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
+    unsigned paused;             /* guests whose vCPUs are */
     struct hv_guest *last;       /* as created */
     unsigned server_id;          /* of the next server; 1 is what is intended */
     bool have_pv;                /* what disks_have_pv() is to say */

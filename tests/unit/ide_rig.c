@@ -40,6 +40,12 @@ static void open_disk(struct ide_rig *rig, unsigned i)
     rig->image[i]->info.write_cache = !rig->options.write_through;
     if (rig->options.physical_block)
         rig->image[i]->info.physical_block = rig->options.physical_block;
+    rig->image[i]->info.discard &= !rig->options.no_discard;
+    rig->image[i]->info.solid_state = rig->options.solid_state;
+    if (rig->options.firmware)
+        snprintf(rig->spec.drive[i].firmware, sizeof(rig->spec.drive[i].firmware), "%s",
+                 rig->options.firmware);
+    rig->spec.drive[i].wwn = rig->options.wwn;
     require(!blk_open(rig->image[i], 4, &rig->spec.drive[i].blk), "blk_open");
 }
 
@@ -325,6 +331,19 @@ void rig_srst(struct ide_rig *rig, unsigned channel)
 {
     rig_out8(rig, rig->control[channel], ATA_DC_SRST);
     rig_out8(rig, rig->control[channel], 0);
+}
+
+void rig_features(struct ide_rig *rig, unsigned disk, uint8_t value)
+{
+    rig_select(rig, disk);
+    put_reg(rig, disk, ATA_REG_FEATURES, 0);
+    put_reg(rig, disk, ATA_REG_FEATURES, value);
+}
+
+void rig_smart(struct ide_rig *rig, unsigned disk, uint8_t feature, uint8_t lba_low, uint8_t count)
+{
+    rig_features(rig, disk, feature);
+    rig_command(rig, disk, 0xb0, 0xc24f00u | lba_low, count);
 }
 
 uint64_t rig_counter(const struct ide_rig *rig, const char *name)

@@ -25,7 +25,10 @@ struct ide_rig_options {
     bool write_through;      /* disks without a cache */
     uint32_t physical_block; /* 0: 512 */
     uint32_t pool_pages;     /* 0: plenty */
-    bool unprogrammed;       /* as after reset */
+    bool no_discard, solid_state;
+    const char *firmware; /* NULL: the default */
+    uint64_t wwn;
+    bool unprogrammed; /* as after reset */
 };
 
 struct ide_rig {
@@ -92,6 +95,10 @@ void rig_dma_stop(struct ide_rig *rig, unsigned channel);
 uint8_t rig_dma_status(struct ide_rig *rig, unsigned channel);
 
 void rig_srst(struct ide_rig *rig, unsigned channel);
+/* Subcommand of SMART, with its key and with LBA Low. */
+void rig_smart(struct ide_rig *rig, unsigned disk, uint8_t feature, uint8_t lba_low, uint8_t count);
+/* Writes the Features register, both of its bytes for 48-bit commands. */
+void rig_features(struct ide_rig *rig, unsigned disk, uint8_t value);
 uint64_t rig_counter(const struct ide_rig *rig, const char *name);
 
 #endif

@@ -124,7 +124,7 @@ static void large_batches_are_reaped_whole(void **state)
     for (unsigned i = 0; i < OPS; i++)
         submit_read(bench, i, bench->fd);
     assert_true(fake_loop_until(bench->fake, &bench->all, 1000));
-    assert_int_equal(aio_stats(bench->aio)->submits, (OPS + 63) / 64);
+    assert_int_equal(aio_stats(bench->aio)->submits, (OPS + 7) / 8);
 }
 
 static void a_request_that_cannot_be_submitted_fails_alone(void **state)

@@ -271,15 +271,182 @@ static void an_error_is_told_counted_and_leaks_no_stale_bytes(void **state)
     disk->keep = true;
     struct blk_req *req = get(disk, BLK_READ, 4, 2 * BLK_SECTOR, 1);
     blk_submit(req);
-    fake_loop_turn(disk->fake, 0);
+    fake_loop_settle(disk->fake, 0, 99);
     assert_int_equal(disk->error, -EIO);
-    uint8_t buf[2 * BLK_SECTOR], zero[2 * BLK_SECTOR] = {0};
+    assert_int_equal(blk_req_good(req), BLK_SECTOR);
+    uint8_t buf[2 * BLK_SECTOR], zero[BLK_SECTOR] = {0};
     blk_copy_out(req, 0, buf, sizeof(buf));
-    assert_memory_equal(buf, zero, sizeof(buf));
+    assert_memory_equal(buf, disk->data + 4 * BLK_SECTOR, BLK_SECTOR);
+    assert_memory_equal(buf + BLK_SECTOR, zero, BLK_SECTOR);
     blk_put(req);
     assert_int_equal(blk_counters(disk->blk)->errors, 1);
     assert_int_equal(blk_counters(disk->blk)->reads, 1);
-    assert_int_equal(blk_counters(disk->blk)->read_bytes, 0);
+    assert_int_equal(blk_counters(disk->blk)->read_bytes, BLK_SECTOR);
+}
+
+static uint32_t read_with_a_bad_sector(struct disk *disk, uint64_t sector, uint32_t bytes,
+                                       uint64_t bad)
+{
+    struct mem_faults faults = {.error = -EIO, .first = bad, .last = bad};
+    mem_set_faults(disk->image, &faults);
+    disk->keep = true;
+    struct blk_req *req = get(disk, BLK_READ, sector, bytes, 1);
+    blk_submit(req);
+    assert_true(fake_loop_settle(disk->fake, 0, 99) < 16); /* bounded */
+    assert_int_equal(disk->error, -EIO);
+    assert_int_equal(blk_req_sector(req), sector); /* the request itself is whole again */
+    assert_int_equal(blk_req_bytes(req), bytes);
+    unsigned n;
+    const struct iovec *iov = blk_iov(req, &n);
+    for (unsigned i = 0, left = bytes; i < n; i++, left -= POOL_PAGE) {
+        assert_int_equal((uintptr_t)iov[i].iov_base % POOL_PAGE, 0);
+        assert_int_equal(iov[i].iov_len, left < POOL_PAGE ? left : POOL_PAGE);
+    }
+    static uint8_t buf[BLK_MAX_BYTES];
+    uint32_t good = blk_req_good(req);
+    blk_copy_out(req, 0, buf, bytes);
+    assert_memory_equal(buf, disk->data + sector * BLK_SECTOR, good);
+    for (uint32_t i = good; i < bytes; i++)
+        assert_int_equal(buf[i], 0);
+    blk_put(req);
+    return good;
+}
+
+static void the_sectors_before_a_bad_one_are_read_wherever_it_is(void **state)
+{
+    struct disk *disk = *state;
+    const uint32_t sectors[] = {1, 2, 3, 7, 9, 64, 255, 256};
+    for (unsigned i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++)
+        for (uint32_t bad = 0; bad < sectors[i]; bad++)
+            assert_int_equal(read_with_a_bad_sector(disk, 500, sectors[i] * BLK_SECTOR, 500 + bad),
+                             bad * BLK_SECTOR);
+}
+
+static void the_sectors_before_a_bad_one_are_written_and_none_behind_it(void **state)
+{
+    struct disk *disk = *state;
+    static uint8_t expected[sizeof(disk->data)], buf[100 * BLK_SECTOR];
+    memset(buf, 0xa5, sizeof(buf));
+    for (uint32_t bad = 0; bad < 100; bad += 11) {
+        struct mem_faults faults = {.error = -EIO, .first = 7 + bad, .last = 7 + bad};
+        for (unsigned i = 0; i < sizeof(disk->data); i++)
+            disk->data[i] = (uint8_t)(i * 7);
+        memcpy(expected, disk->data, sizeof(expected));
+        memset(expected + 7 * BLK_SECTOR, 0xa5, bad * BLK_SECTOR);
+        mem_set_faults(disk->image, &faults);
+        disk->keep = true;
+        struct blk_req *req = get(disk, BLK_WRITE, 7, sizeof(buf), 1);
+        blk_copy_in(req, 0, buf, sizeof(buf));
+        blk_submit(req);
+        fake_loop_settle(disk->fake, 0, 99);
+        assert_int_equal(blk_req_good(req), bad * BLK_SECTOR);
+        assert_memory_equal(disk->data, expected, sizeof(expected));
+
+        /* The same request again, when the disk has been mended: nothing of it was lost. */
+        struct mem_faults none = {0};
+        mem_set_faults(disk->image, &none);
+        blk_submit(req);
+        fake_loop_settle(disk->fake, 0, 99);
+        assert_int_equal(disk->error, 0);
+        assert_memory_equal(disk->data + 7 * BLK_SECTOR, buf, sizeof(buf));
+        blk_put(req);
+    }
+}
+
+static void a_request_that_works_when_tried_again_is_whole(void **state)
+{
+    struct disk *disk = *state;
+    struct mem_faults faults = {.error = -EIO, .first = 200, .last = 200}, none = {0};
+    mem_set_faults(disk->image, &faults);
+    disk->keep = true;
+    struct blk_req *req = get(disk, BLK_READ, 100, BLK_MAX_BYTES, 1);
+    blk_submit(req);
+    fake_loop_turn(disk->fake, 0);
+    assert_int_equal(disk->dones, 0);
+    mem_set_faults(disk->image, &none);
+    fake_loop_settle(disk->fake, 0, 99);
+    assert_int_equal(disk->dones, 1);
+    assert_int_equal(disk->error, 0);
+    assert_int_equal(blk_req_good(req), BLK_MAX_BYTES);
+    static uint8_t buf[BLK_MAX_BYTES];
+    blk_copy_out(req, 0, buf, sizeof(buf));
+    assert_memory_equal(buf, disk->data + 100 * BLK_SECTOR, sizeof(buf));
+    blk_put(req);
+}
+
+static void the_search_for_a_bad_sector_ends_with_a_cancel_or_a_close(void **state)
+{
+    struct disk *disk = *state;
+    for (unsigned close = 0; close < 2; close++) {
+        struct mem_faults faults = {.error = -EIO, .first = 0, .last = 0, .hold = true};
+        mem_set_faults(disk->image, &faults);
+        struct blk_req *req = get(disk, BLK_READ, 0, BLK_MAX_BYTES, 1);
+        blk_submit(req);
+        mem_release(disk->image); /* half of it comes back, and is held */
+        assert_int_equal(disk->dones, 0);
+        assert_int_equal(blk_counters(disk->blk)->in_flight, 1);
+        if (close)
+            blk_close(disk->blk, on_closed, disk);
+        else
+            blk_cancel(req);
+        mem_release(disk->image);
+        assert_int_equal(pool_stats(disk->pool)->free, PAGES);
+    }
+    assert_true(disk->closed);
+}
+
+struct stops {
+    unsigned count;
+    struct blk_stop last;
+};
+
+static void on_stopped(void *arg, const struct blk_stop *stop)
+{
+    struct stops *stops = arg;
+    stops->count++;
+    stops->last = *stop;
+}
+
+static void what_an_error_leads_to_is_the_disks_policy(void **state)
+{
+    static const struct {
+        enum blk_policy read, write;
+        enum blk_op op;
+        int error;
+        bool stops;
+    } cases[] = {
+        {BLK_REPORT, BLK_STOP_ENOSPC, BLK_WRITE, -ENOSPC, true},
+        {BLK_REPORT, BLK_STOP_ENOSPC, BLK_WRITE, -EDQUOT, true},
+        {BLK_REPORT, BLK_STOP_ENOSPC, BLK_FLUSH, -ENOSPC, true},
+        {BLK_REPORT, BLK_STOP_ENOSPC, BLK_WRITE, -EIO, false},
+        {BLK_REPORT, BLK_STOP_ENOSPC, BLK_READ, -EIO, false},
+        {BLK_STOP, BLK_REPORT, BLK_READ, -EIO, true},
+        {BLK_STOP, BLK_REPORT, BLK_WRITE, -ENOSPC, false},
+        {BLK_REPORT, BLK_STOP, BLK_FLUSH, -EIO, true},
+    };
+    struct disk *disk = *state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stops stops = {0};
+        struct blk_policies policies = {
+            .read = cases[i].read, .write = cases[i].write, .stopped = on_stopped, .arg = &stops};
+        unsigned readies = disk->readies;
+        blk_set_policies(disk->blk, &policies);
+        assert_int_equal(blk_stops(disk->blk, cases[i].op, 9, cases[i].error), cases[i].stops);
+        assert_int_equal(blk_stopped(disk->blk), cases[i].stops);
+        assert_int_equal(stops.count, cases[i].stops);
+        fake_loop_settle(disk->fake, 0, 9);
+        assert_int_equal(disk->readies, readies);
+        blk_restart(disk->blk);
+        assert_false(blk_stopped(disk->blk));
+        assert_int_equal(disk->readies, readies); /* not inline */
+        fake_loop_settle(disk->fake, 0, 9);
+        assert_int_equal(disk->readies, readies + cases[i].stops);
+        if (!cases[i].stops)
+            continue;
+        assert_int_equal(stops.last.op, cases[i].op);
+        assert_int_equal(stops.last.sector, 9);
+        assert_int_equal(stops.last.error, cases[i].error);
+    }
 }
 
 static void a_cancelled_request_is_not_told_and_keeps_its_pages_until_it_returns(void **state)
@@ -412,6 +579,52 @@ static void time_in_flight_is_counted(void **state)
     assert_int_equal(blk_counters(disk->blk)->io_ns, 3500);
 }
 
+static void a_discard_has_no_pages_and_is_counted(void **state)
+{
+    struct disk *disk = *state;
+    uint32_t free = pool_stats(disk->pool)->free;
+    unsigned n;
+    struct blk_req *req = get(disk, BLK_DISCARD, 8, 1000 * BLK_SECTOR, 5);
+    assert_ptr_not_equal(blk_iov(req, &n), NULL);
+    assert_int_equal(n, 0);
+    assert_int_equal(pool_stats(disk->pool)->free, free);
+    blk_submit(req);
+    fake_loop_turn(disk->fake, 0);
+    assert_int_equal(disk->dones, 1);
+    assert_int_equal(disk->error, 0);
+    assert_int_equal(blk_counters(disk->blk)->discards, 1);
+    assert_int_equal(blk_counters(disk->blk)->discarded_bytes, 1000 * BLK_SECTOR);
+    assert_int_equal(blk_counters(disk->blk)->writes, 0);
+    assert_int_equal(disk->data[8 * BLK_SECTOR], 0);
+    assert_int_equal(disk->data[1008 * BLK_SECTOR], (uint8_t)(1008 * BLK_SECTOR * 7 + 1008));
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, SECTORS - 1, 1024, 0, &req), -ERANGE);
+}
+
+static void a_discard_that_the_disk_does_not_serve_is_refused(void **state)
+{
+    struct disk *disk = *state;
+    struct blk_req *req;
+    disk->image->info.discard = false;
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EOPNOTSUPP);
+    blk_close(disk->blk, on_closed, disk);
+    attach(disk, true);
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EROFS);
+}
+
+static void fua_is_of_one_write_only(void **state)
+{
+    struct disk *disk = *state;
+    disk->keep = true;
+    struct blk_req *req = get(disk, BLK_WRITE, 8, 512, 0);
+    assert_false(req->fua);
+    blk_set_fua(req);
+    assert_true(req->fua);
+    blk_put(req);
+    assert_ptr_equal(get(disk, BLK_WRITE, 8, 512, 0), req); /* the same slot */
+    assert_false(req->fua);
+    blk_put(req);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -425,6 +638,11 @@ int main(void)
         T(who_is_ready_and_wants_no_pages_is_in_nobodys_way),
         T(closing_while_waiting_for_pages_leaves_no_waiter),
         T(an_error_is_told_counted_and_leaks_no_stale_bytes),
+        T(the_sectors_before_a_bad_one_are_read_wherever_it_is),
+        T(the_sectors_before_a_bad_one_are_written_and_none_behind_it),
+        T(a_request_that_works_when_tried_again_is_whole),
+        T(the_search_for_a_bad_sector_ends_with_a_cancel_or_a_close),
+        T(what_an_error_leads_to_is_the_disks_policy),
         T(a_cancelled_request_is_not_told_and_keeps_its_pages_until_it_returns),
         T(cve_2023_5088_a_cancelled_write_lands_where_it_was_sent),
         T(cancelled_requests_hold_their_slots),
@@ -434,6 +652,9 @@ int main(void)
         T(a_device_may_close_from_done_with_others_in_flight),
         T(completions_carry_their_tokens_in_order),
         T(time_in_flight_is_counted),
+        T(a_discard_has_no_pages_and_is_counted),
+        T(a_discard_that_the_disk_does_not_serve_is_refused),
+        T(fua_is_of_one_write_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

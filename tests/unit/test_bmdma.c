@@ -534,11 +534,11 @@ static void an_error_ends_the_transfer(void **state)
     assert_true(rig_irq(&rig, 0));
     assert_int_equal(rig_dma_status(&rig, 0), BMISTA_INTR | BMISTA_ACTIVE);
     assert_int_equal(rig_reg(&rig, 0, ATA_REG_ERROR), ATA_ER_UNC);
-    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_LOW), 266 & 0xff);
-    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_MID), 266 >> 8);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_LOW), 300 & 0xff);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_MID), 300 >> 8);
     assert_int_equal(rig_ack(&rig, 0), READY | ATA_SR_ERR);
-    assert_read(RAM, 10 * 512, 256 * 512);
-    assert_int_equal(rig.fake.ram[RAM + 256 * 512], 0);
+    assert_read(RAM, 10 * 512, 290 * 512);
+    assert_int_equal(rig.fake.ram[RAM + 290 * 512], 0);
 }
 
 static void the_registers_read_back(void **state)

@@ -168,7 +168,10 @@ static void test_every_key_of_a_guest_arrives(void **state)
         "{\"name\":\"web1\",\"hypervisor\":\"shm\",\"role\":\"primary\",\"unplug\":\"never\","
         "\"platform\":false,\"boot\":\"dcn\",\"map_limit_mib\":4096,\"budget\":1,\"disks\":["
         "{\"vdev\":\"hdb\",\"path\":\"/i\",\"format\":\"raw\",\"cache\":\"writethrough\","
-        "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\"},"
+        "\"direct\":false,\"read_only\":true,\"shared\":true,\"serial\":\"S\",\"model\":\"M\","
+        "\"discard\":\"ignore\",\"firmware\":\"F1\",\"wwn\":\"0x5000C50015ea71ad\","
+        "\"werror\":\"stop\",\"rerror\":\"stop\",\"fault\":{\"op\":\"write\",\"first_sector\":5,"
+        "\"last_sector\":6,\"every\":7,\"count\":8,\"error\":\"ENXIO\",\"delay_ms\":9}},"
         "{\"vdev\":\"xvdd\",\"format\":\"mem\",\"size\":\"2M\"}],"
         "\"serial\":[{\"type\":\"file\",\"path\":\"/log\"},{\"type\":\"unix\",\"path\":\"/s\"}]}");
 
@@ -188,6 +191,23 @@ static void test_every_key_of_a_guest_arrives(void **state)
     assert_true(config.disk[0].shared);
     assert_string_equal(config.disk[0].serial, "S");
     assert_string_equal(config.disk[0].model, "M");
+    assert_int_equal(config.disk[0].discard, DISK_DISCARD_IGNORE);
+    assert_string_equal(config.disk[0].firmware, "F1");
+    assert_string_equal(config.disk[0].wwn, "0x5000C50015ea71ad");
+    assert_int_equal(config.disk[1].discard, DISK_DISCARD_UNMAP);
+    assert_string_equal(config.disk[1].wwn, "");
+    assert_int_equal(config.disk[0].werror, DISK_WERROR_STOP);
+    assert_int_equal(config.disk[0].rerror, DISK_RERROR_STOP);
+    assert_int_equal(config.disk[0].fault.op, DISK_FAULT_WRITE);
+    assert_int_equal(config.disk[0].fault.first_sector, 5);
+    assert_int_equal(config.disk[0].fault.last_sector, 6);
+    assert_int_equal(config.disk[0].fault.every, 7);
+    assert_int_equal(config.disk[0].fault.count, 8);
+    assert_int_equal(config.disk[0].fault.error, DISK_FAULT_ENXIO);
+    assert_int_equal(config.disk[0].fault.delay_ms, 9);
+    assert_int_equal(config.disk[1].werror, DISK_WERROR_ENOSPC);
+    assert_int_equal(config.disk[1].rerror, DISK_RERROR_REPORT);
+    assert_int_equal(config.disk[1].fault.given, 0);
     assert_string_equal(config.disk[1].vdev, "hdd");
     assert_int_equal(config.disk[1].backend, DISK_MEM);
     assert_int_equal(config.disk[1].size, 2 << 20);
@@ -202,7 +222,9 @@ static void test_every_key_of_a_guest_arrives(void **state)
 static void test_a_guest_survives_the_way_to_json_and_back(void **state)
 {
     static const char *const texts[] = {
-        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"},"
+        "{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\",\"discard\":\"ignore\","
+        "\"firmware\":\"F\",\"wwn\":\"0x5123456789abcdef\",\"werror\":\"report\",\"fault\":"
+        "{\"every\":3,\"op\":\"flush\"}},"
         "{\"vdev\":\"hdc\",\"format\":\"mem\",\"size\":512}],"
         "\"serial\":[{\"type\":\"pty\"},{\"type\":\"file\",\"path\":\"/l\"}]}",
         "{\"role\":\"secondary\",\"slot\":30,\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"}]}",
@@ -220,6 +242,7 @@ static void test_a_guest_survives_the_way_to_json_and_back(void **state)
         json_t *object_again = guest_config_to_json(&again);
 
         assert_true(json_equal(object, object_again));
+        assert_int_equal(again.disk[0].fault.every, i ? 0 : 3);
         json_decref(object);
         json_decref(object_again);
         guest_config_finish(&config);
@@ -255,6 +278,19 @@ static struct guest_config merged_of(const char *line_text, const char *file_tex
     guest_config_finish(&line);
     guest_config_finish(&file);
     return config;
+}
+
+static void test_faults_and_policies_are_merged(void **state)
+{
+    struct guest_config config =
+        merged_of("{\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\",\"werror\":\"stop\"},"
+                  "{\"vdev\":\"hdb\",\"path\":\"/b\",\"fault\":{\"every\":2}}]}",
+                  "{\"disks\":[{\"vdev\":\"hda\",\"fault\":{\"every\":3}}]}");
+
+    assert_int_equal(config.disk[0].werror, DISK_WERROR_STOP);
+    assert_int_equal(config.disk[0].fault.every, 3);
+    assert_int_equal(config.disk[1].fault.every, 2);
+    guest_config_finish(&config);
 }
 
 static void assert_not_merged(const char *line_text, const char *file_text, const char *why)
@@ -350,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_a_guest_has_its_files_name),
         cmocka_unit_test(test_the_examples_are_good),
         cmocka_unit_test(test_a_guest_by_default),
+        cmocka_unit_test(test_faults_and_policies_are_merged),
         cmocka_unit_test(test_every_key_of_a_guest_arrives),
         cmocka_unit_test(test_a_guest_survives_the_way_to_json_and_back),
         cmocka_unit_test(test_an_object_from_a_socket_must_be_complete),

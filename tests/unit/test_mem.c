@@ -93,11 +93,13 @@ static void faults_hit_exactly_their_sectors(void **state)
     submit(disk, BLK_WRITE, 13, 512);
     submit(disk, BLK_WRITE, 0, SECTORS * BLK_SECTOR);
     submit(disk, BLK_FLUSH, 0, 0);
-    fake_loop_turn(disk->fake, 0);
-    const int expected[] = {0, -ENOSPC, -ENOSPC, 0, -ENOSPC, 0};
+    fake_loop_settle(disk->fake, 0, 99);
+    /* In the order of completion: the longer the search for the bad sector, the later. */
+    const int expected[] = {0, -ENOSPC, 0, 0, -ENOSPC, -ENOSPC};
     assert_int_equal(disk->dones, 6);
     assert_memory_equal(disk->errors, expected, sizeof(expected));
     assert_int_equal(disk->data[8 * 512], 0xcc);
+    assert_int_equal(disk->data[9 * 512], 0xcc);
     assert_int_equal(disk->data[10 * 512], 0);
 }
 
@@ -153,6 +155,30 @@ static void what_done_submits_completes_in_a_later_turn(void **state)
     fake_loop_turn(disk->fake, 0);
 }
 
+static void what_is_discarded_is_zeroed_when_it_completes(void **state)
+{
+    struct disk *disk = *state;
+    struct mem_faults faults = {.hold = true};
+    memset(disk->data, 0x77, sizeof(disk->data));
+    assert_true(blk_info(disk->blk)->discard);
+    mem_set_faults(disk->image, &faults);
+    submit(disk, BLK_DISCARD, 3, 2 * 512);
+    fake_loop_settle(disk->fake, 0, 9);
+    assert_int_equal(disk->data[3 * 512], 0x77);
+    mem_release(disk->image);
+    assert_int_equal(disk->dones, 1);
+    assert_int_equal(disk->data[3 * 512 - 1], 0x77);
+    assert_int_equal(disk->data[3 * 512], 0);
+    assert_int_equal(disk->data[5 * 512 - 1], 0);
+    assert_int_equal(disk->data[5 * 512], 0x77);
+    faults = (struct mem_faults){.error = -EIO, .first = 3, .last = 3};
+    mem_set_faults(disk->image, &faults);
+    submit(disk, BLK_DISCARD, 2, 4 * 512);
+    fake_loop_turn(disk->fake, 0);
+    assert_int_equal(disk->errors[1], -EIO);
+    assert_int_equal(disk->data[5 * 512], 0x77);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -163,6 +189,7 @@ int main(void)
         T(held_writes_have_not_reached_the_disk),
         T(holding_begun_after_submission_holds_too_and_ends_when_cleared),
         T(what_done_submits_completes_in_a_later_turn),
+        T(what_is_discarded_is_zeroed_when_it_completes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

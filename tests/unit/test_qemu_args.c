@@ -248,6 +248,28 @@ static void only_raw_images_are_served(void **state)
     assert_error(MINIMAL "-drive\nfile=nbd:1.2.3.4:10809,if=ide,index=0,format=raw\n", "no file");
 }
 
+static void discard_has_two_names_each_way(void **state)
+{
+    static const char *const names[][2] = {
+        {"unmap", "unmap"}, {"on", "unmap"}, {"ignore", "ignore"}, {"off", "ignore"}};
+
+    for (unsigned i = 0; i < 4; i++) {
+        char line[200], config[200];
+        struct outcome o;
+
+        snprintf(line, sizeof(line), MINIMAL "-drive\nfile=/a,if=ide,index=0,discard=%s\n",
+                 names[i][0]);
+        snprintf(config, sizeof(config),
+                 "{\"name\":\"g\",\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\","
+                 "\"format\":\"raw\",\"discard\":\"%s\"}]}",
+                 names[i][1]);
+        parse(&o, line);
+        assert_config(&o, config);
+        qemu_args_finish(&o.args);
+    }
+    assert_error(MINIMAL "-drive\nfile=/a,if=ide,index=0,discard=yes\n", "discard=yes");
+}
+
 static void drives_that_cannot_be_are_errors(void **state)
 {
     assert_error(MINIMAL DISK("/a", 4), "index=0 to index=3");
@@ -350,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_comma_in_a_path_is_doubled),
         cmocka_unit_test(two_disks_at_one_place_are_an_error),
         cmocka_unit_test(only_raw_images_are_served),
+        cmocka_unit_test(discard_has_two_names_each_way),
         cmocka_unit_test(drives_that_cannot_be_are_errors),
         cmocka_unit_test(booting_a_kernel_is_refused_with_the_way_out),
         cmocka_unit_test(what_is_not_known_is_named),

@@ -329,6 +329,7 @@ static void a_file_that_shrank_gives_an_error_beyond_its_end(void **state)
         assert_int_equal(transfer(disk, BLK_READ, 200, 4096, NULL), -EIO);
         blk_put(disk->req);
         assert_int_equal(transfer(disk, BLK_READ, 91, 8 * 4096, NULL), -EIO); /* straddles */
+        assert_int_equal(blk_req_good(disk->req), 9 * BLK_SECTOR);
         unsigned n;
         const struct iovec *iov = blk_iov(disk->req, &n);
         for (unsigned i = 0; i < n; i++) { /* whole pages again */
@@ -516,6 +517,8 @@ static int fill_a_small_filesystem(void)
     memset(data, 0x77, sizeof(data));
     if (transfer(&disk, BLK_WRITE, 1, sizeof(data), data) != -ENOSPC)
         return 3;
+    if (blk_req_good(disk.req) < 32768 || blk_req_good(disk.req) > 65536)
+        return 5; /* what there was room for is there */
     /* The continuation did not lose the request's pages. */
     blk_copy_out(disk.req, 0, back, sizeof(back));
     if (memcmp(back, data, sizeof(data)))
@@ -588,6 +591,231 @@ static void a_short_write_is_continued_where_it_stopped(void **state)
     in_child(grow_a_small_filesystem);
 }
 
+/* Discards. */
+
+static uint64_t allocated(const struct disk *disk)
+{
+    struct stat st;
+    assert_int_equal(stat(disk->file_path, &st), 0);
+    assert_int_equal(st.st_size, SECTORS * BLK_SECTOR);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void expect_zeroes(struct disk *disk, uint64_t sector, uint32_t bytes)
+{
+    static uint8_t got[BLK_MAX_BYTES];
+    static const uint8_t zeroes[BLK_MAX_BYTES];
+    assert_int_equal(transfer(disk, BLK_READ, sector, bytes, NULL), 0);
+    blk_copy_out(disk->req, 0, got, bytes);
+    blk_put(disk->req);
+    assert_memory_equal(got, zeroes, bytes);
+}
+
+static void discard_punches_holes_of_whole_blocks(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = true, .discard = true});
+    const struct blk_info *info = blk_info(disk->blk);
+    if (!info->discard)
+        skip(); /* a file system without holes */
+    uint32_t block = info->discard_granularity / BLK_SECTOR;
+    assert_true(block && SECTORS % block == 0 && block <= 128);
+    assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+    blk_put(disk->req);
+    uint64_t before = allocated(disk);
+
+    assert_int_equal(transfer(disk, BLK_DISCARD, 512, 512 * BLK_SECTOR, NULL), 0);
+    blk_put(disk->req);
+    assert_true(allocated(disk) <= before - 256 * BLK_SECTOR);
+    expect_zeroes(disk, 512, BLK_MAX_BYTES);
+    expect_zeroes(disk, 1023, 512);
+    expect_pattern(disk, 511, 512);
+    expect_pattern(disk, 1024, 512);
+
+    /* A part of a block stays. */
+    if (block > 1) {
+        assert_int_equal(transfer(disk, BLK_DISCARD, block - 1, block * BLK_SECTOR, NULL), 0);
+        blk_put(disk->req);
+        expect_pattern(disk, 0, block * BLK_SECTOR);
+        expect_pattern(disk, block, block * BLK_SECTOR);
+    }
+    assert_int_equal(blk_counters(disk->blk)->discards, block > 1 ? 2 : 1);
+    assert_int_equal(blk_counters(disk->blk)->errors, 0);
+}
+
+static void discard_is_off_unless_asked_for_and_never_read_only(void **state)
+{
+    struct disk *disk = *state;
+    struct blk_req *req;
+    attach(disk, &(struct raw_options){.direct = true});
+    assert_false(blk_info(disk->blk)->discard);
+    assert_int_equal(blk_info(disk->blk)->discard_granularity, 0);
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EOPNOTSUPP);
+    detach(disk);
+    attach(disk, &(struct raw_options){.direct = true, .discard = true, .read_only = true});
+    assert_false(blk_info(disk->blk)->discard);
+    assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 4096, 0, &req), -EROFS);
+}
+
+/* Zero or the new bytes, never the old ones: what was submitted after a discard came after it. */
+static void what_follows_a_discard_is_not_overtaken_by_it(void **state)
+{
+    struct disk *disk = *state;
+    static uint8_t data[4096];
+    struct blk_req *req;
+    attach(disk, &(struct raw_options){.direct = true, .discard = true});
+    if (!blk_info(disk->blk)->discard)
+        skip();
+    memset(data, 0x5a, sizeof(data));
+    disk->expected = 24;
+    disk->dones = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(blk_get(disk->blk, BLK_DISCARD, 0, 1024 * BLK_SECTOR, 0, &req), 0);
+        blk_submit(req);
+        for (unsigned j = 0; j < 2; j++) {
+            assert_int_equal(blk_get(disk->blk, BLK_WRITE, 64 * i + 8 * j, sizeof(data), 0, &req),
+                             0);
+            blk_copy_in(req, 0, data, sizeof(data));
+            blk_submit(req);
+        }
+    }
+    disk->done = false;
+    assert_true(fake_loop_until(disk->fake, &disk->done, 5000));
+    assert_int_equal(blk_counters(disk->blk)->errors, 0);
+    /* Only the last two have no discard behind them. */
+    uint8_t got[8192];
+    assert_int_equal(transfer(disk, BLK_READ, 64 * 7, sizeof(got), NULL), 0);
+    blk_copy_out(disk->req, 0, got, sizeof(got));
+    blk_put(disk->req);
+    assert_memory_equal(got, data, sizeof(data));
+    assert_memory_equal(got + sizeof(data), data, sizeof(data));
+    expect_zeroes(disk, 0, 64 * 7 * BLK_SECTOR / 2);
+}
+
+static void discards_come_back_before_the_image_is_closed(void **state)
+{
+    struct disk *disk = *state;
+    attach(disk, &(struct raw_options){.direct = true, .discard = true});
+    if (!blk_info(disk->blk)->discard)
+        skip();
+    for (unsigned i = 0; i < 8; i++) {
+        struct blk_req *req;
+        assert_int_equal(
+            blk_get(disk->blk, i % 2 ? BLK_FLUSH : BLK_DISCARD, 0, i % 2 ? 0 : 8 * 4096, 0, &req),
+            0);
+        blk_submit(req);
+        if (i == 2)
+            blk_cancel(req);
+    }
+    detach(disk);
+}
+
+static void fua(struct disk *disk, uint64_t sector, const uint8_t *data)
+{
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk->blk, BLK_WRITE, sector, 4096, 0, &req), 0);
+    blk_copy_in(req, 0, data, 4096);
+    blk_set_fua(req);
+    disk->done = false;
+    disk->dones = 0;
+    disk->expected = 1;
+    blk_submit(req);
+    assert_true(fake_loop_until(disk->fake, &disk->done, 5000));
+    assert_int_equal(disk->error, 0);
+    blk_put(disk->req);
+}
+
+static void a_fua_write_is_one_request_where_the_kernel_can(void **state)
+{
+    struct disk *disk = *state;
+    uint8_t data[4096];
+    memset(data, 0x3c, sizeof(data));
+    attach(disk, &(struct raw_options){.direct = true});
+    uint64_t requests = aio_stats(disk->aio)->requests;
+    fua(disk, 40, data);
+    assert_int_equal(aio_stats(disk->aio)->requests, requests + 1);
+    assert_int_equal(transfer(disk, BLK_READ, 40, 4096, NULL), 0);
+    uint8_t got[4096];
+    blk_copy_out(disk->req, 0, got, 4096);
+    blk_put(disk->req);
+    assert_memory_equal(got, data, 4096);
+}
+
+static void a_fua_write_is_followed_by_a_sync_where_it_cannot(void **state)
+{
+    struct disk *disk = *state;
+    uint8_t data[4096];
+    memset(data, 0x77, sizeof(data));
+    for (unsigned i = 0; i < 2; i++) {
+        struct blk_image *image;
+        const struct raw_options options = {.direct = true, .write_through = i};
+        assert_int_equal(probe(disk, &options, &disk->file), 0);
+        assert_true(disk->file.dsync);
+        disk->file.dsync = false; /* as after a refusal */
+        assert_int_equal(
+            raw_open(&disk->file, disk->aio, fake_loop(disk->fake), disk->pool, &image), 0);
+        assert_int_equal(blk_open(image, 32, &disk->blk), 0);
+        blk_bind(disk->blk, &client_ops, disk);
+        uint64_t requests = aio_stats(disk->aio)->requests;
+        fua(disk, 40, data);
+        assert_int_equal(aio_stats(disk->aio)->requests, requests + 2);
+        assert_int_equal(transfer(disk, BLK_WRITE, 48, 4096, data), 0);
+        blk_put(disk->req);
+        assert_int_equal(aio_stats(disk->aio)->requests, requests + (i ? 4 : 3));
+        assert_int_equal(blk_counters(disk->blk)->writes, 2);
+        assert_int_equal(blk_counters(disk->blk)->flushes, 0);
+        detach(disk);
+    }
+}
+
+/* The kernel tells of lost pages once, fsync(2); so do we for ever. */
+static void a_buffered_flush_that_failed_fails_for_ever(void **state)
+{
+    struct disk *disk = *state;
+    for (int direct = 0; direct < 2; direct++) {
+        attach(disk, &(struct raw_options){.direct = direct});
+        if (disk->file.direct != direct)
+            skip();
+        int null = open("/dev/null", O_RDWR), file = fcntl(disk->file.fd, F_DUPFD_CLOEXEC, 0);
+        assert_true(null >= 0 && file >= 0);
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+        blk_put(disk->req);
+        dup2(null, disk->file.fd); /* which cannot be flushed */
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), -EINVAL);
+        blk_put(disk->req);
+        dup2(file, disk->file.fd);
+        assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), direct ? 0 : -EINVAL);
+        blk_put(disk->req);
+        close(null);
+        close(file);
+        detach(disk);
+    }
+}
+
+static void block_devices_are_discarded(void **state)
+{
+    struct disk *disk = *state;
+    char path[32];
+    int loop = make_loop(disk, 512, 0, path, sizeof(path));
+    if (loop < 0)
+        skip();
+    strcpy(disk->path, path);
+    attach(disk, &(struct raw_options){.direct = true, .discard = true});
+    close(loop);
+    if (!blk_info(disk->blk)->discard)
+        skip(); /* the file below has no holes */
+    assert_true(blk_info(disk->blk)->discard_granularity >= 512);
+    assert_int_equal(transfer(disk, BLK_FLUSH, 0, 0, NULL), 0);
+    blk_put(disk->req);
+    uint64_t before = allocated(disk);
+    assert_int_equal(transfer(disk, BLK_DISCARD, 0, 1024 * BLK_SECTOR, NULL), 0);
+    blk_put(disk->req);
+    assert_true(allocated(disk) < before);
+    expect_zeroes(disk, 8, 4096);
+    expect_pattern(disk, 1024, 4096);
+    detach(disk);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TT(name)                                                                                   \
     T(name),                                                                                       \
@@ -611,7 +839,15 @@ int main(void)
         T(blocks_larger_than_a_sector_fall_back_to_buffered),
         T(read_only_devices_are_not_opened_for_writing),
         T(a_device_that_is_mounted_or_claimed_is_refused),
+        TT(discard_punches_holes_of_whole_blocks),
+        TT(discard_is_off_unless_asked_for_and_never_read_only),
+        TT(what_follows_a_discard_is_not_overtaken_by_it),
+        TT(discards_come_back_before_the_image_is_closed),
+        TT(a_fua_write_is_one_request_where_the_kernel_can),
+        TT(a_fua_write_is_followed_by_a_sync_where_it_cannot),
+        T(block_devices_are_discarded),
         cmocka_unit_test(a_full_filesystem_says_enospc),
+        T(a_buffered_flush_that_failed_fails_for_ever),
         cmocka_unit_test(a_short_write_is_continued_where_it_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

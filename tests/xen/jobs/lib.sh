@@ -135,14 +135,16 @@ run_tiny()
     fi
 }
 
-# Linux guests. The image of guests/mklinux; its root partition as the e2fsprogs name it.
-linux_root() { echo "$1?offset=$(cat /lab/linux/root-offset)"; }
+# Linux guests. The image of guests/mklinux, or where a job says so of another that linux/make made;
+# its root partition as the e2fsprogs name it.
+linux_dir=/lab/linux
+linux_root() { echo "$1?offset=$(cat "$linux_dir/root-offset")"; }
 
 # linux_disk NAME [SCENARIO]: prints the path of a fresh disk that does SCENARIO.
 linux_disk()
 {
     local image=$CONFIGS/$1.img
-    cp --sparse=always /lab/linux/linux.img "$image"
+    cp --sparse=always "$linux_dir/linux.img" "$image"
     if [ -n "${2:-}" ]; then
         echo "$2" >"$CONFIGS/$1.scenario"
         debugfs -w -R "write $CONFIGS/$1.scenario /scenario" "$(linux_root "$image")" 2>/dev/null >&2

@@ -9,7 +9,6 @@
 #include <linux/mount.h>
 #include <stddef.h>
 
-#define ROOT    "/dev/sda2"
 #define WAIT_MS 20000
 
 void start(void);
@@ -41,6 +40,31 @@ static long mount(const char *from, const char *to, const char *type, long flags
     return call(__NR_mount, (long)from, (long)to, (long)type, flags, 0);
 }
 
+/* As modprobe does: the words MODULE.PARAMETER of the kernel's command line, for the module in the
+ * file /MODULE.ko. */
+static const char *parameters(const char *file)
+{
+    static char line[2048], found[2048];
+    long fd = call(__NR_open, (long)"/proc/cmdline", O_RDONLY, 0, 0, 0);
+    long n = call(__NR_read, fd, (long)line, sizeof(line) - 1, 0, 0), used = 0;
+
+    call(__NR_close, fd, 0, 0, 0, 0);
+    for (long i = 0; i < n; i++) {
+        long at = 0;
+        if (i && line[i - 1] != ' ')
+            continue;
+        while (file[1 + at] && file[1 + at] != '.' && file[1 + at] == line[i + at])
+            at++;
+        if (!at || file[1 + at] != '.' || line[i + at] != '.')
+            continue;
+        for (i += at + 1; i < n && line[i] != ' ' && line[i] != '\n'; i++)
+            found[used++] = line[i];
+        found[used++] = ' ';
+    }
+    found[used] = 0;
+    return found;
+}
+
 static void load_modules(void)
 {
     static char names[4096];
@@ -53,13 +77,25 @@ static void load_modules(void)
             continue;
         names[i] = 0;
         fd = call(__NR_open, (long)begin, O_RDONLY, 0, 0, 0);
-        if (call(__NR_finit_module, fd, (long)"", 0, 0, 0)) {
+        if (call(__NR_finit_module, fd, (long)parameters(begin), 0, 0, 0)) {
             say(begin);
             say(": module not loaded\n");
         }
         call(__NR_close, fd, 0, 0, 0, 0);
         begin = names + i + 1;
     }
+}
+
+/* Disks are found side by side, so that any may be the first. */
+static long mount_root(void)
+{
+    static char root[] = "/dev/sda2";
+
+    for (root[7] = 'a'; root[7] <= 'd'; root[7]++) {
+        if (!mount(root, "/new", "ext4", MS_NOATIME))
+            return 0;
+    }
+    return -1;
 }
 
 void start(void)
@@ -69,8 +105,9 @@ void start(void)
     static const long tick[2] = {0, 20000000};
 
     mount("dev", "/dev", "devtmpfs", 0);
+    mount("proc", "/proc", "proc", 0);
     load_modules();
-    for (int ms = 0; mount(ROOT, "/new", "ext4", MS_NOATIME) && ms < WAIT_MS; ms += 20)
+    for (int ms = 0; mount_root() && ms < WAIT_MS; ms += 20)
         call(__NR_nanosleep, (long)tick, 0, 0, 0, 0);
     mount("/dev", "/new/dev", NULL, MS_MOVE);
     call(__NR_chdir, (long)"/new", 0, 0, 0, 0);
