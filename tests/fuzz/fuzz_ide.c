@@ -23,7 +23,7 @@
 
 #include "devices/ide/ata_internal.h"
 #include "devices/ide/controller.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/ide_script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -220,23 +220,6 @@ static void settle(struct target *target)
     ide_rig_settle(&target->rig);
     check(target);
     check_disks(target);
-}
-
-static unsigned take_disk(struct script *script)
-{
-    static const uint8_t disks[] = {0, 0, 0, 1, 3, 3, 2, 0};
-    return disks[take(script) % 8];
-}
-
-static uint8_t take_opcode(struct script *script)
-{
-    static const uint8_t usual[] = {
-        0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90,
-        0x91, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe5, 0xe6, 0xe7, 0xea,
-        0xec, 0xef, 0x00, 0x10, 0x06, 0x2f, 0x3f, 0x47, 0x57, 0xb0, 0x3d, 0xce,
-    };
-    uint8_t pick = take(script);
-    return pick < 0xe0 ? usual[pick % sizeof(usual)] : take(script);
 }
 
 static void do_command(struct target *target, struct script *script)
