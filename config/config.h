@@ -101,7 +101,8 @@ enum serial_kind { SERIAL_NONE, SERIAL_PTY, SERIAL_FILE, SERIAL_UNIX };
 
 struct serial_config {
     enum serial_kind kind;
-    char *path; /* file and unix */
+    char *path;        /* file and unix */
+    uint64_t max_size; /* file: bytes, default 16 MiB */
 };
 
 enum nic_model { NIC_E1000, NIC_RTL8139, NIC_NE2K };

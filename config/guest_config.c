@@ -92,6 +92,7 @@ static const struct config_table fault_table = {
 static const struct config_key serial_keys[] = {
     SERIAL("type", kind, CONFIG_ENUM, 0, 0, serial_names),
     SERIAL("path", path, CONFIG_PATH, 1, CONFIG_PATH_MAX),
+    SERIAL("max_size", max_size, CONFIG_SIZE, 64 * 1024, UINT64_C(1) << 40),
 };
 
 static const struct config_table serial_table = {
@@ -329,6 +330,9 @@ static int read_serial(struct config_reader *reader, const json_t *value,
     if (!wants_path && serial->path[0])
         return config_fail_at(reader, "path", "a serial port of type \"%s\" has no path",
                               serial_names[serial->kind]);
+    if (serial->kind != SERIAL_FILE && given & config_key_bit(&serial_table, "max_size"))
+        return config_fail_at(reader, "max_size", "a serial port of type \"%s\" has no size",
+                              serial_names[serial->kind]);
     if (serial->kind == SERIAL_UNIX && strlen(serial->path) > CONFIG_SOCKET_MAX)
         return config_fail_at(reader, "path", "too long for a socket: %d bytes are the most",
                               CONFIG_SOCKET_MAX);
@@ -377,6 +381,7 @@ int guest_config_defaults(struct guest_config *ret_config)
         short_of_memory |= !config.disk[i].path;
     }
     for (unsigned i = 0; i < CONFIG_SERIALS; i++) {
+        config.serial[i].max_size = 16 * 1024 * 1024;
         config.serial[i].path = strdup("");
         short_of_memory |= !config.serial[i].path;
     }
@@ -596,6 +601,8 @@ static int write_serial(const struct serial_config *serial, json_t *serials)
 
     if (object && !serial->path[0])
         json_object_del(object, "path");
+    if (object && serial->kind != SERIAL_FILE)
+        json_object_del(object, "max_size");
     return json_array_append_new(serials, object);
 }
 

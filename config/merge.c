@@ -90,7 +90,8 @@ static int copy_serials(const struct guest_config *from, struct guest_config *in
         if (!path)
             return -ENOMEM;
         free(into->serial[i].path);
-        into->serial[i] = (struct serial_config){from->serial[i].kind, path};
+        into->serial[i] =
+            (struct serial_config){from->serial[i].kind, path, from->serial[i].max_size};
     }
     into->n_serials = from->n_serials;
     return 0;

@@ -24,9 +24,21 @@ static void on_guest_gone(void *ctx, struct hv_guest *hv_guest)
 
     if (!guest)
         return;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=domain-gone domid=%u",
-              guest->domid);
+    guest_log(guest, LOG_INFO, "event=domain-gone domid=%u", guest->domid);
     guest_detach(guest, NULL, NULL);
+}
+
+__attribute__((format(printf, 3, 4))) static void peer_refused(struct daemon *daemon,
+                                                               const char *name, const char *format,
+                                                               ...)
+{
+    const struct loop *loop = &daemon->evloop.loop;
+    va_list args;
+
+    va_start(args, format);
+    peer_log_vwrite(&daemon->peer_logs, &daemon->log, loop->ops->now_ns(loop->ctx), LOG_ERR, name,
+                    format, args);
+    va_end(args);
 }
 
 /* A description in the guests' folder is enough for an hv_shm peer: it need not be attached first.
@@ -48,7 +60,7 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
     err = guest_config_load(path, &attach.config, &error);
     if (err) {
         if (err != -ENOENT)
-            log_write(&daemon->log, LOG_ERR, NULL, "event=peer-refused why=\"%s\"", error.text);
+            peer_refused(daemon, name, "event=peer-refused why=\"%s\"", error.text);
         return err;
     }
     if (attach.config.hypervisor != GUEST_SHM) {
@@ -57,7 +69,7 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
     }
     err = guest_config_check(&attach.config, path, &error);
     if (err) {
-        log_write(&daemon->log, LOG_ERR, NULL, "event=peer-refused why=\"%s\"", error.text);
+        peer_refused(daemon, name, "event=peer-refused why=\"%s\"", error.text);
         guest_config_finish(&attach.config);
         return err;
     }
@@ -94,8 +106,16 @@ static void on_host(struct ev_loop *ev, ev_io *io, int revents)
 static bool remove_orphan(void *ctx, const char *guest, const struct hv_record *record)
 {
     struct daemon *daemon = ctx;
-    int err = daemon->hv[DAEMON_XEN]->orphan_remove(daemon->host[DAEMON_XEN], record);
+    int err;
 
+    if (!record) {
+        log_write(&daemon->log, LOG_WARNING, guest,
+                  "event=record-unreadable path=%s/guests/%s.json hint=\"%s\"",
+                  daemon->config.run_dir, guest,
+                  "its domain may have an ioreq server too many until it is destroyed");
+        return false;
+    }
+    err = daemon->hv[DAEMON_XEN]->orphan_remove(daemon->host[DAEMON_XEN], record);
     if (err && err != -ESRCH) {
         log_write(&daemon->log, LOG_WARNING, guest,
                   "event=orphan-kept domid=%u server=%u error=\"%s\"", record->domid,

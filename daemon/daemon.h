@@ -12,6 +12,7 @@
 #include "daemon/evloop.h"
 #include "daemon/log.h"
 #include "daemon/mailbox.h"
+#include "daemon/peer_log.h"
 #include "daemon/rpc.h"
 #include "daemon/worker.h"
 #include "ioreq/hv.h"
@@ -30,6 +31,7 @@ struct rom;
 struct daemon {
     struct daemon_config config;
     struct log log;
+    struct peer_logs peer_logs;
     struct ev_loop *ev;
     struct evloop evloop;
     struct mailbox mailbox;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "daemon/guest_nics.h"
-#include "daemon/record.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
 
@@ -68,7 +67,7 @@ static void lease_closed(void *arg)
     struct guest *guest = arg;
 
     guest->lease = NULL;
-    log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=lease-closed");
+    guest_log(guest, LOG_INFO, "event=lease-closed");
     guest_detach(guest, NULL, NULL);
 }
 
@@ -119,19 +118,6 @@ static void close_descriptors(struct guest *guest)
     remove_sockets(guest);
 }
 
-/* The hypervisor's half, after the worker has let go. */
-static void release_hv(struct guest *guest)
-{
-    if (guest->hv_guest)
-        guest_unpause(guest);
-    if (guest->hv_guest)
-        guest->hv->guest_destroy(guest->hv_guest);
-    guest->hv_guest = NULL;
-    if (guest->recorded)
-        record_remove(guest->daemon->config.run_dir, guest->config.name);
-    guest->recorded = false;
-}
-
 /* Opening what the description names. */
 
 static int open_disk(struct guest *guest, const struct disk_config *disk, char *why)
@@ -161,9 +147,10 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
             return err;
         }
         if (disk->direct && !vm_disk->raw.direct)
-            log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name,
-                      "event=disk-buffered vdev=%s path=%s reason=\"%s\"", disk->vdev, disk->path,
-                      vm_disk->raw.why);
+            guest_log(guest, LOG_NOTICE,
+                      "event=disk-buffered vdev=%s path=%s reason=\"%s\" "
+                      "hint=\"buffered disks of a worker share one thread\"",
+                      disk->vdev, disk->path, vm_disk->raw.why);
     }
     guest->params.n_disks++;
     return 0;
@@ -186,6 +173,7 @@ static int open_serial(struct guest *guest, unsigned index, char *why)
         break;
     case SERIAL_FILE:
         err = opener_log_file(serial->path, &vm_serial->fd, reason);
+        vm_serial->max_size = serial->max_size;
         break;
     case SERIAL_UNIX:
         err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
@@ -227,8 +215,7 @@ static void fill_spec(struct guest *guest)
         .unplug = MACHINE_UNPLUG_NEVER,
     };
     if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        guest->hv->disks_have_pv && guest->hv->disks_have_pv(host, guest->domid) &&
-        guest_nics_have_pv(guest))
+        guest_disks_have_pv(guest, host) && guest_nics_have_pv(guest))
         spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }
@@ -264,6 +251,7 @@ static void run_stop(struct mail *mail) /* worker */
     /* `stopped` is posted first, so that it runs before `drained` frees the guest. The hypervisor's
      * half is destroyed only in there, after the pages are out of use here. */
     vm_end(guest->vm);
+    guest->log_limit = guest->vm->log_limit;
     mailbox_post(&guest->daemon->mailbox, &guest->stopped);
     vm_drain(guest->vm, on_drained, guest);
 }
@@ -278,11 +266,11 @@ static void run_started(struct mail *mail)
         guest->params.serial[i].fd = -1;
     guest_nics_forget(guest);
     if (guest->start_err) {
-        log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
-                  "event=attach-failed why=\"%s\"", guest->start_why);
+        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", guest->start_why);
         guest->worker->guests--;
+        guest->worker->disks -= guest->config.n_disks;
         remove_sockets(guest);
-        release_hv(guest);
+        guest_release_hv(guest);
         tell_done(guest, guest->start_err, guest->start_why);
         guest_free(guest);
         return;
@@ -302,8 +290,10 @@ static void run_stopped(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, stopped);
 
+    if (guest->config.hypervisor == GUEST_SHM)
+        peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices = guest->log_limit;
     remove_sockets(guest);
-    release_hv(guest);
+    guest_release_hv(guest);
 }
 
 static void run_drained(struct mail *mail)
@@ -312,8 +302,9 @@ static void run_drained(struct mail *mail)
 
     struct daemon *daemon = guest->daemon;
 
-    log_write(&daemon->log, LOG_INFO, guest->config.name, "event=detached");
+    guest_log(guest, LOG_INFO, "event=detached");
     guest->worker->guests--;
+    guest->worker->disks -= guest->config.n_disks;
     guest_free(guest);
     guest_unpark(daemon); /* what it held may be what they wait for */
 }
@@ -323,20 +314,34 @@ static void run_lost(struct mail *mail)
     struct guest *guest = OWNER(mail, lost);
 
     if (guest->state == GUEST_RUNNING)
-        log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=guest-gone");
+        guest_log(guest, LOG_INFO, "event=guest-gone");
     guest_detach(guest, NULL, NULL);
 }
 
 /* Attaching. */
 
-static struct worker *least_loaded(struct daemon *daemon)
+/* NULL: none has pages for these disks. */
+static struct worker *least_loaded(struct daemon *daemon, unsigned disks)
 {
-    struct worker *best = daemon->worker[0];
+    struct worker *best = NULL;
 
-    for (unsigned i = 1; i < daemon->n_workers; i++)
-        if (daemon->worker[i]->guests < best->guests)
+    for (unsigned i = 0; i < daemon->n_workers; i++)
+        if (worker_has_room(daemon->worker[i], disks) &&
+            (!best || daemon->worker[i]->guests < best->guests))
             best = daemon->worker[i];
     return best;
+}
+
+static int choose_worker(struct guest *guest, char *why)
+{
+    guest->worker = least_loaded(guest->daemon, guest->config.n_disks);
+    if (guest->worker)
+        return 0;
+    snprintf(why, GUEST_WHY_SIZE,
+             "no worker has disk buffers for %u more disks: raise "
+             "\"pool_pages\", which is %u",
+             guest->config.n_disks, guest->daemon->config.pool_pages);
+    return -ENOSPC;
 }
 
 /* Somebody drains who may hold what this one could not get. */
@@ -354,43 +359,6 @@ static void refuse_peer(struct guest *guest, int err, const char *why)
     if (guest->peer && guest->hv->peer_refuse)
         guest->hv->peer_refuse(guest->daemon->host[DAEMON_SHM], guest->peer, err, why);
     guest->peer = NULL;
-}
-
-static int create_hv(struct guest *guest, char *why)
-{
-    struct daemon *daemon = guest->daemon;
-    unsigned hv = guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM;
-    struct hv_guest_params params = {
-        .name = guest->config.name,
-        .domid = guest->domid,
-        .peer = guest->peer,
-        .primary = guest->config.role == GUEST_PRIMARY,
-        .buffered_pio = guest->config.buffered_pio,
-        .map_limit_mib = guest->config.map_limit_mib,
-    };
-    struct hv_record record;
-    int err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
-
-    if (err && hv == DAEMON_XEN)
-        snprintf(why, GUEST_WHY_SIZE, "domain %u: no ioreq server: %s", guest->domid,
-                 err == -ESRCH     ? "there is no such domain"
-                 : err == -ENOTSUP ? "it is no HVM domain, or has more than 128 vCPUs"
-                 : err == -ENOSPC  ? "it has all that a domain can have (eight)"
-                                   : strerror(-err));
-    else if (err)
-        snprintf(why, GUEST_WHY_SIZE, "the peer cannot be taken over: %s",
-                 err == -EPIPE ? "it hung up" : strerror(-err));
-    if (err)
-        return err;
-    if (hv != DAEMON_XEN)
-        return 0;
-    guest->hv->guest_record(guest->hv_guest, &record);
-    err = record_write(daemon->config.run_dir, guest->config.name, &record);
-    if (err)
-        snprintf(why, GUEST_WHY_SIZE, "record in %s/guests: %s", daemon->config.run_dir,
-                 strerror(-err));
-    guest->recorded = !err;
-    return err;
 }
 
 /* At the start the first `vcpus`; more come by QMP. */
@@ -421,26 +389,30 @@ static void guest_start(struct guest *guest)
     else
         err = open_all(guest, why);
     if (err == -EBUSY && may_come_free(guest)) {
-        log_write(&daemon->log, LOG_NOTICE, guest->config.name, "event=parked why=\"%s\"", why);
+        guest_log(guest, LOG_NOTICE, "event=parked why=\"%s\"", why);
         close_descriptors(guest);
         guest->state = GUEST_PARKED;
         return;
     }
     if (!err)
-        err = create_hv(guest, why);
+        err = choose_worker(guest, why);
+    if (!err)
+        err = guest_create_hv(guest, why);
     if (err) {
-        log_write(&daemon->log, LOG_ERR, guest->config.name, "event=attach-failed why=\"%s\"", why);
+        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
         refuse_peer(guest, err, why);
         close_descriptors(guest);
-        release_hv(guest);
+        guest_release_hv(guest);
         tell_done(guest, err, why);
         guest_free(guest);
         return;
     }
     guest->peer = NULL; /* it is hv_guest by now */
-    guest->worker = least_loaded(daemon);
     guest->worker->guests++;
+    guest->worker->disks += guest->config.n_disks;
     guest->params.name = guest->config.name;
+    if (guest->config.hypervisor == GUEST_SHM)
+        guest->params.log_limit = peer_log_of(&daemon->peer_logs, guest->config.name)->devices;
     guest->params.hv = guest->hv;
     guest->params.guest = guest->hv_guest;
     guest->params.hv_worker =
@@ -448,6 +420,7 @@ static void guest_start(struct guest *guest)
     plug_vcpus(guest);
     guest->params.budget = guest->config.budget;
     guest->params.gone = on_gone;
+    guest->params.serial_full = guest_serial_full;
     guest->params.stopped = guest_io_stopped;
     guest->params.ctx = guest;
     mailbox_post(&guest->worker->mailbox, &guest->start);
@@ -483,6 +456,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
     guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_serial_init(guest);
     daemon->guests = guest;
     if (guest->lease)
         rpc_conn_on_close(guest->lease, lease_closed, guest);

@@ -93,6 +93,13 @@ struct guest {
     struct mail resume, resumed;
     int start_err;
     char start_why[VM_WHY_SIZE];
+    struct log_limit log_limit; /* the vm's, when it has ended */
+    struct guest_file {
+        struct guest *guest;
+        unsigned port;
+        int fd;                  /* the fresh one */
+        struct mail full, fresh; /* worker to main, main to worker */
+    } file[MACHINE_SERIALS];
 
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
     struct rpc_conn *lease;
@@ -127,6 +134,14 @@ struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest
 int guest_peer(struct daemon *daemon, const char *name, void *peer);
 /* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */
 int guest_peer_outcome(struct daemon *daemon, const char *name);
+
+/* A line about the guest; of one that a peer made, as many as daemon/peer_log.h lets it have. */
+__attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
+                                                     const char *format, ...);
+
+/* daemon/guest_pv.c: whether the guest loses no disk by unplugging all that are emulated, also
+ * those that the folder's file has and xl's line does not. `host` is its hypervisor's. */
+bool guest_disks_have_pv(struct guest *guest, struct hv_host *host);
 
 /* For people: a guest that runs is "io-error" while it is stopped for a disk. */
 const char *guest_state_name(const struct guest *guest);
@@ -173,6 +188,17 @@ void guest_log_attached(struct guest *guest);
  * guest, under whatever name, leaves no place in the domain for this one. */
 uint8_t guest_secondary_slot(const struct guest_config *config);
 int guest_conflict(const struct daemon *daemon, const struct guest_attach *attach, char *ret_why);
+
+/* daemon/guest_hv.c: the hypervisor's half. The server is recorded before it is made, so that there
+ * is none of which the next daemon does not know, wherever this one is killed. `why` as for
+ * guest_attach(); what was made is guest_release_hv()'s, also on failure. */
+int guest_create_hv(struct guest *guest, char *why);
+/* After the worker has let go. */
+void guest_release_hv(struct guest *guest);
+
+/* daemon/guest_serial.c: files that serial ports write to. */
+void guest_serial_init(struct guest *guest);
+void guest_serial_full(void *ctx, unsigned port); /* vm_params.serial_full */
 
 /* daemon/guest_qmp.c: libxl's monitor for this guest. Takes the listening descriptor over, whatever
  * comes of it; logs why it failed. */

@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+
+void guest_log(struct guest *guest, int priority, const char *format, ...)
+{
+    struct daemon *daemon = guest->daemon;
+    const struct loop *loop = &daemon->evloop.loop;
+    va_list args;
+
+    va_start(args, format);
+    if (guest->config.hypervisor == GUEST_SHM)
+        peer_log_vwrite(&daemon->peer_logs, &daemon->log, loop->ops->now_ns(loop->ctx), priority,
+                        guest->config.name, format, args);
+    else
+        log_vwrite(&daemon->log, priority, guest->config.name, NULL, format, args);
+    va_end(args);
+}
 
 /* Once: it is the hypervisor's, not this guest's. */
 static void log_no_bufpio(const struct guest *guest)
@@ -19,14 +36,11 @@ static void log_no_bufpio(const struct guest *guest)
 
 void guest_log_attached(struct guest *guest)
 {
-    const struct log *log = &guest->daemon->log;
-
-    log_write(log, LOG_INFO, guest->config.name,
-              "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u", guest->hv->name,
-              guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
+    guest_log(guest, LOG_INFO, "event=attached hypervisor=%s domid=%u vcpus=%u worker=%u",
+              guest->hv->name, guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
               guest->worker->params.id);
     if (guest->reset)
-        log_write(log, LOG_WARNING, guest->config.name,
+        log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
                   "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
                   "destroy it\"",
                   guest->domid);

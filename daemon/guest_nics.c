@@ -79,8 +79,8 @@ static int open_rom(struct guest *guest, const struct nic_config *nic, struct vm
     snprintf(path, sizeof(path), ROM_PATTERN, nic_config_model(nic));
     err = rom_get(guest->daemon, chosen ? nic->rom : path, &rom, why);
     if (err == -ENOENT && !chosen) {
-        log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name,
-                  "event=no-rom nic=%u path=%s package=ipxe-qemu", nic->devid, path);
+        guest_log(guest, LOG_NOTICE, "event=no-rom nic=%u path=%s package=ipxe-qemu", nic->devid,
+                  path);
         return 0;
     }
     if (err)
@@ -233,9 +233,8 @@ int guest_nics_open(struct guest *guest, char *why)
         if (machine_nic_model(nic_config_model(nic)))
             err = open_nic(guest, nic, &guest->params.nic[nic->devid], why);
         else
-            log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
-                      "event=nic-left-out nic=%u why=\"there is no %s yet\"", nic->devid,
-                      nic_config_model(nic));
+            guest_log(guest, LOG_WARNING, "event=nic-left-out nic=%u why=\"there is no %s yet\"",
+                      nic->devid, nic_config_model(nic));
     }
     return err;
 }

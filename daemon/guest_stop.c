@@ -58,7 +58,7 @@ static void set_paused(struct guest *guest, bool pause)
     int err = guest->hv->guest_pause(guest->hv_guest, pause);
 
     if (err && err != -ESRCH)
-        log_write(&guest->daemon->log, LOG_ERR, guest->config.name, "event=%s error=\"%s\"",
+        guest_log(guest, LOG_ERR, "event=%s error=\"%s\"",
                   pause ? "pause-failed" : "unpause-failed", strerror(-err));
     guest->paused = pause && !err;
 }
@@ -75,7 +75,7 @@ static void run_io_stopped(struct mail *mail)
     if (guest->state != GUEST_RUNNING)
         return;
     guest->io_stopped |= 1u << stop->drive;
-    log_write(&guest->daemon->log, LOG_ERR, guest->config.name,
+    guest_log(guest, LOG_ERR,
               "event=io-error vdev=hd%c op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
               'a' + stop->drive, op[stop->what.op], (unsigned long long)stop->what.sector,
@@ -111,7 +111,7 @@ static void run_resumed(struct mail *mail)
     guest->resuming = 0;
     /* Another disk may have failed since: then it waits for another resume. */
     if (!guest->io_stopped) {
-        log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=resumed");
+        guest_log(guest, LOG_INFO, "event=resumed");
         if (guest->unpause)
             guest_unpause(guest);
         guest->paused = false;

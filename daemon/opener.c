@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,19 @@ int opener_log_file(const char *path, int *ret_fd, char *ret_why)
         return failed(ret_why, "file", path);
     *ret_fd = fd;
     return 0;
+}
+
+int opener_next_log_file(const char *path, int *ret_fd, char *ret_why)
+{
+    char old[PATH_MAX];
+
+    if (snprintf(old, sizeof(old), "%s.1", path) >= (int)sizeof(old)) {
+        snprintf(ret_why, OPENER_WHY_SIZE, "file %s: the name is too long for one with .1", path);
+        return -ENAMETOOLONG;
+    }
+    if (rename(path, old) && errno != ENOENT)
+        return failed(ret_why, "renaming file", path);
+    return opener_log_file(path, ret_fd, ret_why);
 }
 
 int opener_directory(const char *path, char *ret_why)

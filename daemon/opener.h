@@ -29,6 +29,8 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
 int opener_pty(int *ret_fd, char ret_path[OPENER_PATH_SIZE], char *ret_why);
 /* Opened for appending, created if need be. */
 int opener_log_file(const char *path, int *ret_fd, char *ret_why);
+/* A fresh one: what is at `path` becomes PATH.1, in place of the one before. */
+int opener_next_log_file(const char *path, int *ret_fd, char *ret_why);
 /* mkdir -p of one level, mode 0755; an existing directory is fine. */
 int opener_directory(const char *path, char *ret_why);
 /* An exclusive lock on `path`, held as long as the descriptor is open: one daemon a run directory.

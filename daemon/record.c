@@ -100,7 +100,7 @@ int record_each(const char *run_dir,
             continue;
         snprintf(name, sizeof(name), "%.*s", (int)len - 5, entry->d_name);
         record_path(path, run_dir, name, ".json");
-        if (record_read(path, &record) && each(ctx, name, &record) && !unlink(path))
+        if (each(ctx, name, record_read(path, &record) ? &record : NULL) && !unlink(path))
             removed++;
     }
     closedir(dir);

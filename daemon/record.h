@@ -8,11 +8,11 @@
 
 #include "ioreq/hv.h"
 
-/* Written and synced before the server is enabled. -errno. */
+/* Written and synced before the server is made. -errno. */
 int record_write(const char *run_dir, const char *guest, const struct hv_record *record);
 void record_remove(const char *run_dir, const char *guest);
-/* Calls `each` for every record and removes those for which it returns true; files that are not
- * records are left alone. Returns how many were removed, or -errno. */
+/* Calls `each` for every record and removes those for which it returns true; with `record` NULL for
+ * one that cannot be read. Returns how many were removed, or -errno. */
 int record_each(const char *run_dir,
                 bool (*each)(void *ctx, const char *guest, const struct hv_record *record),
                 void *ctx);

@@ -7,10 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ioreq/hv_shm_reaper.h"
+
 #define READ_CHUNK 4096
+#define SCM_FDS    253 /* descriptors of one message, at most: the kernel's SCM_MAX_FD */
+#define PAUSE_S    1   /* before clients are taken again */
 
 struct rpc_conn {
     struct rpc_server *server;
@@ -45,6 +51,9 @@ struct rpc_server {
     int fd;
     int spare_fd; /* given up for a moment when there are no more: see turn_away() */
     struct loop_watch *watch;
+    int pause_fd; /* timer: while it runs nobody is accepted */
+    struct loop_watch *pause_watch;
+    struct hv_shm_reaper *reaper;
     struct rpc_conn *conns;
     unsigned n_conns, clients;
 };
@@ -55,6 +64,19 @@ static void conn_watch(struct rpc_conn *conn)
 
     loop->ops->rewatch(loop->ctx, conn->watch,
                        LOOP_READ | (conn->out_sent < conn->out_len ? LOOP_WRITE : 0));
+}
+
+/* What nobody has read may hold descriptors, which go with the socket and may take their time. Once
+ * it is shut down no more comes. */
+static void hang_up(struct rpc_server *server, int fd)
+{
+    int unread;
+
+    shutdown(fd, SHUT_RDWR);
+    if (!ioctl(fd, FIONREAD, &unread) && !unread)
+        close(fd);
+    else
+        hv_shm_reaper_close(server->reaper, fd);
 }
 
 static void conn_close(struct rpc_conn *conn, bool tell)
@@ -68,9 +90,8 @@ static void conn_close(struct rpc_conn *conn, bool tell)
         conn->next->link = conn->link;
     conn->server->n_conns--;
     loop->ops->unwatch(loop->ctx, conn->watch);
-    close(conn->fd);
-    for (unsigned i = 0; i < conn->n_fds; i++)
-        close(conn->fds[i]);
+    hang_up(conn->server, conn->fd);
+    hv_shm_reaper_close_all(conn->server->reaper, conn->fds, conn->n_fds);
     if (tell && conn->closed)
         conn->closed(conn->closed_arg);
     free(conn->in);
@@ -130,6 +151,8 @@ static void conn_send(struct rpc_conn *conn, json_t *message)
 
 static void call_end(struct rpc_call *call, const char *key, json_t *value)
 {
+    struct hv_shm_reaper *reaper = call->conn ? call->conn->server->reaper : NULL;
+
     if (call->conn && call->id) {
         json_t *message =
             json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", call->id);
@@ -143,8 +166,12 @@ static void call_end(struct rpc_call *call, const char *key, json_t *value)
         if (call->next)
             call->next->link = call->link;
     }
-    for (unsigned i = call->taken; i < call->n_fds; i++)
-        close(call->fds[i]);
+    for (unsigned i = call->taken; i < call->n_fds; i++) {
+        if (reaper)
+            hv_shm_reaper_close(reaper, call->fds[i]);
+        else
+            close(call->fds[i]); /* of the control socket: root's */
+    }
     json_decref(call->id);
     json_decref(value);
     free(call);
@@ -271,7 +298,7 @@ static void take_fds(struct rpc_conn *conn, struct msghdr *msg)
             if (conn->n_fds < RPC_FDS) {
                 conn->fds[conn->n_fds++] = fd;
             } else {
-                close(fd);
+                hv_shm_reaper_close(conn->server->reaper, fd);
                 conn->fds_lost = true;
             }
         }
@@ -284,7 +311,7 @@ static void take_fds(struct rpc_conn *conn, struct msghdr *msg)
 static void conn_read(struct rpc_conn *conn)
 {
     union {
-        char bytes[CMSG_SPACE(RPC_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(SCM_FDS * sizeof(int))]; /* what has no room the kernel closes */
         struct cmsghdr align;
     } control;
     struct iovec iov;
@@ -298,6 +325,10 @@ static void conn_read(struct rpc_conn *conn)
     ssize_t n;
     char *end;
 
+    if (hv_shm_reaper_busy(conn->server->reaper)) {
+        conn->dead = true;
+        return;
+    }
     if (conn->in_size - conn->in_len < READ_CHUNK) {
         size_t size = conn->in_size * 2 + READ_CHUNK;
         char *in = size <= 2 * RPC_LINE_MAX ? realloc(conn->in, size) : NULL;
@@ -358,17 +389,39 @@ static void turn_away(struct rpc_server *server)
         close(server->spare_fd);
     fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
-        close(fd);
+        hang_up(server, fd);
     server->spare_fd = spare_open();
+}
+
+static void on_pause_over(void *arg, unsigned events)
+{
+    struct rpc_server *server = arg;
+    uint64_t count;
+
+    if (read(server->pause_fd, &count, sizeof(count)) > 0)
+        server->loop->ops->rewatch(server->loop->ctx, server->watch, LOOP_READ);
+}
+
+static void pause_listening(struct rpc_server *server)
+{
+    const struct itimerspec pause = {.it_value.tv_sec = PAUSE_S};
+
+    server->loop->ops->rewatch(server->loop->ctx, server->watch, 0);
+    timerfd_settime(server->pause_fd, 0, &pause, NULL);
 }
 
 static void on_listen(void *arg, unsigned events)
 {
     struct rpc_server *server = arg;
     const struct loop *loop = server->loop;
-    int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct rpc_conn *conn;
+    int fd;
 
+    if (hv_shm_reaper_busy(server->reaper)) {
+        pause_listening(server);
+        return;
+    }
+    fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
             turn_away(server);
@@ -392,7 +445,19 @@ static void on_listen(void *arg, unsigned events)
 free_conn:
     free(conn);
 close_fd:
-    close(fd);
+    hang_up(server, fd);
+}
+
+static void server_free(struct rpc_server *server)
+{
+    server->loop->ops->unwatch(server->loop->ctx, server->watch);
+    server->loop->ops->unwatch(server->loop->ctx, server->pause_watch);
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+    if (server->pause_fd >= 0)
+        close(server->pause_fd);
+    hv_shm_reaper_destroy(server->reaper);
+    free(server);
 }
 
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
@@ -406,11 +471,15 @@ int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_m
     *server = (struct rpc_server){
         .loop = loop, .methods = methods, .ctx = ctx, .clients = clients, .fd = listen_fd};
     server->spare_fd = spare_open();
-    err = loop->ops->watch(loop->ctx, listen_fd, LOOP_READ, on_listen, server, &server->watch);
+    server->pause_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    err = server->pause_fd < 0 ? -errno : hv_shm_reaper_create(&server->reaper);
+    if (!err)
+        err = loop->ops->watch(loop->ctx, server->pause_fd, LOOP_READ, on_pause_over, server,
+                               &server->pause_watch);
+    if (!err)
+        err = loop->ops->watch(loop->ctx, listen_fd, LOOP_READ, on_listen, server, &server->watch);
     if (err) {
-        if (server->spare_fd >= 0)
-            close(server->spare_fd);
-        free(server);
+        server_free(server);
         return err;
     }
     *ret_server = server;
@@ -423,9 +492,6 @@ void rpc_server_destroy(struct rpc_server *server)
         return;
     while (server->conns)
         conn_close(server->conns, false);
-    server->loop->ops->unwatch(server->loop->ctx, server->watch);
-    close(server->fd);
-    if (server->spare_fd >= 0)
-        close(server->spare_fd);
-    free(server);
+    hv_shm_reaper_close(server->reaper, server->fd); /* with those in its queue */
+    server_free(server);
 }

@@ -5,6 +5,8 @@
  * A client may send descriptors (SCM_RIGHTS) with a line. Answers may come later: a method keeps
  * its `struct rpc_call` and answers it exactly once, also when the client has gone by then. Lines,
  * connections, unread answers and descriptors are bounded; a client beyond a bound is disconnected.
+ * Descriptors are closed by a thread of their own, since that can take as long as the client likes;
+ * while too many wait for it nobody is served.
  */
 #ifndef IOEMUD_DAEMON_RPC_H
 #define IOEMUD_DAEMON_RPC_H

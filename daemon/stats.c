@@ -47,8 +47,9 @@ static json_t *ioreqs(const struct dispatch_counters *of)
 static json_t *memory(const struct hv_counters *of)
 {
     const struct named named[] = {
-        COUNT(of, map_calls),   COUNT(of, map_pages), COUNT(of, unmap_pages),
-        COUNT(of, invalidates), COUNT(of, holes),     COUNT(of, hypercalls),
+        COUNT(of, map_calls),   COUNT(of, map_pages),    COUNT(of, unmap_pages),
+        COUNT(of, invalidates), COUNT(of, map_failures), COUNT(of, holes),
+        COUNT(of, hypercalls),
     };
 
     return counters(named, sizeof(named) / sizeof(named[0]));
@@ -174,6 +175,21 @@ static json_t *devices(const struct guest *guest)
     return array;
 }
 
+static json_t *serials(const struct guest *guest)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
+        const struct chr *chr = guest->vm->chr[i];
+
+        if (chr)
+            json_array_append_new(
+                array, json_pack("{s:i, s:I}", "port", (int)i, "dropped",
+                                 (json_int_t)__atomic_load_n(chr_dropped(chr), __ATOMIC_RELAXED)));
+    }
+    return array;
+}
+
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
 static json_t *one_guest(const struct guest *guest)
@@ -199,6 +215,7 @@ static json_t *one_guest(const struct guest *guest)
                         json_integer((json_int_t)__atomic_load_n(
                             &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
+    json_object_set_new(object, "serial", serials(guest));
     pthread_mutex_lock(&guest->vm->nics_lock);
     json_object_set_new(object, "nics", nics(guest));
     json_object_set_new(object, "devices", devices(guest));

@@ -7,10 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ioreq/guestmem.h"
-
-/* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
-#define VM_BLK_DEPTH 4
+/* Between two attempts at a request whose memory cannot be had. */
+#define STARVED_S 0.01
 
 static uint64_t loop_now(const struct vm *vm)
 {
@@ -21,18 +19,47 @@ static uint64_t loop_now(const struct vm *vm)
 
 /* What the devices may ask of us: devices/host.h. */
 
-static void host_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+/* True when the guest may have a line now; tells of those that it did not get. */
+static bool may_log(struct vm *vm)
 {
-    struct vm *vm = ctx;
+    uint64_t suppressed;
 
-    guestmem_read(vm->params.hv, vm->params.guest, gpa, buf, len);
+    if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
+        return false;
+    if (suppressed)
+        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
+    return true;
 }
 
-static void host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+/* Of a guest that is gone there is nothing to tell. Returns `err`. */
+static int unreachable(struct vm *vm, int err, const char *access)
+{
+    if (err && err != -ESRCH && may_log(vm))
+        log_write(vm->worker->params.log, LOG_ERR, vm->params.name,
+                  "event=memory-unreachable access=%s error=\"%s\"", access, strerror(-err));
+    return err;
+}
+
+static int host_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     struct vm *vm = ctx;
 
-    guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len);
+    return unreachable(vm, guestmem_read(vm->params.hv, vm->params.guest, gpa, buf, len), "read");
+}
+
+static int host_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+    struct vm *vm = ctx;
+
+    return unreachable(vm, guestmem_write(vm->params.hv, vm->params.guest, gpa, buf, len), "write");
+}
+
+static uint64_t host_rest(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    return guestmem_rest(&vm->rest, vm->params.hv->guest_counters(vm->params.guest), loop_now(vm));
 }
 
 /* The guest was interrupted, most often for a disk request that kept us waiting longer than it was
@@ -152,19 +179,6 @@ static void on_timer(struct ev_loop *ev, ev_timer *ev_timer, int revents)
     rearm_timer(vm);
 }
 
-/* True when the guest may have a line now; tells of those that it did not get. */
-static bool may_log(struct vm *vm)
-{
-    uint64_t suppressed;
-
-    if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
-        return false;
-    if (suppressed)
-        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
-                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
-    return true;
-}
-
 static void host_log_line(void *ctx, enum host_log_level level, const char *device,
                           const char *format, va_list args)
 {
@@ -195,6 +209,7 @@ static void host_power_event(void *ctx, enum host_power event)
 static const struct host_ops vm_host_ops = {
     .dma_read = host_read,
     .dma_write = host_write,
+    .dma_rest = host_rest,
     .isa_irq = host_isa,
     .pci_intx = host_intx,
     .pci_link_route = host_link,
@@ -269,6 +284,7 @@ static void vm_is_gone(struct vm *vm)
     vm->gone = true;
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
+    ev_timer_stop(vm->worker->ev, &vm->starved);
     vm->params.gone(vm->params.ctx);
 }
 
@@ -276,6 +292,11 @@ static enum watch_found serve(struct vm *vm, const uint64_t *slots)
 {
     unsigned served = dispatch_turn(&vm->dispatch, slots);
 
+    if (vm->dispatch.starved) {
+        unreachable(vm, -ENOMEM, "string");
+        ev_timer_set(&vm->starved, STARVED_S, 0.);
+        ev_timer_start(vm->worker->ev, &vm->starved);
+    }
     return vm->dispatch.more ? WATCH_MORE : served ? WATCH_SERVED : WATCH_NOTHING;
 }
 
@@ -294,6 +315,16 @@ static void on_readable(struct ev_loop *ev, ev_io *io, int revents)
         vm->params.hv->guest_rearm(vm->params.guest);
 }
 
+static void on_starved(struct ev_loop *ev, ev_timer *timer, int revents)
+{
+    struct vm *vm = timer->data;
+
+    if (vm->stopped) /* vm_restart() looks at all of it */
+        return;
+    if (!watch_after(&vm->worker->watcher, &vm->watch, serve(vm, NULL)))
+        vm->params.hv->guest_rearm(vm->params.guest);
+}
+
 static enum watch_found on_look(void *ctx)
 {
     return serve(ctx, NULL);
@@ -308,7 +339,7 @@ static void on_watch_ended(void *ctx)
 
 /* Errors of disks. */
 
-static void on_disk_stopped(void *arg, const struct blk_stop *stop)
+void vm_disk_stopped(void *arg, const struct blk_stop *stop)
 {
     const struct vm_drive *drive = arg;
     struct vm *vm = drive->vm;
@@ -340,75 +371,16 @@ void vm_restart(struct vm *vm, unsigned drives)
 
 /* Coming and going. */
 
-/* Opened, and the vm's from now on: image_closed() lets it go. */
-static int open_blk(struct vm *vm, struct blk_image *image, struct blk **ret_blk)
+static void on_serial_full(void *arg)
 {
-    int err = blk_open(image, VM_BLK_DEPTH, ret_blk);
+    const struct vm_port *port = arg;
 
-    if (err)
-        image->ops->close(image);
-    else
-        vm->open_images++;
-    return err;
+    port->vm->params.serial_full(port->vm->params.ctx, port->index);
 }
 
-static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct pool *pool,
-                    struct blk_image **ret_image)
+void vm_renew_serial(struct vm *vm, unsigned port, int fd)
 {
-    int err = mem_open(disk->mem, disk->sectors, disk->read_only, loop, pool, ret_image);
-
-    if (!err)
-        (*ret_image)->info.discard &= disk->discard;
-    return err;
-}
-
-static int open_disk(struct vm *vm, struct vm_disk *disk)
-{
-    const struct loop *loop = &vm->worker->evloop.loop;
-    struct vm_drive *drive = &vm->drive[disk->drive];
-    struct blk_policies policies = {
-        .read = disk->on_read_error,
-        .write = disk->on_write_error,
-        .stopped = on_disk_stopped,
-        .arg = drive,
-    };
-    struct blk_image *image;
-    int err;
-
-    if (disk->mem)
-        err = open_mem(disk, loop, vm->worker->pool, &image);
-    else
-        err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
-    if (err)
-        return err;
-    disk->raw.fd = -1; /* the image's by now */
-    if (disk->fault.ops)
-        err = fault_open(image, &disk->fault, &image);
-    if (err) {
-        image->ops->close(image);
-        return err;
-    }
-    err = open_blk(vm, image, &vm->blk[disk->drive]);
-    if (err)
-        return err;
-    *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
-    blk_set_policies(vm->blk[disk->drive], &policies);
-    return 0;
-}
-
-static int open_disks(struct vm *vm, char *why)
-{
-    for (unsigned i = 0; i < vm->params.n_disks; i++) {
-        struct vm_disk *disk = &vm->params.disk[i];
-        int err = open_disk(vm, disk);
-
-        if (err) {
-            snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
-            return err;
-        }
-        vm->params.spec.drive[disk->drive].blk = vm->blk[disk->drive];
-    }
-    return 0;
+    chr_renew(vm->chr[port], fd);
 }
 
 static int open_serials(struct vm *vm, char *why)
@@ -428,6 +400,9 @@ static int open_serials(struct vm *vm, char *why)
             return err;
         }
         serial->fd = -1;
+        vm->port[i] = (struct vm_port){.vm = vm, .index = i};
+        if (serial->max_size)
+            chr_limit(vm->chr[i], serial->max_size, on_serial_full, &vm->port[i]);
         vm->params.spec.serial[i] = vm->chr[i];
     }
     return 0;
@@ -452,7 +427,7 @@ static void free_mem_disks(const struct vm_params *params)
         free(params->disk[i].mem);
 }
 
-static void image_closed(void *arg)
+void vm_image_closed(void *arg)
 {
     struct vm *vm = arg;
     void (*drained)(void *arg) = vm->drained;
@@ -466,51 +441,11 @@ static void image_closed(void *arg)
     drained(drained_arg);
 }
 
-int vm_medium_open(struct vm *vm, struct raw_image *raw, struct blk **ret_blk)
-{
-    struct blk_image *image;
-    int err = raw_open(raw, vm->worker->aio, &vm->worker->evloop.loop, vm->worker->pool, &image);
-
-    if (err)
-        return err;
-    raw->fd = -1;
-    return open_blk(vm, image, ret_blk);
-}
-
-void vm_medium_close(struct vm *vm, struct blk *blk)
-{
-    if (blk)
-        blk_close(blk, image_closed, vm);
-}
-
-int vm_eject(struct vm *vm, unsigned drive, bool force, struct blk **ret_blk)
-{
-    int err;
-
-    if (!vm->machine)
-        return -ESHUTDOWN;
-    /* A forced one ends the block that the hypervisor may be handing out. */
-    bufpio_take_out(&vm->bufpio);
-    err = machine_eject(vm->machine, drive, force, ret_blk);
-    bufpio_arm(&vm->bufpio);
-    if (!err)
-        vm->blk[drive] = NULL;
-    return err;
-}
-
-int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
-{
-    int err = vm->machine ? machine_insert(vm->machine, drive, blk) : -ESHUTDOWN;
-
-    if (!err)
-        vm->blk[drive] = blk;
-    return err;
-}
-
 void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
     ev_io_stop(vm->worker->ev, &vm->io);
+    ev_timer_stop(vm->worker->ev, &vm->starved);
     bufpio_finish(&vm->bufpio);
     /* Then the guest's pages and memory, so that no device can reach them any more: a stopped guest
      * pins nothing. */
@@ -532,8 +467,8 @@ void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
     vm->drained_arg = arg;
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
         if (vm->blk[i])
-            blk_close(vm->blk[i], image_closed, vm);
-    image_closed(vm);
+            blk_close(vm->blk[i], vm_image_closed, vm);
+    vm_image_closed(vm);
 }
 
 static void ignore(void *arg)
@@ -556,15 +491,18 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     }
     vm->params = *params;
     vm->worker = worker;
+    vm->log_limit = params->log_limit;
     vm->host = (struct host){.ops = &vm_host_ops, .ctx = vm};
     pthread_mutex_init(&vm->nics_lock, NULL);
     watch_init(&vm->watch, &worker->watcher, on_look, on_watch_ended, vm);
     ev_timer_init(&vm->timer, on_timer, 0., 0.);
     vm->timer.data = vm;
+    ev_timer_init(&vm->starved, on_starved, 0., 0.);
+    vm->starved.data = vm;
     ev_io_init(&vm->io, on_readable, -1, EV_READ);
     vm->io.data = vm;
 
-    err = open_disks(vm, ret_why);
+    err = vm_open_disks(vm, ret_why);
     if (err)
         goto close;
     err = open_serials(vm, ret_why);

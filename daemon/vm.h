@@ -19,6 +19,7 @@
 #include "devices/backend/nets.h"
 #include "devices/machine.h"
 #include "ioreq/dispatch.h"
+#include "ioreq/guestmem.h"
 #include "ioreq/hv.h"
 
 #define VM_WHY_SIZE 160
@@ -36,9 +37,10 @@ struct vm_disk {
 };
 
 struct vm_serial {
-    int fd;        /* -1: not connected. Taken over */
-    bool listener; /* a listening unix socket */
-    bool input;    /* read from it, too */
+    int fd;            /* -1: not connected. Taken over */
+    bool listener;     /* a listening unix socket */
+    bool input;        /* read from it, too */
+    uint64_t max_size; /* of a file; 0: no limit */
 };
 
 enum vm_net { VM_NET_TAP, VM_NET_DGRAM, VM_NET_STREAM, VM_NET_LISTENER, VM_NET_USER, VM_NET_NULL };
@@ -69,8 +71,11 @@ struct vm_params {
     struct vm_serial serial[MACHINE_SERIALS];
     struct vm_nic nic[MACHINE_NICS]; /* by devid */
     uint32_t budget;                 /* dispatch.h; 0: no bound */
+    struct log_limit log_limit;      /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
+    /* Likewise: this port's file is full; vm_renew_serial() follows. */
+    void (*serial_full)(void *ctx, unsigned port);
     /* On the worker's thread: this drive's disk has stopped the guest, and its requests are not
      * served any more. Once until vm_restart(). */
     void (*stopped)(void *ctx, unsigned drive, const struct blk_stop *stop);
@@ -92,6 +97,10 @@ struct vm {
     struct net *net[MACHINE_NICS];
     pthread_mutex_t nics_lock;
     struct loop_task reap_task; /* ways out whose NIC the guest has let go */
+    struct vm_port {
+        struct vm *vm;
+        unsigned index;
+    } port[MACHINE_SERIALS];
     ev_io io;
     bool started;
     bool gone;
@@ -106,6 +115,9 @@ struct vm {
     struct host_timer *timers;
 
     struct log_limit log_limit;
+    struct guestmem_rest rest;
+
+    ev_timer starved; /* requests wait for memory: tried again when it fires */
 
     struct watch watch;
 
@@ -119,9 +131,17 @@ struct vm {
  * is released again and `ret_why` says what failed. Runs on the worker's thread. */
 int vm_start(struct worker *worker, const struct vm_params *params, struct vm **ret_vm,
              char ret_why[VM_WHY_SIZE]);
+/* See chr_renew(). On the worker's thread. */
+void vm_renew_serial(struct vm *vm, unsigned port, int fd);
 /* These of the drives (a bit each) try again what has failed; when none is stopped any more the
  * guest's requests are served again. */
 void vm_restart(struct vm *vm, unsigned drives);
+/* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
+int vm_open_disks(struct vm *vm, char *why);
+/* What an image of the vm tells when it is closed, and a disk (struct vm_drive) whose error stops
+ * the guest. */
+void vm_image_closed(void *arg);
+void vm_disk_stopped(void *arg, const struct blk_stop *stop);
 /* Changes of a running guest's medium, all on the worker's thread (daemon/guest_media.c). An opened
  * medium counts as the vm's until it is closed, so vm_drain() waits for it. */
 

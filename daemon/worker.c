@@ -93,6 +93,13 @@ free_worker:
     return err;
 }
 
+bool worker_has_room(const struct worker *worker, unsigned disks)
+{
+    uint64_t held = (uint64_t)(worker->disks + disks) * (BLK_HELD_BYTES / POOL_PAGE);
+
+    return held + BLK_MAX_BYTES / POOL_PAGE <= worker->params.pool_pages;
+}
+
 static void on_end(struct mail *mail)
 {
     struct worker *worker = (struct worker *)((char *)mail - offsetof(struct worker, end));

@@ -19,6 +19,7 @@
 #include "daemon/mailbox.h"
 #include "daemon/watch.h"
 #include "devices/backend/aio.h"
+#include "devices/backend/blk.h"
 #include "devices/backend/pool.h"
 #include "ioreq/hv.h"
 
@@ -48,6 +49,7 @@ struct worker {
     struct mail end; /* worker_destroy() */
 
     unsigned guests; /* the control side's count, for pinning */
+    unsigned disks;  /* of them: worker_has_room() */
 };
 
 /* Starts the thread. On failure nothing is left; `ret_why` says which part failed. */
@@ -55,5 +57,9 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
                   const char **ret_why);
 /* Ends the thread; it must have no guests. NULL is fine. */
 void worker_destroy(struct worker *worker);
+
+/* Whether so many more disks leave enough of the pool for one largest request even if every guest
+ * holds what it can (BLK_HELD_BYTES a disk): then none can stop another's. */
+bool worker_has_room(const struct worker *worker, unsigned disks);
 
 #endif

@@ -44,9 +44,14 @@ struct host_timer {
 struct host_ops {
     /* Guest memory. `gpa` and `len` are whatever the guest programmed: a page that is not RAM reads
      * as all-ones and swallows writes, and is counted. A write is seen by the guest before any
-     * interrupt that is raised after it. */
-    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
-    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+     * interrupt that is raised after it. 0, or -errno: there is memory, but the host cannot reach
+     * it, and has logged that. A device says so to its guest (a PCI device as of a master abort):
+     * what was read is not to be used, what was written is there in part at most. */
+    int (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+    int (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    /* What a device that moves much asks before each piece: 0, or the time before which it is not
+     * to go on since the guest's memory costs the host too much (see now_ns). NULL: never. */
+    uint64_t (*dma_rest)(void *ctx);
 
     /* Interrupt lines, level as driven by this device; repeating a level costs nothing. */
     void (*isa_irq)(void *ctx, unsigned irq /* 0-15 */, bool level);
@@ -76,15 +81,23 @@ struct host {
     void *ctx;
 };
 
-static inline void host_dma_read(const struct host *host, uint64_t gpa, void *buf, size_t len)
+__attribute__((warn_unused_result)) static inline int host_dma_read(const struct host *host,
+                                                                    uint64_t gpa, void *buf,
+                                                                    size_t len)
 {
-    host->ops->dma_read(host->ctx, gpa, buf, len);
+    return host->ops->dma_read(host->ctx, gpa, buf, len);
 }
 
-static inline void host_dma_write(const struct host *host, uint64_t gpa, const void *buf,
-                                  size_t len)
+__attribute__((warn_unused_result)) static inline int host_dma_write(const struct host *host,
+                                                                     uint64_t gpa, const void *buf,
+                                                                     size_t len)
 {
-    host->ops->dma_write(host->ctx, gpa, buf, len);
+    return host->ops->dma_write(host->ctx, gpa, buf, len);
+}
+
+static inline uint64_t host_dma_rest(const struct host *host)
+{
+    return host->ops->dma_rest ? host->ops->dma_rest(host->ctx) : 0;
 }
 
 static inline void host_isa_irq(const struct host *host, unsigned irq, bool level)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ioreq/dispatch.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "ioreq/guestmem.h"
@@ -51,27 +52,55 @@ static void write_one(struct dispatch *dispatch, const struct request *req, uint
                       (uint32_t)value);
 }
 
-/* Element by element through a copy: MMIO, descending strings, buffers with holes in them. */
-static void string_by_element(struct dispatch *dispatch, const struct request *req)
+/* 0, or -errno: some of a string's memory cannot be had. */
+static int reach(struct dispatch *dispatch, const struct request *req)
 {
-    for (uint32_t i = 0; i < req->count; i++) {
+    const struct hv_ops *hv = dispatch->hv;
+    uint64_t gpa = req->data, len = (uint64_t)req->count * req->size;
+    struct iovec iov[HV_PIN_IOV];
+
+    if (req->flags & IOREQ_DF)
+        gpa -= len - req->size;
+    while (len) {
+        size_t pinned;
+        int n = hv->pin(dispatch->guest, gpa, len, req->flags & IOREQ_READ, iov, &pinned);
+
+        if (n < 0)
+            return n;
+        hv->unpin(dispatch->guest, gpa, pinned);
+        gpa += pinned;
+        len -= pinned;
+    }
+    return 0;
+}
+
+/* Element by element through a copy: MMIO, descending strings, buffers with holes in them. Devices
+ * cannot take an access back, so all the memory is made sure of before the first. */
+static int string_by_element(struct dispatch *dispatch, const struct request *req)
+{
+    int err = reach(dispatch, req);
+
+    for (uint32_t i = 0; i < req->count && !err; i++) {
         uint64_t gpa = element_addr(req, req->data, i), value = 0;
 
         if (req->flags & IOREQ_READ) {
             value = read_one(dispatch, req, i);
-            guestmem_write(dispatch->hv, dispatch->guest, gpa, &value, req->size);
+            err = guestmem_write(dispatch->hv, dispatch->guest, gpa, &value, req->size);
         } else {
-            guestmem_read(dispatch->hv, dispatch->guest, gpa, &value, req->size);
-            write_one(dispatch, req, i, value);
+            err = guestmem_read(dispatch->hv, dispatch->guest, gpa, &value, req->size);
+            if (!err)
+                write_one(dispatch, req, i, value);
         }
     }
+    return err;
 }
 
 /*
  * `rep ins/outs`, ascending: the device's block access straight on pinned guest memory, so a sector
- * is one bounds check and one memcpy. False: the buffer is not one piece of RAM.
+ * is one bounds check and one memcpy. 1: done; 0: the buffer is not one piece of RAM; -errno: the
+ * memory cannot be had, and nothing has been done.
  */
-static bool string_in_place(struct dispatch *dispatch, const struct request *req)
+static int string_in_place(struct dispatch *dispatch, const struct request *req)
 {
     const struct hv_ops *hv = dispatch->hv;
     bool read = req->flags & IOREQ_READ;
@@ -88,19 +117,28 @@ static bool string_in_place(struct dispatch *dispatch, const struct request *req
         bus_port_write_block(dispatch->bus, (uint16_t)req->addr, req->size, iov[0].iov_base,
                              req->count);
     }
-    if (n > 0)
-        hv->unpin(dispatch->guest, req->data, pinned);
+    if (n < 0)
+        return n;
+    hv->unpin(dispatch->guest, req->data, pinned);
     return whole;
 }
 
 static void serve_string(struct dispatch *dispatch, const struct request *req)
 {
+    int done = 0;
+
+    if (req->type == IOREQ_PIO && !(req->flags & IOREQ_DF))
+        done = string_in_place(dispatch, req);
+    if (!done)
+        done = string_by_element(dispatch, req);
+    if (done < 0) {
+        dispatch->unserved = true;
+        dispatch->starved |= done != -ESRCH; /* for a guest that is gone nobody need wait */
+        return;
+    }
     dispatch->counters.string++;
     dispatch->counters.string_bytes += (uint64_t)req->count * req->size;
     dispatch->spent += req->count / DISPATCH_STRING_COST;
-    if (req->type == IOREQ_PIO && !(req->flags & IOREQ_DF) && string_in_place(dispatch, req))
-        return;
-    string_by_element(dispatch, req);
 }
 
 static void count_access(struct dispatch_counters *counters, const struct request *req)
@@ -173,8 +211,9 @@ static uint64_t serve(struct dispatch *dispatch, uint32_t vcpu, const struct req
     return req->data;
 }
 
-/* A slot that was seen READY: only our answer changes that. */
-static void serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint32_t vcpu)
+/* A slot that was seen READY: only our answer changes that. False: it stays so, for want of memory.
+ */
+static bool serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint32_t vcpu)
 {
     struct request req = {
         .addr = __atomic_load_n(&slot->addr, __ATOMIC_RELAXED),
@@ -191,11 +230,16 @@ static void serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint3
     data = serve(dispatch, vcpu, &req);
     if (dispatch->bufpio)
         bufpio_arm(dispatch->bufpio);
+    if (dispatch->unserved) {
+        dispatch->unserved = false;
+        return false;
+    }
     __atomic_store_n(&slot->data, data, __ATOMIC_RELAXED);
     /* Pairs with the hypervisor's read barrier after it sees RESP_READY. */
     __atomic_store_n(&slot->flags, (req.flags & ~IOREQ_STATE_MASK) | IOREQ_STATE_RESP_READY,
                      __ATOMIC_RELEASE);
     dispatch->hv->notify(dispatch->guest, vcpu);
+    return true;
 }
 
 /* Both pointers in one load: the hypervisor renormalises the pair by one compare-and-exchange. */
@@ -253,7 +297,9 @@ static uint32_t serve_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
 
 static bool spent_up(const struct dispatch *dispatch)
 {
-    return dispatch->budget && dispatch->spent >= dispatch->budget;
+    uint64_t maps = dispatch->hv->guest_counters(dispatch->guest)->map_calls - dispatch->maps;
+
+    return dispatch->budget && dispatch->spent + maps * DISPATCH_MAP_COST >= dispatch->budget;
 }
 
 /* What was in the ring when we came, however fast it is refilled. */
@@ -335,9 +381,8 @@ static unsigned serve_slots(struct dispatch *dispatch, struct ioreq_slot *page,
             dispatch->resume = vcpu;
             break;
         }
-        serve_slot(dispatch, &page[vcpu], vcpu);
+        served += serve_slot(dispatch, &page[vcpu], vcpu);
         dispatch->spent++;
-        served++;
     }
     return served;
 }
@@ -349,8 +394,9 @@ unsigned dispatch_turn(struct dispatch *dispatch, const uint64_t *slots)
     uint64_t ready[HV_MAX_VCPUS / 64] = {0}, any = 0;
     unsigned served = 0;
 
-    dispatch->more = false;
+    dispatch->more = dispatch->starved = false;
     dispatch->spent = 0;
+    dispatch->maps = dispatch->hv->guest_counters(dispatch->guest)->map_calls;
     for (uint32_t base = 0; base < dispatch->vcpus; base += 64) {
         uint32_t vcpus = dispatch->vcpus - base < 64 ? dispatch->vcpus - base : 64;
         uint64_t all = vcpus == 64 ? UINT64_MAX : (UINT64_C(1) << vcpus) - 1;

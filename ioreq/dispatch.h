@@ -12,6 +12,9 @@
  * PIO windows (ioreq/bufpio.h) are taken out before a request is carried out, and published again
  * before it is answered, so that the guest's next access finds them.
  *
+ * A string whose memory the host cannot reach (hv_ops.pin) is not answered: its vCPU waits, and a
+ * later turn tries again, until there is memory.
+ *
  * Nothing here blocks, allocates or formats. One thread: the guest's worker.
  */
 #ifndef IOEMUD_IOREQ_DISPATCH_H
@@ -47,7 +50,8 @@ struct dispatch {
     struct bufpio *bufpio; /* NULL: none */
     uint32_t vcpus;
     /* What one turn may cost at most, roughly: a request counts 1, a string one more for each
-     * DISPATCH_STRING_COST elements. 0: no bound. */
+     * DISPATCH_STRING_COST elements, and what the hypervisor had to map meanwhile
+     * DISPATCH_MAP_COST each time. 0: no bound. */
     uint32_t budget;
     void (*illegal)(void *ctx, uint32_t vcpu,
                     const char *what); /* vcpu UINT32_MAX: buffered ring */
@@ -55,12 +59,18 @@ struct dispatch {
     struct dispatch_counters counters;
     /* dispatch.c's: */
     bool more;       /* for the owner to read: the turn ended with the budget, not with the work */
+    bool starved;    /* likewise: strings wait for memory, so call again, with NULL, in a while */
+    bool unserved;   /* the request in hand */
+    uint64_t maps;   /* the hypervisor's count of them when the turn began */
     uint32_t spent;  /* of the budget */
     uint32_t resume; /* the vCPU with which the next turn begins */
 };
 
 /* Elements of a string that cost as much as a request. */
 #define DISPATCH_STRING_COST 64u
+/* Requests that cost as much as mapping a piece of guest memory: three system calls, one with 64
+ * pages. */
+#define DISPATCH_MAP_COST 8u
 
 /*
  * One turn: what is in the buffered ring now (it is older than any slot's request), then each READY

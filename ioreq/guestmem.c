@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ioreq/guestmem.h"
 
+#include <errno.h>
 #include <string.h>
 
-/* What follows when the hypervisor gives no mapping at all: one hole. */
+/* How many entries, at least 1, or -errno. A pin that covers nothing is an error as well: of it
+ * nothing follows about the memory. */
 static int pin(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, size_t len,
                bool write, struct iovec *iov, size_t *ret_len)
 {
     int n = hv->pin(guest, gpa, len, write, iov, ret_len);
 
-    return n > 0 && *ret_len > 0 && *ret_len <= len ? n : 0;
+    if (n < 0)
+        return n;
+    return n > 0 && *ret_len > 0 && *ret_len <= len ? n : -EIO;
 }
 
-void guestmem_read(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, void *buf,
-                   size_t len)
+int guestmem_read(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, void *buf,
+                  size_t len)
 {
     struct iovec iov[HV_PIN_IOV];
     uint8_t *to = buf;
@@ -22,9 +26,9 @@ void guestmem_read(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa
         size_t pinned;
         int n = pin(hv, guest, gpa, len, false, iov, &pinned);
 
-        if (!n) {
+        if (n < 0) {
             memset(to, 0xff, len);
-            return;
+            return n;
         }
         for (int i = 0; i < n; i++) {
             if (iov[i].iov_base)
@@ -37,10 +41,11 @@ void guestmem_read(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa
         gpa += pinned;
         len -= pinned;
     }
+    return 0;
 }
 
-void guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, const void *buf,
-                    size_t len)
+int guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gpa, const void *buf,
+                   size_t len)
 {
     struct iovec iov[HV_PIN_IOV];
     const uint8_t *from = buf;
@@ -49,8 +54,8 @@ void guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gp
         size_t pinned;
         int n = pin(hv, guest, gpa, len, true, iov, &pinned);
 
-        if (!n)
-            return;
+        if (n < 0)
+            return n;
         for (int i = 0; i < n; i++) {
             if (iov[i].iov_base)
                 memcpy(iov[i].iov_base, from, iov[i].iov_len);
@@ -61,4 +66,16 @@ void guestmem_write(const struct hv_ops *hv, struct hv_guest *guest, uint64_t gp
         gpa += pinned;
         len -= pinned;
     }
+    return 0;
+}
+
+uint64_t guestmem_rest(struct guestmem_rest *rest, const struct hv_counters *counters,
+                       uint64_t now_ns)
+{
+    uint64_t made = counters->map_calls - rest->maps;
+
+    rest->maps = counters->map_calls;
+    if (made > GUESTMEM_MAPS_FREE)
+        rest->until_ns = now_ns + made * GUESTMEM_MAP_NS;
+    return rest->until_ns > now_ns ? rest->until_ns : 0;
 }

@@ -94,6 +94,12 @@ struct hv_record {
     char domain_handle[37]; /* the domain's UUID: a recycled domid is not taken for it */
 };
 
+/* An emulated disk, as far as a PV backend may be another way to it. */
+struct hv_disk {
+    unsigned place;   /* 0-3: hda to hdd, or xvda to xvdd */
+    const char *path; /* of the image; NULL: none that anybody else could open */
+};
+
 struct hv_guest_info {
     uint32_t domid; /* hv_shm: 0 */
     uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS */
@@ -112,6 +118,7 @@ struct hv_pending {
 
 struct hv_counters {
     uint64_t map_calls, map_pages, unmap_pages, invalidates; /* hv_xen: buckets */
+    uint64_t map_failures;                                   /* memory that could not be had */
     uint64_t holes;                                          /* accesses to what is not RAM */
     uint64_t hypercalls;
 };
@@ -136,15 +143,21 @@ struct hv_ops {
     int (*guest_create)(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
     void (*guest_destroy)(struct hv_guest *guest);
+    /* What the record of the guest that guest_create() would make now will be, for whoever is
+     * killed in the middle of it: recorded before, it lets the next daemon find the server. Fails
+     * as guest_create() would. */
+    int (*guest_intend)(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_record *ret_record);
     /* The domain's vCPUs stop, or go on: for its disks' errors, on top of whatever else paused it.
      * hv_shm has no hold on a peer's: `paused` tells it. 0 or -errno. */
     int (*guest_pause)(struct hv_guest *guest, bool pause);
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
     /* The domain of this name; -ENOENT. hv_shm: -ENOENT always. */
     int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
-    /* True when every disk of the domain has a PV backend that serves it without us, so that it may
-     * unplug the emulated ones (xenstore's backend types). */
-    bool (*disks_have_pv)(struct hv_host *host, uint32_t domid);
+    /* True when each of these emulated disks can be reached without us, by a PV backend that serves
+     * the same image at the same place, so that the domain may unplug them. */
+    bool (*disks_have_pv)(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks);
     /* True when libxl gave the domain's NIC `devid` a PV backend, too (xenstore); and what xl's
      * rate= says of it. hv_shm: NULL. */
     bool (*nic_has_pv)(struct hv_host *host, uint32_t domid, unsigned devid,
@@ -189,7 +202,9 @@ struct hv_ops {
      * filled, at most HV_PIN_IOV, at least 1; *ret_len is how much they cover (short when the iovec
      * or the mapping limit is exhausted: unpin and go on). An entry whose base is NULL is a hole:
      * the caller reads all-ones from it or drops what it writes. What is pinned stays mapped until
-     * unpin, INVALIDATE or not. -ESRCH: guest gone; treated as one large hole.
+     * unpin, INVALIDATE or not. -errno: there may be memory, but it cannot be had (-ENOMEM and the
+     * like: now; -ESRCH: the guest is gone). It is no hole: what it holds is not known, and what
+     * is meant for it must not get lost without anybody being told.
      */
     int (*pin)(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                size_t *ret_len);

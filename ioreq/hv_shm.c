@@ -32,6 +32,14 @@ static void ring(int fd)
     (void)rc;
 }
 
+/* A peer notices that its daemon is gone; nothing stays. */
+static int shm_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
+                            struct hv_record *ret_record)
+{
+    *ret_record = (struct hv_record){0};
+    return 0;
+}
+
 static void shm_guest_record(const struct hv_guest *guest, struct hv_record *ret_record)
 {
     *ret_record = (struct hv_record){0};
@@ -43,14 +51,15 @@ static int shm_find_domain(struct hv_host *host, const char *name, uint32_t *ret
     return -ENOENT;
 }
 
-static bool shm_disks_have_pv(struct hv_host *host, uint32_t domid)
+static bool shm_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                              unsigned n_disks)
 {
     return false;
 }
 
 static int shm_orphan_remove(struct hv_host *host, const struct hv_record *record)
 {
-    return -ESRCH; /* A peer notices that its daemon is gone; nothing stays. */
+    return -ESRCH;
 }
 
 static int shm_worker_open(struct hv_host *host, struct hv_worker **ret_worker)
@@ -394,6 +403,7 @@ const struct hv_ops hv_shm_ops = {
     .peer_refuse = hv_shm_peer_refuse,
     .guest_create = hv_shm_guest_create,
     .guest_destroy = hv_shm_guest_destroy,
+    .guest_intend = shm_guest_intend,
     .guest_pause = shm_guest_pause,
     .guest_record = shm_guest_record,
     .find_domain = shm_find_domain,

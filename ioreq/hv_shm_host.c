@@ -23,7 +23,9 @@
 
 /* Events handled in one host_dispatch(), so that the control side gets on with other things. */
 #define EVENTS_PER_TURN 64
-#define LOG_LINES_PER_S 10
+/* What peers make us say, together: as many lines a minute (daemon/log.h has as many a guest). */
+#define LOG_LINES       20
+#define LOG_WINDOW_NS   60000000000ull
 #define ACCEPT_RETRY_NS 1000000000ull
 /* How long the control side may take over a peer that it said it would: the disks of its former
  * self may have to drain. */
@@ -45,7 +47,7 @@ void hv_shm_host_log(struct hv_host *host, int priority, const char *format, ...
 
     if (!host->events->log)
         return;
-    if (now - host->log_window_ns >= 1000000000u) {
+    if (!host->log_lines || now - host->log_window_ns >= LOG_WINDOW_NS) {
         unsigned suppressed = host->log_suppressed;
 
         host->log_window_ns = now;
@@ -55,10 +57,11 @@ void hv_shm_host_log(struct hv_host *host, int priority, const char *format, ...
             host->events->log(host->ctx, LOG_WARNING, line);
         }
     }
-    if (host->log_lines++ >= LOG_LINES_PER_S) {
+    if (host->log_lines >= LOG_LINES) {
         host->log_suppressed++;
         return;
     }
+    host->log_lines++;
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
@@ -109,11 +112,17 @@ static void conn_unlink(struct hv_host *host, struct hv_shm_conn *conn)
     timer_set(host);
 }
 
+/* Whoever connects may have sent something already, with descriptors. */
+static void hang_up(struct hv_host *host, int fd)
+{
+    shutdown(fd, SHUT_RDWR); /* at once, whenever it is closed */
+    hv_shm_reaper_close(host->reaper, fd);
+}
+
 static void conn_drop(struct hv_host *host, struct hv_shm_conn *conn)
 {
     conn_unlink(host, conn);
-    shutdown(conn->fd, SHUT_RDWR); /* at once, whenever it is closed */
-    hv_shm_reaper_close(host->reaper, conn->fd);
+    hang_up(host, conn->fd);
     hv_shm_hello_finish(&conn->hello);
     free(conn);
 }
@@ -152,9 +161,14 @@ static void listen_stop(struct hv_host *host)
 
 static void host_accept(struct hv_host *host)
 {
-    int fd = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct hv_shm_conn *conn;
+    int fd;
 
+    if (hv_shm_reaper_busy(host->reaper)) {
+        listen_stop(host);
+        return;
+    }
+    fd = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         /* Short of descriptors or memory: the socket would stay readable, so look away a while. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -163,21 +177,20 @@ static void host_accept(struct hv_host *host)
         }
         return;
     }
-    if (hv_shm_reaper_busy(host->reaper) ||
-        (host->conn_count >= HV_SHM_HALF_OPEN && !conn_evict(host))) {
-        close(fd);
+    if (host->conn_count >= HV_SHM_HALF_OPEN && !conn_evict(host)) {
+        hang_up(host, fd);
         return;
     }
     conn = calloc(1, sizeof(*conn));
     if (!conn) {
-        close(fd);
+        hang_up(host, fd);
         return;
     }
     conn->watch = HV_SHM_WATCH_CONN;
     conn->fd = fd;
     conn->deadline_ns = now_ns() + HV_SHM_DEADLINE_MS * 1000000ull;
     if (watch(host, fd, EPOLLIN | EPOLLRDHUP, conn) < 0) {
-        close(fd);
+        hang_up(host, fd);
         free(conn);
         return;
     }
@@ -333,7 +346,7 @@ void hv_shm_host_close(struct hv_host *host)
         return;
     while (host->conns)
         conn_drop(host, host->conns);
-    close(host->listen_fd);
+    hv_shm_reaper_close(host->reaper, host->listen_fd); /* with those in its queue */
     close(host->timer_fd);
     close(host->epoll_fd);
     hv_shm_reaper_destroy(host->reaper);

@@ -19,6 +19,7 @@
 #include "ioreq/bufpio_abi.h"
 #include "ioreq/hv.h"
 #include "ioreq/hv_shm_proto.h"
+#include "ioreq/hv_shm_reaper.h"
 
 /* Connections that have not become a guest yet. Beyond: the oldest one without a HELLO gives way.
  */
@@ -81,13 +82,11 @@ struct hv_shm_conn {
     struct hv_shm_conn *next; /* newest first */
 };
 
-struct hv_shm_reaper;
-
 struct hv_host {
     const struct hv_host_events *events;
     void *ctx;
     int epoll_fd, listen_fd, timer_fd;
-    bool listening; /* listen_fd is in epoll_fd; not while descriptors are short */
+    bool listening; /* listen_fd is in epoll_fd; not while descriptors are short, the reaper busy */
     struct hv_shm_reaper *reaper;
     struct hv_shm_conn *conns;
     unsigned conn_count;
@@ -133,17 +132,6 @@ int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_ba
 int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsigned fd_count,
                        struct hv_shm_hello_info *ret_info, const char **ret_why);
 void hv_shm_hello_finish(struct hv_shm_hello_info *info);
-
-/* hv_shm_reaper.c. From any thread; never waits. */
-
-int hv_shm_reaper_create(struct hv_shm_reaper **ret_reaper);
-/* Waits a second at most for what is being closed. */
-void hv_shm_reaper_destroy(struct hv_shm_reaper *reaper);
-/* A descriptor that came from a peer, or a socket on which a peer may have sent some. */
-void hv_shm_reaper_close(struct hv_shm_reaper *reaper, int fd);
-void hv_shm_reaper_close_all(struct hv_shm_reaper *reaper, const int *fds, unsigned count);
-/* So many wait to be closed that no more peers should be let in. */
-bool hv_shm_reaper_busy(struct hv_shm_reaper *reaper);
 
 /* hv_shm_mem.c */
 

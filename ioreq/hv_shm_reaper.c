@@ -1,11 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * hv_shm: closes what peers sent, in a thread of its own.
- *
- * close(2) can take as long as whoever made the file likes: a TCP socket lingers over unsent data,
- * a file system in user space is asked to flush. The same holds for a unix socket with messages in
- * it that nobody has read: their descriptors go with it. Only memfds are known to be harmless.
- */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,11 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ioreq/hv_shm_priv.h"
+#include "ioreq/hv_shm_reaper.h"
 
-/* Waiting for a close() that does not come back. Beyond half of it no new peers are accepted,
- * beyond all of it descriptors stay open. */
-#define QUEUE      512u
+/* Waiting for a close() that does not come back. Beyond BUSY there are no new peers and no new
+ * messages; the rest has room for what one message brings (253, the kernel's limit) and for those
+ * that hang up. Beyond all of it descriptors stay open. */
+#define QUEUE      1024u
+#define BUSY       256u
 #define STACK_SIZE 65536u
 
 struct hv_shm_reaper {
@@ -119,7 +114,7 @@ bool hv_shm_reaper_busy(struct hv_shm_reaper *reaper)
     bool busy;
 
     pthread_mutex_lock(&reaper->lock);
-    busy = reaper->count > QUEUE / 2;
+    busy = reaper->count > BUSY;
     pthread_mutex_unlock(&reaper->lock);
     return busy;
 }

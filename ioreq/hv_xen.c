@@ -189,6 +189,7 @@ const struct hv_ops hv_xen_ops = {
     .host_dispatch = hv_xen_host_dispatch,
     .guest_create = hv_xen_guest_create,
     .guest_destroy = hv_xen_guest_destroy,
+    .guest_intend = hv_xen_guest_intend,
     .guest_pause = hv_xen_guest_pause,
     .guest_record = hv_xen_guest_record,
     .find_domain = hv_xen_find_domain,

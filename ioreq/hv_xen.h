@@ -34,7 +34,8 @@ struct hv_guest {
     xen_domain_handle_t handle; /* the domain's UUID */
     uint16_t domid;
     uint16_t server_id;
-    uint32_t map_limit_mib;
+    uint32_t map_limit_mib; /* its share of the host's */
+    uint32_t map_reserved_mib;
     bool buffered_pio; /* wanted */
     bool gone_told;    /* to the host's events */
     int privcmd_fd;    /* restricted to domid, both */
@@ -72,13 +73,21 @@ int hv_xen_host_dispatch(struct hv_host *host);
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_xen_guest_destroy(struct hv_guest *guest);
+int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_record *ret_record);
 int hv_xen_guest_pause(struct hv_guest *guest, bool pause);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
-bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid);
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks);
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
                        struct hv_nic_credit *ret_credit);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
+
+/* hv_xen_vbd.c */
+/* Whether the virtual disk `devid` (xen-vbd-interface(7)) with the image `params`, as libxl wrote
+ * it to XenStore, is the emulated one. `params` NULL: an empty drive. */
+bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_data.c */
 int hv_xen_dm_op(struct hv_guest *guest, struct xen_dm_op *op);

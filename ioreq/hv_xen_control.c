@@ -21,6 +21,13 @@
 #define PRIVCMD_PATH "/dev/xen/privcmd"
 #define EVTCHN_PATH  "/dev/xen/evtchn"
 
+/* How many mappings a process may have, and Linux's default where that cannot be read. */
+#define MAX_MAP_COUNT_PATH    "/proc/sys/vm/max_map_count"
+#define MAX_MAP_COUNT_DEFAULT 65530u
+
+/* Of a domain (MAX_NR_IOREQ_SERVERS). */
+#define SERVERS_MAX 8u
+
 /* Watches taken in one host_dispatch(); the descriptor stays readable while there are more. */
 #define WATCH_BUDGET 64
 
@@ -31,6 +38,7 @@ struct hv_host {
     xendevicemodel_handle *dm;
     struct xs_handle *xs;
     struct hv_guest *guests;
+    uint32_t map_mib_left; /* of what guests may map together */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -55,6 +63,19 @@ static int last_error(void)
 
 /* Host. */
 
+static uint64_t max_map_count(void)
+{
+    FILE *file = fopen(MAX_MAP_COUNT_PATH, "re");
+    unsigned long long count = 0;
+
+    if (!file)
+        return MAX_MAP_COUNT_DEFAULT;
+    if (fscanf(file, "%llu", &count) != 1)
+        count = MAX_MAP_COUNT_DEFAULT;
+    fclose(file);
+    return count;
+}
+
 int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_host)
 {
     struct hv_host *host = calloc(1, sizeof(*host));
@@ -65,6 +86,7 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
         return -ENOMEM;
     host->events = params->events;
     host->ctx = params->ctx;
+    host->map_mib_left = mapcache_total_mib(max_map_count());
     what = "hypervisor";
     host->xc = xc_interface_open(NULL, NULL, 0);
     if (!host->xc)
@@ -273,6 +295,23 @@ static int check_domain(struct hv_host *host, const struct hv_guest_params *para
     return err;
 }
 
+/* Its part of the mappings that all guests have together. */
+static void reserve_maps(struct hv_guest *guest, uint32_t wanted_mib)
+{
+    struct hv_host *host = guest->host;
+
+    wanted_mib = wanted_mib ? wanted_mib : MAPCACHE_DEFAULT_MIB;
+    guest->map_limit_mib = mapcache_share_mib(wanted_mib, host->map_mib_left);
+    guest->map_reserved_mib =
+        guest->map_limit_mib < host->map_mib_left ? guest->map_limit_mib : host->map_mib_left;
+    host->map_mib_left -= guest->map_reserved_mib;
+    if (guest->map_limit_mib < wanted_mib)
+        host_log(host, LOG_WARNING,
+                 "event=map-limit-reduced guest=%s domid=%u map_limit_mib=%u wanted=%u "
+                 "hint=\"raise vm.max_map_count, which all guests share\"",
+                 guest->name, guest->domid, guest->map_limit_mib, wanted_mib);
+}
+
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest)
 {
@@ -290,7 +329,6 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
                  params->domid, strerror(-err));
         return err;
     }
-    guest->map_limit_mib = params->map_limit_mib;
     guest->buffered_pio = params->buffered_pio;
     /* The last step that can fail, so that no server is ever made in vain. */
     errno = 0;
@@ -306,6 +344,7 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return err;
     }
     guest->server_id = id;
+    reserve_maps(guest, params->map_limit_mib);
     guest->next = host->guests;
     host->guests = guest;
     *ret_guest = guest;
@@ -338,6 +377,7 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
     for (link = &host->guests; *link != guest; link = &(*link)->next)
         ;
     *link = guest->next;
+    host->map_mib_left += guest->map_reserved_mib;
     guest_close(guest);
 }
 
@@ -362,6 +402,30 @@ static void handle_to_text(const xen_domain_handle_t handle, char *text, size_t 
 
         at += snprintf(at, size - (size_t)(at - text), "%s%02x", dash, handle[i]);
     }
+}
+
+/* A server's id is the lowest that is free (common/ioreq.c 4.17). There is no list of them, but
+ * each can be asked about; those of other domains refuse to answer. */
+int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
+                        struct hv_record *ret_record)
+{
+    struct hv_record record = {.domid = params->domid};
+    evtchn_port_t port;
+    xc_dominfo_t info;
+    int err = check_domain(host, params, &info);
+
+    if (err)
+        return err;
+    for (; record.server_id < SERVERS_MAX; record.server_id++)
+        if (xendevicemodel_get_ioreq_server_info(host->dm, (domid_t)params->domid,
+                                                 (ioservid_t)record.server_id, NULL, NULL, &port) &&
+            errno == ENOENT)
+            break;
+    if (record.server_id == SERVERS_MAX)
+        return -ENOSPC;
+    handle_to_text(info.handle, record.domain_handle, sizeof(record.domain_handle));
+    *ret_record = record;
+    return 0;
 }
 
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record)
@@ -418,30 +482,28 @@ static bool backend_serves(const char *backend)
            (domid != 0 || !strcmp(type, "vbd"));
 }
 
-bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid)
+bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                          unsigned n_disks)
 {
     char path[64];
-    unsigned count = 0, disks = 0;
-    bool served = true;
+    unsigned count = 0, found = 0;
     char **devices;
 
     /* libxl's own copy, which the guest cannot write. */
     snprintf(path, sizeof(path), "/libxl/%u/device/vbd", domid);
     devices = xs_directory(host->xs, XBT_NULL, path, &count);
     for (unsigned i = 0; devices && i < count; i++) {
-        char *type = read_path(host, "%s/%s/device-type", path, devices[i]);
+        unsigned devid = (unsigned)strtoul(devices[i], NULL, 10);
         char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
+        char *params = read_path(host, "%s/%s/params", path, devices[i]);
 
-        /* CD-ROM drives are not unplugged. */
-        if (!type || strcmp(type, "cdrom")) {
-            disks++;
-            served &= backend && backend_serves(backend);
-        }
-        free(type);
+        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend); j++)
+            found |= hv_xen_vbd_is(devid, params, &disks[j]) ? 1u << j : 0;
+        free(params);
         free(backend);
     }
     free(devices);
-    return disks && served;
+    return found == (1u << n_disks) - 1;
 }
 
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,

@@ -11,6 +11,7 @@
 #define ALL_HOLES   UINT64_MAX
 #define MIN_BUCKETS 4u
 #define MAX_BUCKETS 65532u /* indices are 16 bits */
+#define EVICT_TRIES 8u     /* buckets given up for one that cannot be mapped */
 
 _Static_assert(MAPCACHE_BUCKET_PAGES == 64, "hole masks are 64 bits wide");
 
@@ -36,6 +37,21 @@ struct mapcache {
     uint16_t *hash;
     struct bucket buckets[];
 };
+
+uint32_t mapcache_total_mib(uint64_t max_map_count)
+{
+    uint64_t mib = max_map_count / 4 * 3 / (1024 * 1024 / MAPCACHE_BUCKET_SIZE);
+
+    return mib < UINT32_MAX ? (uint32_t)mib : UINT32_MAX;
+}
+
+uint32_t mapcache_share_mib(uint32_t limit_mib, uint32_t left_mib)
+{
+    uint32_t most = left_mib / 2 ? left_mib / 2 : 1;
+
+    limit_mib = limit_mib ? limit_mib : MAPCACHE_DEFAULT_MIB;
+    return limit_mib < most ? limit_mib : most;
+}
 
 int mapcache_create(const struct mapcache_ops *ops, void *ctx, uint32_t limit_mib,
                     struct hv_counters *counters, struct mapcache **ret_cache)
@@ -203,6 +219,32 @@ static uint16_t bucket_take(struct mapcache *cache)
     return i;
 }
 
+/* Gives the least recently used mapping back to the system; false: none that nobody holds. */
+static bool evict(struct mapcache *cache)
+{
+    for (uint16_t i = cache->oldest; i != NONE; i = cache->buckets[i].newer) {
+        const struct bucket *b = &cache->buckets[i];
+
+        if (!b->base || b->pins || (cache->stales && index_pinned(cache, b->index)))
+            continue;
+        bucket_drop(cache, i);
+        return true;
+    }
+    return false;
+}
+
+/* The system is out of mappings or of memory: ours are the ones that we can do something about. */
+static int bucket_map_somehow(struct mapcache *cache, struct bucket *b)
+{
+    int err = bucket_map(cache, b);
+
+    for (unsigned i = 0; err && err != -ESRCH && i < EVICT_TRIES && evict(cache); i++)
+        err = bucket_map(cache, b);
+    if (err && err != -ESRCH)
+        cache->counters->map_failures++;
+    return err;
+}
+
 static int bucket_add(struct mapcache *cache, uint64_t index, struct bucket **ret_bucket)
 {
     uint16_t i = bucket_take(cache);
@@ -214,7 +256,7 @@ static int bucket_add(struct mapcache *cache, uint64_t index, struct bucket **re
         return -EAGAIN;
     b = &cache->buckets[i];
     b->index = index;
-    err = bucket_map(cache, b);
+    err = bucket_map_somehow(cache, b);
     if (err) {
         b->older = cache->free;
         cache->free = i;

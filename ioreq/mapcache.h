@@ -36,13 +36,24 @@
 
 struct mapcache_ops {
     /* Maps the bucket of MAPCACHE_BUCKET_PAGES from first_gfn on. A bit per page that is no RAM in
-     * *ret_holes. -ESRCH: there is no such guest any more. */
+     * *ret_holes. -ESRCH: there is no such guest any more. Any other error: there may be RAM, but
+     * we cannot have it now (no memory, no more mappings). */
     int (*map)(void *ctx, uint64_t first_gfn, void **ret_base, uint64_t *ret_holes);
     void (*unmap)(void *ctx, void *base);
     uint64_t (*now_ns)(void *ctx); /* monotonic; asked when a hole is touched only */
 };
 
 struct mapcache;
+
+/*
+ * Each bucket is one of the process' mappings, of which Linux allows so many (vm.max_map_count),
+ * for all guests together. What guests may have of it, in MiB of limits: three quarters, so that
+ * those that come when it is spent still get their four buckets.
+ */
+uint32_t mapcache_total_mib(uint64_t max_map_count);
+/* The limit of one more guest that wants `limit_mib` (0: the default) when `left_mib` of the total
+ * are left: at most half of it, so that the next ones get something too, and at least 1. */
+uint32_t mapcache_share_mib(uint32_t limit_mib, uint32_t left_mib);
 
 /* limit_mib 0: the default. At least four buckets, whatever the limit. All but `hypercalls` of
  * `counters`, which outlive the cache, are added to. */
@@ -54,8 +65,9 @@ void mapcache_destroy(struct mapcache *cache);
 
 /*
  * As hv_ops.pin: returns the number of entries filled (1..max_iov), *ret_len the bytes they cover
- * (1..len). NULL bases are holes. -EINVAL: len is 0. -ENOMEM, -EAGAIN: nothing could be mapped
- * (everything is pinned). -ESRCH: the guest is gone.
+ * (1..len). NULL bases are holes. -EINVAL: len is 0. -EAGAIN: everything is pinned. -ESRCH: the
+ * guest is gone. Other errors are the map's, after room was made for it in vain: what was used
+ * least recently is unmapped first.
  */
 int mapcache_pin(struct mapcache *cache, uint64_t gpa, size_t len, struct iovec *iov, int max_iov,
                  size_t *ret_len);

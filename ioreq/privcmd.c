@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -81,15 +80,40 @@ int privcmd_map_resource(int fd, uint16_t domid, uint32_t type, uint32_t id, uin
     return 0;
 }
 
+int privcmd_holes(const int *errs, size_t pages, uint64_t *ret_holes)
+{
+    uint64_t holes = 0;
+    int later = 0;
+
+    for (size_t i = 0; i < pages; i++) {
+        switch (errs[i]) {
+        case 0:
+            break;
+        case -ESRCH:
+            return -ESRCH;
+        case -ENOMEM:
+        case -ENOENT:
+        case -EAGAIN:
+        case -EBUSY:
+        case -EINTR:
+            later = errs[i];
+            break;
+        default:
+            holes |= UINT64_C(1) << i;
+        }
+    }
+    if (!later)
+        *ret_holes = holes;
+    return later;
+}
+
 int privcmd_map_foreign(int fd, uint16_t domid, uint64_t first_gfn, size_t pages, void **ret_base,
                         uint64_t *ret_holes)
 {
     xen_pfn_t gfns[PRIVCMD_MAP_MAX];
     int errs[PRIVCMD_MAP_MAX] = {0};
-    uint64_t holes = 0;
-    bool gone = false;
     void *base;
-    int err;
+    int err = 0;
 
     assert(pages && pages <= PRIVCMD_MAP_MAX);
     base = reserve(fd, pages);
@@ -107,22 +131,15 @@ int privcmd_map_foreign(int fd, uint16_t domid, uint64_t first_gfn, size_t pages
     };
 
     /* ENOENT: some frame is paged out; the array tells which, as it does of any other hole. */
-    if (ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &call) < 0 && errno != ENOENT) {
+    if (ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &call) < 0 && errno != ENOENT)
         err = -errno;
+    if (!err)
+        err = privcmd_holes(errs, pages, ret_holes);
+    if (err) {
         privcmd_unmap(base, pages);
         return err;
     }
-    for (size_t i = 0; i < pages; i++) {
-        if (errs[i])
-            holes |= UINT64_C(1) << i;
-        gone |= errs[i] == -ESRCH;
-    }
-    if (gone) {
-        privcmd_unmap(base, pages);
-        return -ESRCH;
-    }
     *ret_base = base;
-    *ret_holes = holes;
     return 0;
 }
 

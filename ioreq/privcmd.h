@@ -33,10 +33,18 @@ int privcmd_map_resource(int fd, uint16_t domid, uint32_t type, uint32_t id, uin
 /*
  * Maps `pages` (at most PRIVCMD_MAP_MAX) guest frames from `first_gfn` on, read-write. Frames that
  * are not RAM do not fail the call: their bit is set in *ret_holes, and touching them raises
- * SIGBUS.
+ * SIGBUS. A frame that may be RAM but cannot be mapped now does fail it.
  */
 int privcmd_map_foreign(int fd, uint16_t domid, uint64_t first_gfn, size_t pages, void **ret_base,
                         uint64_t *ret_holes);
+
+/*
+ * What the driver's array of errors, one a frame, says: a bit in *ret_holes for each that is no
+ * RAM, or what privcmd_map_foreign() fails with. No RAM is -EINVAL, -EPERM, -EFAULT and whatever
+ * else Xen says of a frame for good; not so -ENOMEM (we are short of memory, or Xen is), -ENOENT
+ * (paged out), -EAGAIN, -EBUSY and -EINTR.
+ */
+int privcmd_holes(const int *errs, size_t pages, uint64_t *ret_holes);
 
 /* Undoes either map. */
 void privcmd_unmap(void *base, size_t pages);

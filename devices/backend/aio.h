@@ -4,8 +4,7 @@
  * submitted by few io_submit(2) at its end; completions arrive through one eventfd in the loop.
  *
  * io_submit(2) does not wait for O_DIRECT transfers; for buffered files the kernel does the
- * transfer itself inside it, so these hold up the worker for as long as the disk takes
- * (raw_image.direct).
+ * transfer itself inside it, so these are the helper thread's (raw_image.direct).
  */
 #ifndef IOEMUD_DEVICES_BACKEND_AIO_H
 #define IOEMUD_DEVICES_BACKEND_AIO_H

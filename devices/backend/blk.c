@@ -42,9 +42,12 @@ struct blk {
 static void run_ready(void *arg)
 {
     struct blk *blk = arg;
+    struct pool *pool = blk->image->pool;
+    const struct pool_waiter *waiter = &blk->pool_waiter;
     blk->want_ready = false;
     if (blk->client && blk->client->ready)
         blk->client->ready(blk->owner); /* may close us */
+    pool_pass(pool, waiter);            /* it did not want any */
 }
 
 /* `ready` comes from the loop, once however many pages and slots came back: the giver may be
@@ -161,10 +164,8 @@ int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, ui
         return -EAGAIN;
     }
     unsigned pages = op == BLK_DISCARD ? 0 : (bytes + POOL_PAGE - 1) / POOL_PAGE;
-    if (!pool_take(image->pool, pages, req->page)) {
-        pool_wait(image->pool, &blk->pool_waiter);
+    if (!pool_take(image->pool, pages, req->page, &blk->pool_waiter))
         return -EAGAIN;
-    }
     blk->free = req->next;
     req->next = NULL;
     req->op = op;

@@ -22,6 +22,9 @@
 #define BLK_SECTOR 512u
 /* The largest request, in bytes; longer transfers are made of several. */
 #define BLK_MAX_BYTES (128u * 1024)
+/* The most that a device may keep of a disk's requests when it depends on its guest how long: pages
+ * of others' disks are not to run out over it (daemon/guest.c counts on that). */
+#define BLK_HELD_BYTES (32u * 1024)
 /* The largest discard; it has no pages. At least what one range of ATA's TRIM can name (65535
  * sectors, ACS-2 7.5.3). */
 #define BLK_DISCARD_MAX (32u << 20)

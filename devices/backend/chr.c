@@ -50,11 +50,16 @@ struct chr {
     int fd, slave_fd, listen_fd; /* -1: none */
     struct loop_watch *watch, *listen_watch;
     struct loop_task flush_task;
-    bool stalled;        /* the device has no room for input */
-    bool blocked;        /* the other end takes nothing now */
-    bool refused;        /* chr_write() said no, writable() is owed */
-    bool given_up;       /* chr_give_up(), and nothing has been taken since */
-    bool deaf;           /* listening stopped for want of descriptors */
+    bool stalled;         /* the device has no room for input */
+    bool blocked;         /* the other end takes nothing now */
+    bool refused;         /* chr_write() said no, writable() is owed */
+    bool given_up;        /* chr_give_up(), and nothing has been taken since */
+    bool deaf;            /* listening stopped for want of descriptors */
+    uint64_t size, limit; /* of a file; limit 0: none */
+    uint64_t renew_ns;    /* when it may be renewed */
+    uint64_t dropped;
+    bool renewing; /* asked for a fresh one */
+    struct loop_task full_task;
     uint32_t head, tail; /* free-running: written at head, sent from tail */
     uint8_t ring[RING_SIZE];
 };
@@ -93,6 +98,7 @@ static void tell_writable(struct chr *chr)
 
 static void drop_output(struct chr *chr)
 {
+    chr->dropped += ring_used(chr);
     chr->tail = chr->head;
     chr->blocked = chr->given_up = false;
 }
@@ -189,13 +195,31 @@ static ssize_t send_ring(struct chr *chr)
     return writev(chr->fd, iov, straight == used ? 1 : 2);
 }
 
+/* True: no more fits into the file, and a fresh one is asked for. */
+static bool file_full(struct chr *chr)
+{
+    const struct loop *loop = chr->loop;
+    if (!chr->limit || chr->size < chr->limit)
+        return false;
+    if (!chr->renewing && loop->ops->now_ns(loop->ctx) >= chr->renew_ns) {
+        chr->renewing = true;
+        loop->ops->defer(loop->ctx, &chr->full_task);
+    }
+    return true;
+}
+
 static void flush(struct chr *chr)
 {
     if (!ring_used(chr) || (chr->kind != CHR_SINK && !chr->watch))
         return;
+    if (file_full(chr)) {
+        drop_output(chr);
+        return;
+    }
     ssize_t n = send_ring(chr);
     if (n > 0) {
         chr->tail += (uint32_t)n;
+        chr->size += (uint64_t)n;
         chr->given_up = false;
         if (chr->kind == CHR_PTY)
             (void)hold_slave(chr); /* without, a hangup takes it again */
@@ -435,6 +459,35 @@ int chr_open_listener(int listen_fd, const struct loop *loop, struct chr **ret_c
     return 0;
 }
 
+void chr_limit(struct chr *chr, uint64_t bytes, void (*full)(void *arg), void *arg)
+{
+    struct stat st;
+    if (chr->kind != CHR_SINK || fstat(chr->fd, &st) || !S_ISREG(st.st_mode))
+        return;
+    chr->size = (uint64_t)st.st_size;
+    chr->limit = bytes;
+    chr->full_task = (struct loop_task){.run = full, .arg = arg};
+}
+
+void chr_renew(struct chr *chr, int fd)
+{
+    const struct loop *loop = chr->loop;
+    struct stat st;
+    assert(chr->renewing);
+    chr->renewing = false;
+    chr->renew_ns = loop->ops->now_ns(loop->ctx) + CHR_RENEW_NS;
+    if (fd < 0)
+        return;
+    close(chr->fd);
+    chr->fd = fd;
+    chr->size = fstat(fd, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+const uint64_t *chr_dropped(const struct chr *chr)
+{
+    return &chr->dropped;
+}
+
 void chr_close(struct chr *chr)
 {
     if (!chr)
@@ -444,6 +497,7 @@ void chr_close(struct chr *chr)
     chr->refused = false;
     flush(chr); /* a guest's last words */
     loop->ops->undefer(loop->ctx, &chr->flush_task);
+    loop->ops->undefer(loop->ctx, &chr->full_task);
     loop->ops->unwatch(loop->ctx, chr->watch);
     loop->ops->unwatch(loop->ctx, chr->listen_watch);
     let_slave_go(chr);

@@ -14,7 +14,7 @@
  *           without closing holds up the line until he reads on or leaves, or the device gives up.
  *   tty     Another terminal line; dead once it has hung up.
  *   file    Also character devices that are no terminals. What cannot be written (a full
- *           filesystem) is dropped. No input.
+ *           filesystem) is dropped. No input. It can have a limit, see chr_limit().
  *   socket  One client at a time; the next waits to be accepted until the first has left. Output
  *           without a client is dropped, and what a client that leaves did not take.
  */
@@ -55,5 +55,15 @@ int chr_open_fd(int fd, bool read_input, const struct loop *loop, struct chr **r
 /* A listening stream socket. */
 int chr_open_listener(int listen_fd, const struct loop *loop, struct chr **ret_chr);
 void chr_close(struct chr *chr); /* NULL is fine */
+
+/* A regular file is not to grow beyond `bytes` (and a few KiB): full(arg) asks for another, from
+ * the loop, at most once in CHR_RENEW_NS, which bounds what a guest can make the disk do, too.
+ * Until chr_renew() and in between output is dropped. Other kinds have no limit. */
+#define CHR_RENEW_NS UINT64_C(10000000000)
+void chr_limit(struct chr *chr, uint64_t bytes, void (*full)(void *arg), void *arg);
+/* The answer: the file to go on with, which is the chr's from now on; -1: there is none now. */
+void chr_renew(struct chr *chr, int fd);
+/* Bytes of output that nobody got; the address is good as long as the chr. */
+const uint64_t *chr_dropped(const struct chr *chr);
 
 #endif

@@ -21,8 +21,9 @@
 struct pool {
     uint8_t *base;
     struct pool_stats stats;
-    uint32_t n_waiters;
     struct pool_waiter *first, **last;
+    struct pool_waiter *turn; /* not queued any more */
+    uint32_t kept;            /* for him */
     /* The free pages' numbers, a stack: what was used last is warm. Kept out of the pages, whose
      * contents belong to guests. */
     uint32_t *free_stack;
@@ -72,7 +73,7 @@ void pool_destroy(struct pool *pool)
     if (!pool)
         return;
     assert(pool->stats.free == pool->stats.pages);
-    assert(!pool->first);
+    assert(!pool->first && !pool->turn);
     size_t size = (size_t)pool->stats.pages * POOL_PAGE;
     unpoison(pool->base, size);
     munmap(pool->base, size);
@@ -81,11 +82,72 @@ void pool_destroy(struct pool *pool)
     free(pool);
 }
 
-bool pool_take(struct pool *pool, uint32_t count, void **ret_pages)
+static void enqueue(struct pool *pool, struct pool_waiter *waiter, uint32_t count)
+{
+    waiter->count = count;
+    if (waiter->queued)
+        return;
+    waiter->queued = true;
+    waiter->next = NULL;
+    *pool->last = waiter;
+    pool->last = &waiter->next;
+}
+
+static void dequeue(struct pool *pool, struct pool_waiter *waiter)
+{
+    struct pool_waiter **link = &pool->first;
+    while (*link != waiter)
+        link = &(*link)->next;
+    *link = waiter->next;
+    if (!waiter->next)
+        pool->last = link;
+    waiter->next = NULL;
+    waiter->queued = false;
+}
+
+/* The next one's turn, if there are enough for him. */
+static void next_turn(struct pool *pool)
+{
+    struct pool_waiter *waiter = pool->first;
+    if (pool->turn || !waiter || waiter->count > pool->stats.free)
+        return;
+    dequeue(pool, waiter);
+    pool->turn = waiter;
+    pool->kept = waiter->count;
+    waiter->wake(waiter->arg);
+}
+
+static void end_turn(struct pool *pool)
+{
+    pool->turn = NULL;
+    pool->kept = 0;
+    next_turn(pool);
+}
+
+/* How many somebody who waits, or does not yet, can have now. */
+static uint32_t available(const struct pool *pool, const struct pool_waiter *waiter)
+{
+    if (pool->turn == waiter)
+        return pool->stats.free;
+    return pool->first || pool->kept > pool->stats.free ? 0 : pool->stats.free - pool->kept;
+}
+
+void pool_pass(struct pool *pool, const struct pool_waiter *waiter)
+{
+    if (pool->turn == waiter)
+        end_turn(pool);
+}
+
+bool pool_take(struct pool *pool, uint32_t count, void **ret_pages, struct pool_waiter *waiter)
 {
     struct pool_stats *stats = &pool->stats;
-    if (count > stats->free) {
+    if (!count)
+        return true;
+    if (count > available(pool, waiter)) {
         stats->exhausted++;
+        enqueue(pool, waiter, count);
+        pool_pass(pool, waiter); /* he wants more than he said */
+        next_turn(pool);         /* or less */
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -97,19 +159,11 @@ bool pool_take(struct pool *pool, uint32_t count, void **ret_pages)
     }
     if (stats->free < stats->low_water)
         stats->low_water = stats->free;
+    if (waiter->queued)
+        dequeue(pool, waiter);
+    if (pool->turn == waiter)
+        end_turn(pool);
     return true;
-}
-
-static struct pool_waiter *pop_waiter(struct pool *pool)
-{
-    struct pool_waiter *waiter = pool->first;
-    pool->first = waiter->next;
-    if (!pool->first)
-        pool->last = &pool->first;
-    pool->n_waiters--;
-    waiter->next = NULL;
-    waiter->queued = false;
-    return waiter;
 }
 
 void pool_give(struct pool *pool, void *page)
@@ -121,38 +175,16 @@ void pool_give(struct pool *pool, void *page)
     pool->taken[n] = false;
     pool->free_stack[pool->stats.free++] = (uint32_t)n;
     poison(page, POOL_PAGE);
-
-    /* Who waits again from its wake() is not woken twice by this page. */
-    for (uint32_t left = pool->n_waiters; left && pool->first; left--) {
-        struct pool_waiter *waiter = pop_waiter(pool);
-        waiter->wake(waiter->arg);
-    }
-}
-
-void pool_wait(struct pool *pool, struct pool_waiter *waiter)
-{
-    if (waiter->queued)
-        return;
-    waiter->queued = true;
-    waiter->next = NULL;
-    *pool->last = waiter;
-    pool->last = &waiter->next;
-    pool->n_waiters++;
+    next_turn(pool);
 }
 
 void pool_unwait(struct pool *pool, struct pool_waiter *waiter)
 {
-    if (!waiter->queued)
-        return;
-    struct pool_waiter **link = &pool->first;
-    while (*link != waiter)
-        link = &(*link)->next;
-    *link = waiter->next;
-    if (!waiter->next)
-        pool->last = link;
-    pool->n_waiters--;
-    waiter->next = NULL;
-    waiter->queued = false;
+    if (waiter->queued) {
+        dequeue(pool, waiter);
+        next_turn(pool); /* he may have been in others' way */
+    }
+    pool_pass(pool, waiter);
 }
 
 const struct pool_stats *pool_stats(const struct pool *pool)

@@ -26,19 +26,33 @@ int pool_create(uint32_t pages, struct pool **ret_pool);
 /* All pages must have come back. NULL is fine. */
 void pool_destroy(struct pool *pool);
 
-/* `count` pages into `ret_pages`, all or none; false: too few are free. Their contents are whatever
- * their last user left: the taker overwrites what it hands on. */
-bool pool_take(struct pool *pool, uint32_t count, void **ret_pages);
-void pool_give(struct pool *pool, void *page);
-/* One call (from the giver's stack, at the end of pool_give) when pages are free again after an
- * exhausted take. `waiter` is embedded in its owner and queued once. */
+/*
+ * Who finds too few waits in a queue, however many he wants, and nobody passes him:
+ *
+ *   pool_take() fails -> queued -> first, and there are enough: wake() -> his turn: pool_take()
+ *                                                                      or pool_pass()
+ *
+ * During somebody's turn what he wants is kept for him. It ends with his pool_take(), with
+ * pool_pass() if he does not want them any more, or with pool_unwait(); then the next one's begins.
+ * wake() is called once, from the stack of whoever made it possible. A waiter is embedded in its
+ * owner, zeroed, `wake` and `arg` set.
+ */
 struct pool_waiter {
     void (*wake)(void *arg);
     void *arg;
+    uint32_t count; /* wanted */
     struct pool_waiter *next;
     bool queued;
 };
-void pool_wait(struct pool *pool, struct pool_waiter *waiter);
+
+/* `count` pages into `ret_pages`, all or none; false: too few are free, or others are before
+ * `waiter`, who is in the queue now. Their contents are whatever their last user left: the taker
+ * overwrites what it hands on. */
+bool pool_take(struct pool *pool, uint32_t count, void **ret_pages, struct pool_waiter *waiter);
+void pool_give(struct pool *pool, void *page);
+/* If it is his turn it is over. Only the address counts: he may be gone. */
+void pool_pass(struct pool *pool, const struct pool_waiter *waiter);
+/* Out of the queue. Not being in it is fine. */
 void pool_unwait(struct pool *pool, struct pool_waiter *waiter);
 
 const struct pool_stats *pool_stats(const struct pool *pool);

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "devices/backend/aio.h"
@@ -26,7 +27,7 @@ struct raw {
 struct raw_op {
     union { /* first */
         struct aio_op op;
-        struct offload_op call; /* BLK_DISCARD */
+        struct offload_op call; /* BLK_DISCARD, and all of a buffered image */
         struct blk_req *after;  /* not started */
     };
     struct raw *raw;
@@ -53,12 +54,47 @@ static bool stable(const struct raw *raw, const struct blk_req *req)
     return req->op == BLK_WRITE && (req->fua || raw->file.write_through);
 }
 
+/* On the helper thread, which has the request to itself until it is done. */
+static int64_t run_buffered(struct offload_op *call)
+{
+    struct raw_op *op = (struct raw_op *)call;
+    const struct raw *raw = op->raw;
+    const struct blk_req *req = req_of(op);
+    off_t offset = (off_t)(req->sector * BLK_SECTOR);
+    int flags = stable(raw, req) && raw->file.dsync ? RWF_DSYNC : 0;
+    ssize_t n;
+
+    switch (req->op) {
+    case BLK_READ:
+        n = preadv(raw->file.fd, req->iov, (int)req->n_iov, offset);
+        break;
+    case BLK_WRITE:
+        n = pwritev2(raw->file.fd, req->iov, (int)req->n_iov, offset, flags);
+        break;
+    default:
+        n = fdatasync(raw->file.fd);
+        break;
+    }
+    return n < 0 ? -errno : n;
+}
+
+static void buffered_done(struct offload_op *call, int64_t result)
+{
+    on_done((struct aio_op *)call, result);
+}
+
 static void start_transfer(struct raw *raw, struct blk_req *req)
 {
     struct raw_op *op = op_of(req);
     struct iocb *iocb = &op->op.iocb;
     long long offset = (long long)(req->sector * BLK_SECTOR);
 
+    /* io_submit(2) would wait for these itself, and all guests of the worker with it. */
+    if (!raw->file.direct) {
+        *op = (struct raw_op){.call = {.run = run_buffered, .done = buffered_done}, .raw = raw};
+        offload_submit(aio_offload(raw->aio), &op->call);
+        return;
+    }
     *op = (struct raw_op){.op.done = on_done, .raw = raw};
     switch (req->op) {
     case BLK_READ:
@@ -104,7 +140,7 @@ static void moved(struct raw *raw, struct blk_req *req)
         blk_image_done(req, 0);
         return;
     }
-    op->syncing = true;
+    *op = (struct raw_op){.op.done = on_done, .raw = raw, .syncing = true};
     io_prep_fdsync(&op->op.iocb, raw->file.fd);
     aio_submit(raw->aio, &op->op);
 }

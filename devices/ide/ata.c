@@ -311,9 +311,9 @@ static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int 
     uint64_t sector = blk_req_sector(req) + good / ATA_SECTOR;
     uint8_t bits = error_bits(op, error);
 
-    if (drive->state.phase == ATA_DMA)
-        ata_dma_moved(drive, good);
-    else if (drive->state.phase == ATA_VERIFY)
+    if (drive->state.phase == ATA_DMA && !ata_dma_moved(drive, good))
+        return;
+    if (drive->state.phase == ATA_VERIFY)
         ata_advance(drive, good / ATA_SECTOR);
     if (blk_stops(drive->config.blk, op, sector, error)) {
         if (drive->state.phase != ATA_STORE) /* whose pages have the only copy of the data */

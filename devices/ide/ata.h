@@ -50,7 +50,7 @@
 #define ATA_CHUNK_MAX    (BLK_MAX_BYTES / ATA_SECTOR) /* sectors a request */
 /* PIO's chunks are shorter: a guest can stop in the middle of one for ever, and the pages that it
  * holds meanwhile are missed by the others. A multiple of ATA_MULTIPLE_MAX. */
-#define ATA_PIO_CHUNK_MAX 64u
+#define ATA_PIO_CHUNK_MAX (BLK_HELD_BYTES / ATA_SECTOR)
 #define ATA_DATA_SECTORS  8u /* of the drive's own data; a TRIM's list, IDENTIFY word 105 */
 
 /* Command block registers by offset (ATA-6 7). */
@@ -163,13 +163,17 @@ struct ata_link_ops {
     /* state.intrq changed. */
     void (*intrq)(void *ctx);
     /* Memory for at most `want` bytes (at least a sector) of the drive's transfer, from the bus
-     * master's position on. Returns bytes, 0 while it does not run or serves the other drive;
-     * *ret_end: there is no more than that. Less than a sector only with *ret_end. Stays valid
-     * until dma_advance() or the next plan. */
+     * master's position on. Returns bytes, 0 while it does not run or serves the other drive, and
+     * when the table cannot be read, which has failed the command by then. *ret_end: there is no
+     * more than that. Less than a sector only with *ret_end. Stays valid until dma_advance() or the
+     * next plan. */
     uint32_t (*dma_plan)(void *ctx, struct ata_drive *drive, uint32_t want, bool *ret_end);
-    /* Moves the first `bytes` of what was planned, into or from the drive's memory. */
-    void (*dma_gather)(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
-    void (*dma_scatter)(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+    /* Moves the first `bytes` of what was planned, into or from the drive's memory. -errno: memory
+     * cannot be reached, see ata_dma_failed(). */
+    __attribute__((warn_unused_result)) int (*dma_gather)(void *ctx, const struct iovec *iov,
+                                                          unsigned n_iov, uint32_t bytes);
+    __attribute__((warn_unused_result)) int (*dma_scatter)(void *ctx, const struct iovec *iov,
+                                                           unsigned n_iov, uint32_t bytes);
     /* So many bytes are done: the position moves on. */
     void (*dma_advance)(void *ctx, uint32_t bytes);
     /* The drive's command is over, in whatever way. */
@@ -243,6 +247,10 @@ uint32_t ata_window(const struct ata_drive *drive, bool *ret_write, void *buf, u
 
 /* Does what the phase calls for, if that is possible now. Harmless at any time. */
 void ata_step(struct ata_drive *drive);
+/* The host cannot reach the memory of a transfer: the command under way ends with ABRT, from the
+ * first sector that is not done. What the bus master says of it a driver takes for an error of the
+ * bus, and tries again. */
+void ata_dma_failed(struct ata_drive *drive);
 /* The bus master was stopped: a chunk on its way is forgotten; it would be moved again from its
  * first sector if the bus master were started anew. */
 void ata_dma_stop(struct ata_drive *drive);

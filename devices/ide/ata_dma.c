@@ -37,10 +37,10 @@ static void data_step(struct ata_drive *drive)
         const struct iovec iov = {.iov_base = drive->data + state->pos, .iov_len = have};
         if (!have)
             return;
-        if (out)
-            link->dma_gather(ctx, &iov, 1, have);
-        else
-            link->dma_scatter(ctx, &iov, 1, have);
+        if (out ? link->dma_gather(ctx, &iov, 1, have) : link->dma_scatter(ctx, &iov, 1, have)) {
+            ata_dma_failed(drive);
+            return;
+        }
         link->dma_advance(ctx, have);
         drive->config.counters->dma_bytes += have;
         state->pos += have;
@@ -82,12 +82,15 @@ void ata_dma_step(struct ata_drive *drive)
     if (write) {
         unsigned n_iov;
         const struct iovec *iov = blk_iov(drive->req, &n_iov);
-        link->dma_gather(ctx, iov, n_iov, bytes);
+        if (link->dma_gather(ctx, iov, n_iov, bytes)) {
+            ata_dma_failed(drive);
+            return;
+        }
     }
     ata_submit(drive);
 }
 
-void ata_dma_moved(struct ata_drive *drive, uint32_t bytes)
+bool ata_dma_moved(struct ata_drive *drive, uint32_t bytes)
 {
     const struct ata_link_ops *link = drive->config.link;
     void *ctx = drive->config.link_ctx;
@@ -96,23 +99,34 @@ void ata_dma_moved(struct ata_drive *drive, uint32_t bytes)
     if (!(ata_flags(drive) & ATA_CF_WRITE)) {
         unsigned n_iov;
         const struct iovec *iov = blk_iov(drive->req, &n_iov);
-        link->dma_scatter(ctx, iov, n_iov, bytes);
+        if (link->dma_scatter(ctx, iov, n_iov, bytes)) {
+            ata_dma_failed(drive);
+            return false;
+        }
     }
     link->dma_advance(ctx, bytes);
     drive->config.counters->dma_bytes += bytes;
     ata_advance(drive, bytes / ATA_SECTOR);
     ata_drop(drive);
+    return true;
 }
 
 void ata_dma_done(struct ata_drive *drive)
 {
-    ata_dma_moved(drive, drive->dma_bytes);
+    if (!ata_dma_moved(drive, drive->dma_bytes))
+        return;
     if (drive->state.sectors)
         ata_step(drive);
     else if (ata_flags(drive) & ATA_CF_WRITE)
         ata_written(drive);
     else
         ata_complete(drive);
+}
+
+void ata_dma_failed(struct ata_drive *drive)
+{
+    ata_fail_at(drive, ATA_ER_ABRT, drive->state.lba);
+    ata_log_error(drive);
 }
 
 void ata_dma_stop(struct ata_drive *drive)

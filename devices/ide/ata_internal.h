@@ -108,8 +108,8 @@ void ata_pio_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, ui
 void ata_start_dma(struct ata_drive *drive);
 void ata_dma_step(struct ata_drive *drive);
 void ata_dma_done(struct ata_drive *drive);
-/* `bytes` of the request were moved; it is over. */
-void ata_dma_moved(struct ata_drive *drive, uint32_t bytes);
+/* `bytes` of the request were moved; it is over. False: they could not be, and the command is. */
+bool ata_dma_moved(struct ata_drive *drive, uint32_t bytes);
 /* `data`, in the direction of the command's flags. */
 void ata_start_data_dma(struct ata_drive *drive, uint32_t sectors);
 

@@ -233,6 +233,12 @@ static void dma_moved(struct ata_drive *drive, uint32_t bytes)
     drive->state.pos += bytes;
 }
 
+/* The guest's memory cannot be reached; the bus master says so, too. */
+static void dma_failed(struct ata_drive *drive)
+{
+    atapi_check(drive, ATAPI_ABORTED_COMMAND, ATAPI_COMMUNICATION_FAILURE);
+}
+
 /* Odd ones get a byte of padding (ATA-6 9.8: DMA moves words). */
 static uint32_t padded(uint64_t bytes)
 {
@@ -258,10 +264,11 @@ static void dma_reply(struct ata_drive *drive)
             {drive->reply + (stored ? state->pos : 0), stored},
             {(void *)(uintptr_t)zeroes, sizeof(zeroes)},
         };
-        if (in)
-            link->dma_scatter(ctx, iov + !stored, stored ? 2 : 1, have);
-        else
-            link->dma_gather(ctx, iov, 1, have);
+        if (in ? link->dma_scatter(ctx, iov + !stored, stored ? 2 : 1, have)
+               : link->dma_gather(ctx, iov, 1, have)) {
+            dma_failed(drive);
+            return;
+        }
         dma_moved(drive, have);
     }
     if (in)
@@ -287,7 +294,7 @@ static void dma_medium(struct ata_drive *drive)
 }
 
 /* `have` bytes of the request from `skip` on. */
-static void scatter_plain(struct ata_drive *drive, uint32_t skip, uint32_t have)
+static int scatter_plain(struct ata_drive *drive, uint32_t skip, uint32_t have)
 {
     struct iovec iov[BLK_MAX_BYTES / ATAPI_BLOCK];
     unsigned n, used = 0;
@@ -302,10 +309,10 @@ static void scatter_plain(struct ata_drive *drive, uint32_t skip, uint32_t have)
         iov[used++] = (struct iovec){(uint8_t *)from[i].iov_base + skip, len - skip};
         skip = 0;
     }
-    drive->config.link->dma_scatter(drive->config.link_ctx, iov, used, have);
+    return drive->config.link->dma_scatter(drive->config.link_ctx, iov, used, have);
 }
 
-static void scatter_sector(struct ata_drive *drive, uint32_t have)
+static int scatter_sector(struct ata_drive *drive, uint32_t have)
 {
     uint8_t sector[ATAPI_SECTOR];
     uint32_t first, end;
@@ -313,15 +320,19 @@ static void scatter_sector(struct ata_drive *drive, uint32_t have)
     range(drive, &first, &end);
     sector_copy(drive, 0, first + drive->state.pos, sector, have);
     const struct iovec iov = {sector, sizeof(sector)};
-    drive->config.link->dma_scatter(drive->config.link_ctx, &iov, 1, have);
+    return drive->config.link->dma_scatter(drive->config.link_ctx, &iov, 1, have);
 }
 
 static void dma_done(struct ata_drive *drive)
 {
-    if (drive->state.packet.fields == ATAPI_FIELD_USER)
-        scatter_plain(drive, drive->state.pos, drive->dma_bytes);
-    else
-        scatter_sector(drive, drive->dma_bytes);
+    int err = drive->state.packet.fields == ATAPI_FIELD_USER
+                  ? scatter_plain(drive, drive->state.pos, drive->dma_bytes)
+                  : scatter_sector(drive, drive->dma_bytes);
+
+    if (err) {
+        dma_failed(drive);
+        return;
+    }
     dma_moved(drive, drive->dma_bytes);
     ata_drop(drive);
     settle_position(drive);

@@ -9,6 +9,7 @@
 #define PRD_MAX    0x10000u /* bytes, said as a count of 0 */
 #define PRD_BATCH  32u      /* descriptors read at once */
 #define GUEST_PAGE 4096u
+#define SECTOR     512u
 
 void bmdma_init(struct bmdma *bm, const struct host *host)
 {
@@ -98,28 +99,38 @@ static uint32_t get_le32(const uint8_t *bytes)
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
+/* Memory cannot be reached. Returns `err`. */
+static int broken(struct bmdma *bm, int err)
+{
+    bm->state.status |= BMISTA_ERROR;
+    bm->state.status &= (uint8_t)~BMISTA_ACTIVE;
+    bm->n_plan = 0;
+    return err;
+}
+
 /* Reads the next descriptors, as many as lie in one guest page: memory that the table does not
- * touch is left alone. Returns how many. */
-static unsigned read_prds(const struct bmdma *bm, uint32_t prd, uint8_t *buf)
+ * touch is left alone. Returns how many, or -errno. */
+static int read_prds(const struct bmdma *bm, uint32_t prd, uint8_t *buf)
 {
     uint32_t count = (GUEST_PAGE - prd % GUEST_PAGE) / PRD_SIZE;
 
     count = count > PRD_BATCH ? PRD_BATCH : count;
     count = count ? count : 1; /* straddles a page: tables are aligned to 4 */
-    host_dma_read(bm->host, prd, buf, count * PRD_SIZE);
-    return count;
+    int err = host_dma_read(bm->host, prd, buf, count * PRD_SIZE);
+    return err ? err : (int)count;
 }
 
-uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end)
+int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_end)
 {
     const struct bmdma_state *state = &bm->state;
     uint8_t prds[PRD_BATCH * PRD_SIZE];
-    unsigned read = 0, used = 0;
+    int read = 0, used = 0;
     uint32_t next = state->next, have = 0;
     bool end = state->end;
 
     bm->n_plan = 0;
     bm->plan_in_hand = state->left > 0;
+    *ret_have = 0;
     *ret_end = false;
     if (!(state->status & BMISTA_ACTIVE) || !bm->master)
         return 0;
@@ -129,10 +140,12 @@ uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end)
         have = state->left;
         bm->n_plan = 1;
     }
-    while (have < want && !end && bm->n_plan < BMDMA_PLAN) {
+    while (have < want && !end && bm->n_plan < (have < SECTOR ? BMDMA_PLAN : BMDMA_PIECES)) {
         if (used == read) {
-            next = after(next, used);
+            next = after(next, (uint32_t)used);
             read = read_prds(bm, next, prds);
+            if (read < 0)
+                return broken(bm, read);
             used = 0;
         }
         const uint8_t *prd = prds + PRD_SIZE * used++;
@@ -145,13 +158,14 @@ uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end)
     }
     bm->plan_end = end;
     *ret_end = end && have <= want;
-    return have < want ? have : want;
+    *ret_have = have < want ? have : want;
+    return 0;
 }
 
 /* Moves the first `bytes` of the plan, one call for each stretch that is contiguous on both sides.
  */
-static void move(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes,
-                 bool to_guest)
+static int move(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes,
+                bool to_guest)
 {
     unsigned i = 0, seg = 0;
     uint32_t in_iov = 0, in_seg = 0;
@@ -175,10 +189,10 @@ static void move(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov
             }
         }
         uint8_t *page = (uint8_t *)iov[i].iov_base + in_iov;
-        if (to_guest)
-            host_dma_write(bm->host, gpa, page, n);
-        else
-            host_dma_read(bm->host, gpa, page, n);
+        int err = to_guest ? host_dma_write(bm->host, gpa, page, n)
+                           : host_dma_read(bm->host, gpa, page, n);
+        if (err)
+            return broken(bm, err);
         bytes -= n;
         in_iov += n;
         if (in_iov == iov[i].iov_len) {
@@ -186,16 +200,17 @@ static void move(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov
             in_iov = 0;
         }
     }
+    return 0;
 }
 
-void bmdma_gather(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
+int bmdma_gather(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    move(bm, iov, n_iov, bytes, false);
+    return move(bm, iov, n_iov, bytes, false);
 }
 
-void bmdma_scatter(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
+int bmdma_scatter(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    move(bm, iov, n_iov, bytes, true);
+    return move(bm, iov, n_iov, bytes, true);
 }
 
 void bmdma_advance(struct bmdma *bm, uint32_t bytes)

@@ -7,8 +7,9 @@
  * The guest may have written anything there, and may write while we read. So descriptors are read
  * once, into a plan of at most BMDMA_PLAN of them; data moves to and from the plan only; and what
  * was moved advances the position, which alone is state. A descriptor stands for 2 to 65536 bytes
- * and a plan has room for 256, so one always covers a sector unless the table ends before, and a
- * table of crumbs costs as many short turns as it has sectors, not one long one.
+ * and a plan has room for 256, so one always covers a sector unless the table ends before. Each can
+ * name memory that is expensive to reach: beyond BMDMA_PIECES a plan ends with its first sector, so
+ * that a table of crumbs costs as many short turns as it has sectors, not one long one.
  *
  * Status when a transfer is over (SFF-8038i, "status bit interpretation"):
  *
@@ -17,6 +18,10 @@
  *       1       1     the table was longer
  *       0       0     the table was shorter: the drive waits for more
  *       0       1     under way
+ *
+ * Where guest memory cannot be reached the Error bit is set and the bus master stops, as PIIX3's
+ * does after a master or target abort (SFF-8038i, bit 1 of the status register); the drive ends its
+ * command with an error.
  */
 #ifndef IOEMUD_DEVICES_IDE_BMDMA_H
 #define IOEMUD_DEVICES_IDE_BMDMA_H
@@ -43,7 +48,8 @@
 #define BMISTA_DMA0   0x20 /* software's notes that the drives can do DMA */
 #define BMISTA_DMA1   0x40
 
-#define BMDMA_PLAN 256
+#define BMDMA_PLAN   256
+#define BMDMA_PIECES 64 /* drivers make 33 of 128 KiB */
 
 struct bmdma_state {
     uint8_t command, status;
@@ -83,9 +89,9 @@ enum bmdma_event bmdma_write(struct bmdma *bm, unsigned offset, uint8_t value);
 void bmdma_interrupt(struct bmdma *bm);
 
 /* See struct ata_link_ops: dma_plan and so on. */
-uint32_t bmdma_plan(struct bmdma *bm, uint32_t want, bool *ret_end);
-void bmdma_gather(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
-void bmdma_scatter(const struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+int bmdma_plan(struct bmdma *bm, uint32_t want, uint32_t *ret_have, bool *ret_end);
+int bmdma_gather(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
+int bmdma_scatter(struct bmdma *bm, const struct iovec *iov, unsigned n_iov, uint32_t bytes);
 void bmdma_advance(struct bmdma *bm, uint32_t bytes);
 
 void bmdma_save(const struct bmdma *bm, struct state_writer *writer);

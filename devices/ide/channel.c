@@ -41,20 +41,27 @@ static uint32_t link_dma_plan(void *ctx, struct ata_drive *drive, uint32_t want,
     *ret_end = false;
     if (channel->dma_owner && channel->dma_owner != drive)
         return 0;
-    uint32_t have = bmdma_plan(&channel->bm, want, ret_end);
+    uint64_t until = host_dma_rest(channel->bm.host);
+    if (until) {
+        host_timer_arm(channel->bm.host, &channel->rest, until);
+        return 0;
+    }
+    uint32_t have;
+    if (bmdma_plan(&channel->bm, want, &have, ret_end))
+        ata_dma_failed(drive);
     if (have)
         channel->dma_owner = drive;
     return have;
 }
 
-static void link_dma_gather(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
+static int link_dma_gather(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    bmdma_gather(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
+    return bmdma_gather(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
-static void link_dma_scatter(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
+static int link_dma_scatter(void *ctx, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-    bmdma_scatter(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
+    return bmdma_scatter(&((struct ide_channel *)ctx)->bm, iov, n_iov, bytes);
 }
 
 static void link_dma_advance(void *ctx, uint32_t bytes)
@@ -287,6 +294,11 @@ static void kick(struct ide_channel *channel)
     ata_step(&channel->drive[!channel->selected]);
 }
 
+static void rested(void *arg)
+{
+    kick(arg);
+}
+
 uint8_t ide_bmdma_read(struct ide_channel *channel, unsigned offset)
 {
     return bmdma_read(&channel->bm, offset);
@@ -331,6 +343,7 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
     channel->irq = config->irq;
     channel->irq_ctx = config->irq_ctx;
     bmdma_init(&channel->bm, config->host);
+    host_timer_init(&channel->rest, rested, channel);
     for (unsigned i = 0; i < IDE_DRIVES; i++) {
         struct ata_config drive = {
             .host = config->host,
@@ -352,6 +365,7 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
 
 void ide_channel_finish(struct ide_channel *channel)
 {
+    host_timer_disarm(channel->bm.host, &channel->rest);
     for (unsigned i = 0; i < IDE_DRIVES; i++)
         ata_drive_finish(&channel->drive[i]);
 }

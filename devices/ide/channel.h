@@ -38,6 +38,7 @@ struct ide_channel {
     unsigned index;
     void (*irq)(void *ctx, unsigned index, bool level);
     void *irq_ctx;
+    struct host_timer rest;      /* transfers go on when it expires: host_dma_rest() */
     struct ata_drive *dma_owner; /* whose transfer the bus master is in; NULL: nobody's */
 
     /* State. */

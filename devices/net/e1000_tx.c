@@ -3,6 +3,8 @@
  * The transmit ring (SDM 3.3 to 3.6): descriptors between head and tail are copied, acted upon and
  * given back in order. What they do to a packet is done here or said in its struct net_offload.
  */
+#include <string.h>
+
 #include "devices/net/checksum.h"
 #include "devices/net/e1000_internal.h"
 
@@ -104,8 +106,9 @@ static void gather(struct e1000 *nic, uint64_t addr, uint32_t bytes)
         tx->too_long = true;
         bytes = most - tx->bytes;
     }
-    if (bytes)
-        host_dma_read(nic->host, addr, tx->packet + tx->bytes, bytes);
+    /* A packet with a hole in it must not get a good checksum: it is lost. */
+    if (bytes && host_dma_read(nic->host, addr, tx->packet + tx->bytes, bytes))
+        tx->too_long = true;
     tx->bytes += bytes;
 }
 
@@ -262,7 +265,7 @@ static void give_back(struct e1000 *nic, struct turn *turn, uint64_t at, const s
 
     if (desc->low & E1000_TXD_RS) {
         uint8_t status = (uint8_t)(desc->high | E1000_TXD_DD);
-        host_dma_write(nic->host, at + 12, &status, sizeof(status));
+        e1000_put(nic, at + 12, &status, sizeof(status));
         if (desc->low & E1000_TXD_IDE)
             turn->delayed = true;
         else
@@ -286,7 +289,9 @@ static void take_some(struct e1000 *nic, struct turn *turn, uint32_t n)
         n = count - head;
     if (n > turn->budget)
         n = turn->budget;
-    host_dma_read(nic->host, at, bytes, n * E1000_DESC_BYTES);
+    /* Out of reach: descriptors without an address, which move nothing. */
+    if (host_dma_read(nic->host, at, bytes, n * E1000_DESC_BYTES))
+        memset(bytes, 0, sizeof(bytes));
     for (uint32_t i = 0; i < n && !turn->refused; i++, at += E1000_DESC_BYTES) {
         const uint8_t *from = bytes + i * E1000_DESC_BYTES;
         const struct desc desc = {

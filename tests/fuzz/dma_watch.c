@@ -4,18 +4,23 @@
 #include <assert.h>
 #include <string.h>
 
+const char dma_watch_unreachable[DMA_WATCH_UNREACHABLE + 1] = "nobody has written this";
+
 static struct dma_watch *current;
 
 /* Descriptors are read in batches of eight bytes each; data may look like one and is remembered
  * too, which only makes the check weaker. */
-static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static int hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     const uint8_t *bytes = buf;
+    int err;
 
     assert(gpa <= UINT32_MAX && len <= UINT32_MAX - gpa + 1);
-    current->dma_read(ctx, gpa, buf, len);
-    if (len % 8 || len > 256)
-        return;
+    err = current->dma_read(ctx, gpa, buf, len);
+    for (size_t i = 0; err && i < len; i++)
+        ((uint8_t *)buf)[i] = (uint8_t)dma_watch_unreachable[i % DMA_WATCH_UNREACHABLE];
+    if (err || len % 8 || len > 256)
+        return err;
     for (size_t at = 0; at < len; at += 8) {
         unsigned i = current->n_described++ % DMA_WATCH_DESCRIBED;
         uint32_t addr, count;
@@ -24,6 +29,7 @@ static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
         current->described[i].addr = addr & ~1u;
         current->described[i].len = count & 0xfffe ? count & 0xfffe : 0x10000;
     }
+    return 0;
 }
 
 /* How many bytes from `addr` on the latest descriptor that has it describes; 0: none has it. */
@@ -41,7 +47,7 @@ static uint32_t describes(uint32_t addr)
     return 0;
 }
 
-static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     assert(gpa <= UINT32_MAX && len && len <= UINT32_MAX - gpa + 1);
     for (size_t at = 0; at < len;) {
@@ -49,7 +55,7 @@ static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
         assert(n);
         at += n;
     }
-    current->dma_write(ctx, gpa, buf, len);
+    return current->dma_write(ctx, gpa, buf, len);
 }
 
 void dma_watch_install(struct dma_watch *watch, struct fake_host *fake)

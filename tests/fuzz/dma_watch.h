@@ -10,10 +10,14 @@
 
 #define DMA_WATCH_DESCRIBED 4096 /* descriptors that are remembered */
 
+/* What a read of memory out of reach leaves behind. */
+#define DMA_WATCH_UNREACHABLE 23u
+extern const char dma_watch_unreachable[DMA_WATCH_UNREACHABLE + 1];
+
 struct dma_watch {
     struct host_ops ops;
-    void (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
-    void (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
+    int (*dma_read)(void *ctx, uint64_t gpa, void *buf, size_t len);
+    int (*dma_write)(void *ctx, uint64_t gpa, const void *buf, size_t len);
     struct {
         uint32_t addr, len;
     } described[DMA_WATCH_DESCRIBED];

@@ -101,7 +101,7 @@ static bool in_ring(uint64_t gpa, size_t len, uint32_t low, uint32_t high, uint3
 
 /* Data that is read from where a ring is looks like descriptors and is remembered, too, which only
  * makes the check weaker. */
-static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static int hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     struct target *target = current;
     const struct e1000 *nic = nic_of(target);
@@ -109,7 +109,9 @@ static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 
     target->transfers++;
     assert(len && len <= NET_PACKET_MAX && target->transfers <= TRANSFERS_MAX);
-    target->fake.dma_read(ctx, gpa, buf, len);
+    int err = target->fake.dma_read(ctx, gpa, buf, len);
+    if (err)
+        return err;
     if (in_ring(gpa, len, reg[E1000_R_TDBAL], reg[E1000_R_TDBAH], reg[E1000_R_TDLEN])) {
         for (size_t i = 0; i < len; i += 16)
             target->tx[target->n_tx++ % DESCRIBED] = (struct described){.at = gpa + i};
@@ -122,6 +124,7 @@ static void hook_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
                 .bytes = buffer_size(nic),
             };
     }
+    return 0;
 }
 
 static bool is_tx_status(const struct target *target, uint64_t gpa, size_t len)
@@ -145,14 +148,14 @@ static bool is_rx(const struct target *target, uint64_t gpa, size_t len)
     return false;
 }
 
-static void hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int hook_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     struct target *target = current;
 
     target->transfers++;
     assert(len && target->transfers <= TRANSFERS_MAX);
     assert(is_tx_status(target, gpa, len) || (!target->in_access && is_rx(target, gpa, len)));
-    target->fake.dma_write(ctx, gpa, buf, len);
+    return target->fake.dma_write(ctx, gpa, buf, len);
 }
 
 /* The clock stands still, so the rest of a ring follows at once; it is another turn even so. */

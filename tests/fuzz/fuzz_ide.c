@@ -8,6 +8,7 @@
  *  - memory is written only where a descriptor that was read says so
  *  - a sector changes only if a write command under way names it, and a whole write that is
  *    reported done is on the disk
+ *  - what was not read since the host cannot reach it is never on a disk
  *  - a sector changes by TRIM only to zeroes, and only one that a wholly valid list names
  *  - what SMART and the logs give has the sum that its standard asks for
  *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
@@ -23,7 +24,7 @@
 #include "devices/ide/ata_internal.h"
 #include "devices/ide/controller.h"
 #include "tests/fuzz/dma_watch.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/ide_script.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -130,6 +131,7 @@ static void check_disks(struct target *target)
             if (!target->may_change[i][s] && memcmp(shadow, disk, 512))
                 assert(target->may_vanish[i][s] && !memcmp(zeroes, disk, 512));
             memcpy(shadow, disk, 512);
+            assert(!memmem(disk, 512, dma_watch_unreachable, DMA_WATCH_UNREACHABLE));
         }
         if (disk_sectors[i] && blk_idle(target->rig.spec.drive[i].blk) && !writing(drive))
             memset(target->may_change[i], false, sizeof(target->may_change[i]));
@@ -141,25 +143,10 @@ static void check_disks(struct target *target)
 static void settle(struct target *target)
 {
     ide_rig_settle(&target->rig);
+    fake_host_advance(&target->rig.fake, 2000); /* who rests goes on */
+    ide_rig_settle(&target->rig);
     check(target);
     check_disks(target);
-}
-
-static unsigned take_disk(struct script *script)
-{
-    static const uint8_t disks[] = {0, 0, 0, 1, 3, 3, 2, 0};
-    return disks[take(script) % 8];
-}
-
-static uint8_t take_opcode(struct script *script)
-{
-    static const uint8_t usual[] = {
-        0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90,
-        0x91, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe5, 0xe6, 0xe7, 0xea,
-        0xec, 0xef, 0x00, 0x10, 0x06, 0x2f, 0x3f, 0x47, 0x57, 0xb0, 0x3d, 0xce,
-    };
-    uint8_t pick = take(script);
-    return pick < 0xe0 ? usual[pick % sizeof(usual)] : take(script);
 }
 
 static void do_command(struct target *target, struct script *script)
@@ -408,6 +395,10 @@ static void do_faults(struct target *target, struct script *script)
         .last = how & 4 ? UINT64_MAX : first + (how >> 4),
     };
 
+    /* Guest memory that cannot be reached, and a host for whom it costs too much. */
+    target->rig.fake.broken_from = (how & 0x10 ? TABLES : BUFFERS) + first * 8u;
+    target->rig.fake.broken_len = how & 8 ? 4096 : 0;
+    target->rig.fake.dma_rests = how & 0x20 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[disk])
         return;
     restart(&target->rig);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/fake_host.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,12 @@ static void require(bool ok, const char *what)
     abort();
 }
 
-static void fake_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static bool broken(const struct fake_host *fake, uint64_t gpa, size_t len)
+{
+    return gpa < fake->broken_from + fake->broken_len && gpa + len > fake->broken_from;
+}
+
+static int fake_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     struct fake_host *fake = ctx;
     size_t inside = gpa < fake->ram_size ? fake->ram_size - (size_t)gpa : 0;
@@ -26,18 +32,32 @@ static void fake_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
     if (inside < len)
         memset((uint8_t *)buf + inside, 0xff, len - inside);
     fake->dma_holes += len - inside;
+    if (!broken(fake, gpa, len))
+        return 0;
+    memset(buf, 0xff, len); /* as daemon/vm.c would: nobody may use it */
+    return -ENOMEM;
 }
 
-static void fake_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int fake_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     struct fake_host *fake = ctx;
     size_t inside = gpa < fake->ram_size ? fake->ram_size - (size_t)gpa : 0;
 
+    if (broken(fake, gpa, len))
+        return -ENOMEM;
     if (inside > len)
         inside = len;
     if (inside)
         memcpy(fake->ram + gpa, buf, inside);
     fake->dma_holes += len - inside;
+    return 0;
+}
+
+static uint64_t fake_dma_rest(void *ctx)
+{
+    struct fake_host *fake = ctx;
+
+    return fake->dma_rests > fake->now ? fake->dma_rests : 0;
 }
 
 static void fake_isa_irq(void *ctx, unsigned irq, bool level)
@@ -133,6 +153,7 @@ __attribute__((format(printf, 4, 0))) static void fake_log(void *ctx, enum host_
 static const struct host_ops fake_ops = {
     .dma_read = fake_dma_read,
     .dma_write = fake_dma_write,
+    .dma_rest = fake_dma_rest,
     .isa_irq = fake_isa_irq,
     .pci_intx = fake_pci_intx,
     .pci_link_route = fake_pci_link_route,

@@ -22,7 +22,9 @@ struct fake_host {
 
     uint8_t *ram; /* guest-physical 0 to ram_size; beyond it there is no RAM */
     size_t ram_size;
-    uint64_t dma_holes; /* bytes that missed RAM */
+    uint64_t dma_holes;               /* bytes that missed RAM */
+    uint64_t dma_rests;               /* till then, ns */
+    uint64_t broken_from, broken_len; /* RAM that cannot be reached */
 
     bool isa[16];           /* levels */
     unsigned isa_rises[16]; /* how often each went from low to high */

@@ -22,6 +22,9 @@ static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write
 {
     size_t ram = gpa < FAKE_HV_RAM ? FAKE_HV_RAM - gpa : 0;
 
+    if (guest->pin_error)
+        return guest->pin_error;
+    guest->counters.map_calls += guest->pin_maps;
     guest->pins++;
     if (ram >= len || !ram) {
         iov[0] = (struct iovec){ram ? guest->ram + gpa : NULL, len};
@@ -32,6 +35,11 @@ static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write
     iov[1] = (struct iovec){NULL, len - ram};
     *ret_len = len;
     return 2;
+}
+
+static const struct hv_counters *fake_counters(const struct hv_guest *guest)
+{
+    return &guest->counters;
 }
 
 static void fake_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
@@ -51,6 +59,7 @@ static void fake_invalidate(struct hv_guest *guest)
 
 const struct hv_ops fake_hv = {
     .name = "fake",
+    .guest_counters = fake_counters,
     .slots = fake_slots,
     .buffered = fake_buffered,
     .notify = fake_notify,

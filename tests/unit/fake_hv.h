@@ -12,9 +12,12 @@ struct hv_guest {
     _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
     uint8_t ram[FAKE_HV_RAM];
     unsigned notified[IOREQ_SLOTS], invalidated, dirty_calls, pins;
+    int pin_error;     /* not 0: memory is out of reach */
+    unsigned pin_maps; /* what a pin costs */
+    struct hv_counters counters;
 };
 
-/* slots, buffered, notify, pin, unpin, mark_dirty and invalidate. */
+/* guest_counters, slots, buffered, notify, pin, unpin, mark_dirty and invalidate. */
 extern const struct hv_ops fake_hv;
 
 #endif

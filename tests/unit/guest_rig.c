@@ -32,6 +32,8 @@ struct hv_guest {
     struct guest_rig *rig;
     _Alignas(IOREQ_PAGE) struct ioreq_slot slots[IOREQ_SLOTS];
     _Alignas(IOREQ_PAGE) struct buf_ioreq_page buffered;
+    uint8_t ram[4096];
+    uint32_t server_id;
     struct hv_guest_info info;
     struct hv_counters counters;
     int fd;
@@ -61,12 +63,24 @@ static void fake_worker_close(struct hv_worker *worker)
 {
 }
 
+static int fake_intend(struct hv_host *host, const struct hv_guest_params *params,
+                       struct hv_record *ret_record)
+{
+    if (step(host->rig, RIG_INTEND))
+        return -ENXIO;
+    *ret_record = (struct hv_record){.domid = params->domid, .server_id = 1};
+    return 0;
+}
+
 static int fake_create(struct hv_host *host, const struct hv_guest_params *params,
                        struct hv_guest **ret_guest)
 {
     struct guest_rig *rig = host->rig;
     struct hv_guest *guest;
 
+    /* A daemon that is killed right after this leaves a server that its successor finds. */
+    if (!params->peer)
+        assert_true(guest_rig_has_record(rig, params->name, 1));
     if (step(rig, RIG_CREATE))
         return -ENXIO;
     guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
@@ -74,6 +88,7 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
     memset(guest, 0, sizeof(*guest));
     guest->rig = rig;
     guest->info.domid = params->domid;
+    guest->server_id = rig->server_id;
     guest->info.vcpus = 2;
     guest->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (guest->fd < 0) {
@@ -110,12 +125,22 @@ static void fake_paused(struct hv_guest *guest, bool paused)
 
 static void fake_record(const struct hv_guest *guest, struct hv_record *ret_record)
 {
-    *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = 1};
+    *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = guest->server_id};
 }
 
-static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid)
+static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
+                               unsigned n_disks)
 {
-    return false;
+    struct guest_rig *rig = host->rig;
+
+    assert_true(n_disks <= CONFIG_DISKS);
+    rig->n_pv = n_disks;
+    for (unsigned i = 0; i < n_disks; i++) {
+        rig->pv_place[i] = disks[i].place;
+        snprintf(rig->pv_path[i], sizeof(rig->pv_path[i]), "%s",
+                 disks[i].path ? disks[i].path : "");
+    }
+    return rig->have_pv;
 }
 
 static int fake_start(struct hv_guest *guest, struct hv_worker *worker)
@@ -206,8 +231,14 @@ static void fake_notify(struct hv_guest *guest, uint32_t vcpu)
 static int fake_pin(struct hv_guest *guest, uint64_t gpa, size_t len, bool write, struct iovec *iov,
                     size_t *ret_len)
 {
+    int err = __atomic_load_n(&guest->rig->pin_error, __ATOMIC_ACQUIRE);
+
     assert_false(guest->stopped);
-    return -ESRCH;
+    if (err)
+        return err;
+    iov[0] = (struct iovec){.iov_base = guest->ram, .iov_len = len < 4096 ? len : 4096};
+    *ret_len = iov[0].iov_len;
+    return 1;
 }
 
 static void fake_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
@@ -253,6 +284,7 @@ static const struct hv_ops fake_ops = {
     .worker_close = fake_worker_close,
     .guest_create = fake_create,
     .guest_destroy = fake_destroy,
+    .guest_intend = fake_intend,
     .guest_pause = fake_pause,
     .guest_record = fake_record,
     .disks_have_pv = fake_disks_have_pv,
@@ -296,15 +328,31 @@ void guest_rig_lose(struct hv_guest *guest)
     guest_rig_kick(guest, false);
 }
 
-void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
+static void ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count, uint8_t flags)
 {
     struct ioreq_slot *slot = &guest->slots[vcpu];
 
     __atomic_store_n(&slot->addr, port, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->count, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->count, count, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->size, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->type, IOREQ_PIO, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->flags, IOREQ_READ | IOREQ_STATE_READY, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->flags, flags | IOREQ_STATE_READY, __ATOMIC_RELEASE);
+}
+
+void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
+{
+    ask(guest, vcpu, port, 1, IOREQ_READ);
+}
+
+void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu)
+{
+    ask(guest, vcpu, 0, 0, IOREQ_READ);
+}
+
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count,
+                          bool read)
+{
+    ask(guest, vcpu, port, count, (uint8_t)(read ? IOREQ_READ : 0) | IOREQ_DATA_IS_PTR);
 }
 
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu)
@@ -327,7 +375,7 @@ void guest_rig_start(struct guest_rig *rig)
     char path[64];
     const char *why;
 
-    *rig = (struct guest_rig){.domid = 5};
+    *rig = (struct guest_rig){.domid = 5, .pin_error = -ESRCH, .server_id = 1};
     strcpy(rig->dir, "/tmp/test_guest.XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(path, sizeof(path), "%s/guests", rig->dir);
@@ -425,9 +473,11 @@ static void on_done(void *ctx, struct guest *guest, int err, const char *why)
     snprintf(outcome->why, sizeof(outcome->why), "%s", why);
 }
 
-void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+static void attach_with(struct guest_rig *rig, const char *text, void *peer,
+                        struct rig_outcome *outcome)
 {
-    struct guest_attach attach = {.domid = rig->domid++, .done = on_done, .ctx = outcome};
+    struct guest_attach attach = {
+        .domid = rig->domid++, .peer = peer, .done = on_done, .ctx = outcome};
     char json[2048];
     struct config_error error;
     json_t *object;
@@ -445,6 +495,16 @@ void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcom
         attach.domid = 0;
     *outcome = (struct rig_outcome){0};
     guest_attach(&rig->daemon, &attach);
+}
+
+void guest_rig_attach(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+{
+    attach_with(rig, text, NULL, outcome);
+}
+
+void guest_rig_attach_peer(struct guest_rig *rig, const char *text, struct rig_outcome *outcome)
+{
+    attach_with(rig, text, rig, outcome);
 }
 
 void guest_rig_image(struct guest_rig *rig, const char *name)
@@ -474,6 +534,21 @@ static unsigned count_entries(const char *path)
 unsigned guest_rig_descriptors(void)
 {
     return count_entries("/proc/self/fd") - 1; /* the folder's own */
+}
+
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id)
+{
+    char path[128], text[256] = "", wanted[32];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/guests/%s.json", rig->dir, name);
+    snprintf(wanted, sizeof(wanted), "\"server\":%u", server_id);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    return strstr(text, wanted) != NULL;
 }
 
 unsigned guest_rig_records(struct guest_rig *rig)

@@ -13,6 +13,7 @@
 
 enum rig_step {
     RIG_NONE,
+    RIG_INTEND,
     RIG_CREATE,
     RIG_START,
     RIG_CLAIM, /* the one after `fail_after` others */
@@ -27,11 +28,17 @@ struct guest_rig {
     /* What is to fail next, with -ENXIO. */
     enum rig_step fail;
     unsigned fail_after;
+    int pin_error; /* of every pin; -ESRCH at first. 0: a page of RAM, whatever the address */
     /* Seen. Worker and main thread: read after the loop has come to rest. */
     unsigned hv_guests, claimed; /* now */
     unsigned paused;             /* guests whose vCPUs are */
     struct hv_guest *last;       /* as created */
-    sem_t held, release;         /* rig_hold_worker() */
+    unsigned server_id;          /* of the next server; 1 is what is intended */
+    bool have_pv;                /* what disks_have_pv() is to say */
+    unsigned n_pv;               /* and what it was asked */
+    unsigned pv_place[CONFIG_DISKS];
+    char pv_path[CONFIG_DISKS][64]; /* "": none */
+    sem_t held, release;            /* rig_hold_worker() */
     struct mail hold;
 };
 
@@ -57,17 +64,26 @@ void guest_rig_release_worker(struct guest_rig *rig);
 /* Attaches a Xen guest described by JSON (quotes as '). It is valid until the next call. */
 void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
 
+/* As that, an hv_shm guest whose peer is there. */
+void guest_rig_attach_peer(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
+
 /* Makes the file DIR/NAME, 1 MiB. */
 void guest_rig_image(struct guest_rig *rig, const char *name);
 unsigned guest_rig_descriptors(void);
 /* Files in DIR/guests. */
 unsigned guest_rig_records(struct guest_rig *rig);
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id);
 
 /* The guest's half of the fake: raises vCPU 0's event, or says that the domain is gone. */
 void guest_rig_kick(struct hv_guest *guest, bool stay_ready);
 void guest_rig_lose(struct hv_guest *guest);
 /* Puts a one-byte port read into the slot; whether it has been answered. */
 void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
+/* As that, a string of `count` bytes to memory, or from it. */
+void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count,
+                          bool read);
+/* What no hypervisor would send. */
+void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);
 
 #endif

@@ -213,7 +213,7 @@ static void without_pages_ready_follows_another_disks_put(void **state)
 {
     struct disk *disk = *state;
     void *page[PAGES];
-    assert_true(pool_take(disk->pool, PAGES, page));
+    assert_true(pool_take(disk->pool, PAGES, page, &(struct pool_waiter){0}));
     struct blk_req *req;
     assert_int_equal(blk_get(disk->blk, BLK_READ, 0, 512, 9, &req), -EAGAIN);
     blk_put(get(disk, BLK_FLUSH, 0, 0, 9)); /* the slot was not lost */
@@ -226,11 +226,27 @@ static void without_pages_ready_follows_another_disks_put(void **state)
     blk_put(get(disk, BLK_READ, 0, 512, 9));
 }
 
+static void who_is_ready_and_wants_no_pages_is_in_nobodys_way(void **state)
+{
+    struct disk *disk = *state;
+    struct pool_waiter other = {0};
+    void *page[PAGES], *more;
+    assert_true(pool_take(disk->pool, PAGES, page, &other));
+    struct blk_req *req;
+    assert_int_equal(blk_get(disk->blk, BLK_READ, 0, 512, 9, &req), -EAGAIN);
+    for (unsigned i = 0; i < PAGES; i++)
+        pool_give(disk->pool, page[i]);
+    fake_loop_turn(disk->fake, 0);
+    assert_int_equal(disk->readies, 1); /* and it did nothing */
+    assert_true(pool_take(disk->pool, 1, &more, &other));
+    pool_give(disk->pool, more);
+}
+
 static void closing_while_waiting_for_pages_leaves_no_waiter(void **state)
 {
     struct disk *disk = *state;
     void *page[PAGES];
-    assert_true(pool_take(disk->pool, PAGES, page));
+    assert_true(pool_take(disk->pool, PAGES, page, &(struct pool_waiter){0}));
     struct blk_req *req;
     assert_int_equal(blk_get(disk->blk, BLK_READ, 0, 512, 9, &req), -EAGAIN);
     blk_close(disk->blk, on_closed, disk);
@@ -245,7 +261,7 @@ static void an_error_is_told_counted_and_leaks_no_stale_bytes(void **state)
 {
     struct disk *disk = *state;
     void *page[PAGES];
-    assert_true(pool_take(disk->pool, PAGES, page));
+    assert_true(pool_take(disk->pool, PAGES, page, &(struct pool_waiter){0}));
     for (unsigned i = 0; i < PAGES; i++) {
         memset(page[i], 0x5a, POOL_PAGE);
         pool_give(disk->pool, page[i]);
@@ -619,6 +635,7 @@ int main(void)
         T(writes_to_a_read_only_disk_are_refused_flushes_are_not),
         T(without_slots_ready_follows_a_put),
         T(without_pages_ready_follows_another_disks_put),
+        T(who_is_ready_and_wants_no_pages_is_in_nobodys_way),
         T(closing_while_waiting_for_pages_leaves_no_waiter),
         T(an_error_is_told_counted_and_leaks_no_stale_bytes),
         T(the_sectors_before_a_bad_one_are_read_wherever_it_is),

@@ -313,6 +313,104 @@ static void memory_that_is_not_there_reads_as_ones(void **state)
     assert_memory_equal(rig.disk[0] + 52 * 512, rig.fake.ram, 512);
 }
 
+/* ABRT at `lba`, the bus master's Error bit, no longer active. */
+static void assert_unreachable(uint64_t lba)
+{
+    assert_true(rig_irq(&rig, 0));
+    assert_int_equal(rig_dma_status(&rig, 0), BMISTA_INTR | BMISTA_ERROR);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_ERROR), ATA_ER_ABRT);
+    assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_LOW), lba & 0xff);
+    assert_int_equal(rig_ack(&rig, 0), READY | ATA_SR_ERR);
+    rig_dma_stop(&rig, 0);
+    rig_out8(&rig, (uint16_t)(rig.bmdma + BMDMA_BMISTA), BMISTA_INTR | BMISTA_ERROR);
+    assert_int_equal(rig_dma_status(&rig, 0), 0);
+    rig.fake.broken_len = 0;
+}
+
+static void a_read_to_memory_out_of_reach_fails(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, false);
+    rig_prd(&rig, TABLE, 1, RAM + 0x4000, 1024, true);
+    rig.fake.broken_from = RAM + 0x4000;
+    rig.fake.broken_len = 0x1000;
+    read_dma(10, 3);
+    assert_unreachable(10);
+    assert_int_equal(rig.fake.ram[RAM + 0x4000], 0);
+    read_dma(10, 3);
+    assert_over(BMISTA_INTR);
+    assert_read(RAM + 0x4000, 11 * 512, 1024);
+}
+
+/* Nothing of it may reach the disk: what is there is better than what nobody has written. */
+static void a_write_from_memory_out_of_reach_writes_nothing(void **state)
+{
+    fill_ram(RAM, 512, 1);
+    fill_ram(RAM + 0x4000, 1024, 2);
+    rig_prd(&rig, TABLE, 0, RAM, 512, false);
+    rig_prd(&rig, TABLE, 1, RAM + 0x4000, 1024, true);
+    rig.fake.broken_from = RAM + 0x4000;
+    rig.fake.broken_len = 0x1000;
+    write_dma(10, 3);
+    assert_unreachable(10);
+    for (unsigned i = 0; i < 3 * 512; i++)
+        assert_int_equal(rig.disk[0][10 * 512 + i], ide_rig_byte(0, 10 * 512 + i));
+    assert_int_equal(rig_counter(&rig, "errors"), 1);
+    write_dma(10, 3);
+    assert_over(BMISTA_INTR);
+    assert_memory_equal(rig.disk[0] + 11 * 512, rig.fake.ram + RAM + 0x4000, 1024);
+}
+
+static void a_table_out_of_reach_fails_the_transfer(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, true);
+    rig.fake.broken_from = TABLE;
+    rig.fake.broken_len = 0x1000;
+    read_dma(10, 1);
+    assert_unreachable(10);
+    read_dma(10, 1);
+    assert_over(BMISTA_INTR);
+}
+
+/* Each descriptor may name memory that has to be mapped first: no more than the first sector of
+ * crumbs, or 64 pieces, in one go. */
+static void crumbs_move_a_sector_at_a_time(void **state)
+{
+    unsigned rests = 0;
+
+    for (unsigned i = 0; i < 4 * 256; i++)
+        rig_prd(&rig, TABLE, i, RAM + 4 * i, 2, i == 4 * 256 - 1);
+    rig_dma_setup(&rig, 0, TABLE, true);
+    rig_command(&rig, 0, 0xc8, 40, 4);
+    rig_dma_start(&rig, 0, true);
+    while (rig_status(&rig, 0) & ATA_SR_BSY) {
+        rig.fake.dma_rests = rig.fake.now + 1000;
+        ide_rig_settle(&rig);
+        if (!(rig_status(&rig, 0) & ATA_SR_BSY))
+            break;
+        assert_int_equal(rig_counter(&rig, "dma_bytes"), 512 * ++rests);
+        ide_rig_settle(&rig);
+        assert_int_equal(rig_counter(&rig, "dma_bytes"), 512 * rests);
+        fake_host_advance(&rig.fake, 1000);
+    }
+    assert_int_equal(rests, 3);
+    assert_over(BMISTA_INTR);
+    for (unsigned i = 0; i < 4 * 256; i++)
+        assert_read(RAM + 4 * i, 40 * 512 + 2 * i, 2);
+}
+
+static void a_device_that_rests_can_be_taken_away(void **state)
+{
+    rig_prd(&rig, TABLE, 0, RAM, 512, true);
+    rig.fake.dma_rests = rig.fake.now + 1000;
+    read_dma(10, 1);
+    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
+    rig_srst(&rig, 0);
+    fake_host_advance(&rig.fake, 2000);
+    assert_int_equal(rig_counter(&rig, "dma_bytes"), 0);
+    rig.fake.dma_rests = rig.fake.now + 1000;
+    read_dma(10, 1); /* and teardown asserts that no timer is left */
+}
+
 static void without_bus_mastering_nothing_moves(void **state)
 {
     rig_prd(&rig, TABLE, 0, RAM, 512, true);
@@ -506,6 +604,11 @@ int main(void)
         TEST(long_transfers_go_in_several_requests),
         cmocka_unit_test_setup_teardown(the_longest_transfer_is_32_mib, big_setup, teardown),
         TEST(memory_that_is_not_there_reads_as_ones),
+        TEST(a_read_to_memory_out_of_reach_fails),
+        TEST(a_write_from_memory_out_of_reach_writes_nothing),
+        TEST(a_table_out_of_reach_fails_the_transfer),
+        TEST(crumbs_move_a_sector_at_a_time),
+        TEST(a_device_that_rests_can_be_taken_away),
         TEST(without_bus_mastering_nothing_moves),
         TEST(when_bus_mastering_ends_nothing_lands_later),
         TEST(stopped_in_mid_transfer_nothing_lands_later),

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -373,6 +375,59 @@ static void a_full_filesystem_drops_and_does_not_spin(void **state)
     expect_quiet(line);
 }
 
+static void on_full(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static off_t size_of(int fd)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_size;
+}
+
+static void write_all(struct line *line, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        assert_true(chr_write(line->chr, 'x')); /* a file never holds the guest up */
+    expect_quiet(line);
+}
+
+static void a_file_does_not_grow_beyond_its_limit(void **state)
+{
+    struct line *line = *state;
+    int first = memfd_create("first", MFD_CLOEXEC), second = memfd_create("second", MFD_CLOEXEC);
+    uint64_t now = CHR_RENEW_NS;
+    unsigned full = 0;
+
+    fake_loop_set_clock(line->fake, now);
+    line->fd = dup(first);
+    assert_int_equal(write(first, "before", 6), 6);
+    assert_int_equal(chr_open_fd(first, false, fake_loop(line->fake), &line->chr), 0);
+    chr_limit(line->chr, 100000, on_full, &full);
+    write_all(line, 500000);
+    assert_int_equal(full, 1);
+    assert_true(size_of(line->fd) >= 100000 && size_of(line->fd) < 105000);
+    assert_int_equal(*chr_dropped(line->chr), 500000 + 6 - size_of(line->fd));
+
+    close(line->fd);
+    line->fd = dup(second);
+    chr_renew(line->chr, second);
+    write_all(line, 500000);
+    assert_int_equal(full, 1); /* not so soon again */
+    assert_true(size_of(line->fd) >= 100000 && size_of(line->fd) < 105000);
+    fake_loop_set_clock(line->fake, now += CHR_RENEW_NS);
+    write_all(line, 1);
+    assert_int_equal(full, 2);
+    chr_renew(line->chr, -1); /* there is none */
+    write_all(line, 10);
+    assert_int_equal(full, 2);
+    fake_loop_set_clock(line->fake, now += CHR_RENEW_NS);
+    write_all(line, 10);
+    assert_int_equal(full, 3);
+}
+
 static int listen_at(struct line *line)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -555,6 +610,7 @@ int main(void)
         T(a_device_may_close_the_line_from_input),
         T(a_file_takes_everything_and_has_no_input),
         T(a_full_filesystem_drops_and_does_not_spin),
+        T(a_file_does_not_grow_beyond_its_limit),
         T(socket_clients_are_served_one_after_the_other),
         T(a_client_that_leaves_in_the_middle_kills_nobody),
         T(a_slow_client_is_waited_for),

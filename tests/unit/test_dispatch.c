@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dispatch against a hypervisor that is an ops table over plain memory. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -246,6 +247,59 @@ static void mmio_strings_step_both_addresses(void **state)
     assert_int_equal(f->mmio.sum, 1 * 31 + 2);
 }
 
+/* Half of it out of reach, or all: in place, downwards, by element; nothing may have happened. */
+static void a_string_whose_memory_is_out_of_reach_waits(void **state)
+{
+    static const struct ioreq_slot strings[] = {
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 2, .count = 4, .flags = IOREQ_READ},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 2, .count = 4},
+        {.type = IOREQ_PIO, .addr = 0x1f0, .size = 2, .count = 4, .flags = IOREQ_DF},
+        {.type = IOREQ_COPY, .addr = 0xa0000, .size = 4, .count = 2, .flags = IOREQ_READ},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        struct ioreq_slot request = strings[i], *slot;
+
+        request.flags |= IOREQ_DATA_IS_PTR;
+        request.data = 0x1000;
+        f->port = f->mmio = (struct probe){0};
+        f->guest.notified[1] = 0;
+        f->guest.pin_error = -ENOMEM;
+        slot = put(f, 1, request);
+        assert_int_equal(dispatch_turn(&f->dispatch, NULL), 0);
+        assert_true(f->dispatch.starved);
+        assert_false(f->dispatch.more);
+        assert_int_equal(slot->flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+        assert_int_equal(f->guest.notified[1], 0);
+        assert_int_equal(f->port.reads + f->port.writes + f->port.block_reads, 0);
+        assert_int_equal(f->mmio.reads + f->mmio.writes, 0);
+
+        f->guest.pin_error = 0;
+        assert_int_equal(dispatch_turn(&f->dispatch, NULL), 1);
+        assert_false(f->dispatch.starved);
+        assert_answered(slot);
+        assert_int_equal(f->guest.notified[1], 1);
+        assert_int_not_equal(f->port.reads + f->port.writes + f->port.block_reads + f->mmio.reads +
+                                 f->mmio.writes,
+                             0);
+    }
+    assert_int_equal(f->dispatch.counters.string, 4);
+}
+
+static void nobody_waits_for_a_guest_that_is_gone(void **state)
+{
+    struct fixture *f = *state;
+
+    f->guest.pin_error = -ESRCH;
+    put(f, 0,
+        (struct ioreq_slot){
+            .type = IOREQ_PIO, .addr = 0x1f0, .size = 2, .count = 4, .flags = IOREQ_DATA_IS_PTR});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 0);
+    assert_false(f->dispatch.starved);
+    assert_int_equal(f->port.writes, 0); /* not all-ones to a disk */
+}
+
 static void absent_pci_functions_read_as_ones(void **state)
 {
     struct fixture *f = *state;
@@ -451,6 +505,25 @@ static void long_strings_cost_more_of_the_budget(void **state)
     assert_true(f->dispatch.more);
 }
 
+static void what_had_to_be_mapped_costs_more_of_the_budget(void **state)
+{
+    struct fixture *f = *state;
+
+    f->dispatch.budget = 2 * DISPATCH_MAP_COST;
+    f->guest.pin_maps = 1;
+    for (unsigned vcpu = 0; vcpu < 4; vcpu++)
+        put(f, vcpu,
+            (struct ioreq_slot){.type = IOREQ_PIO,
+                                .addr = 0x1f0,
+                                .size = 2,
+                                .count = 2,
+                                .data = 0x1000,
+                                .flags = IOREQ_READ | IOREQ_DATA_IS_PTR});
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 2);
+    assert_true(f->dispatch.more);
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 2); /* each turn anew */
+}
+
 static void requests_wait_for_what_is_left_in_the_ring(void **state)
 {
     struct fixture *f = *state;
@@ -597,6 +670,8 @@ int main(void)
         TEST(rep_insw_with_df_goes_downwards),
         TEST(rep_outsl_reads_what_is_not_ram_as_ones),
         TEST(mmio_strings_step_both_addresses),
+        TEST(a_string_whose_memory_is_out_of_reach_waits),
+        TEST(nobody_waits_for_a_guest_that_is_gone),
         TEST(absent_pci_functions_read_as_ones),
         TEST(invalidate_is_answered_and_drops_mappings),
         TEST(xsa_199_fields_out_of_range_touch_nothing),
@@ -606,6 +681,7 @@ int main(void)
         TEST(an_eight_byte_buffered_write_takes_two_slots),
         TEST(a_budget_ends_the_turn_and_the_next_goes_on_from_there),
         TEST(long_strings_cost_more_of_the_budget),
+        TEST(what_had_to_be_mapped_costs_more_of_the_budget),
         TEST(requests_wait_for_what_is_left_in_the_ring),
         TEST(starvation_2024_a_full_ring_is_one_bounded_turn),
         TEST(windows_are_taken_out_before_a_request_and_published_before_its_answer),

@@ -22,16 +22,16 @@ static struct {
     unsigned reads, writes;
 } watch;
 
-static void watch_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static int watch_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     watch.reads++;
-    watch.fake.dma_read(ctx, gpa, buf, len);
+    return watch.fake.dma_read(ctx, gpa, buf, len);
 }
 
-static void watch_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int watch_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     watch.writes++;
-    watch.fake.dma_write(ctx, gpa, buf, len);
+    return watch.fake.dma_write(ctx, gpa, buf, len);
 }
 
 static int setup(void **state)

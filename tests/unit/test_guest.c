@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +23,11 @@
 
 static struct guest_rig the_rig;
 static struct rig_outcome outcome, second, third;
+
+static bool answered(struct guest_rig *rig, void *arg)
+{
+    return guest_rig_answered(arg, 0);
+}
 
 static int setup(void **state)
 {
@@ -111,6 +117,130 @@ static void what_a_disk_calls_itself_reaches_the_machine(void **state)
     assert_int_equal(rig->daemon.guests->vm->dispatch.budget, 3);
 }
 
+/* Also of what xl knows nothing: one that only the folder's file has, one in memory. */
+static void every_emulated_disk_must_have_a_twin_to_be_unplugged(void **state)
+{
+    struct guest_rig *rig = *state;
+    char json[512], path[64];
+
+    guest_rig_image(rig, "a.img");
+    snprintf(path, sizeof(path), "%s/a.img", rig->dir);
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'disks': [{'vdev': 'hdc', 'path': '%s'}, " MEM_DISK "]}", path);
+    for (unsigned i = 0; i < 2; i++) {
+        rig->have_pv = i;
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, 1);
+        assert_int_equal(rig->n_pv, 2);
+        assert_int_equal(rig->pv_place[0], 2);
+        assert_string_equal(rig->pv_path[0], path);
+        assert_int_equal(rig->pv_place[1], 0);
+        assert_string_equal(rig->pv_path[1], "");
+        assert_int_equal(rig->daemon.guests->vm->params.spec.unplug,
+                         i ? MACHINE_UNPLUG_DISKS : MACHINE_UNPLUG_NEVER);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+}
+
+static unsigned logged_lines(int fd)
+{
+    char buf[4096];
+    unsigned lines = 0;
+    ssize_t n;
+
+    lseek(fd, 0, SEEK_SET);
+    while ((n = read(fd, buf, sizeof(buf))) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            lines += buf[i] == '\n';
+    return lines;
+}
+
+/* Attaches, provokes its device model and leaves, again and again. */
+static void a_peer_that_comes_in_a_loop_has_its_lines_and_no_more(void **state)
+{
+    struct guest_rig *rig = *state;
+    int err = dup(STDERR_FILENO), file = memfd_create("log", MFD_CLOEXEC);
+    unsigned peer, xen;
+
+    assert_true(err >= 0 && file >= 0);
+    rig->daemon.log.level = LOG_INFO;
+    rig->daemon.no_bufpio = true; /* a line that comes once, whoever is first */
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+    for (unsigned i = 0; i < 100; i++) {
+        guest_rig_attach_peer(rig, "{'name': 'p', 'hypervisor': 'shm', 'disks': [" MEM_DISK "]}",
+                              &outcome);
+        guest_rig_settle(rig, 1);
+        guest_rig_ask_nonsense(rig->last, 0);
+        guest_rig_kick(rig->last, false);
+        guest_rig_run(rig, answered, rig->last);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+    peer = logged_lines(file);
+    assert_int_equal(ftruncate(file, 0), 0);
+    lseek(file, 0, SEEK_SET);
+    for (unsigned i = 0; i < 25; i++) { /* xl's guests are the administrator's own doing */
+        guest_rig_attach(rig, "{'name': 'x', 'disks': [" MEM_DISK "]}", &outcome);
+        guest_rig_settle(rig, 1);
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+    }
+    xen = logged_lines(file);
+    dup2(err, STDERR_FILENO);
+    close(err);
+    close(file);
+    assert_in_range(peer, 1, 2 * LOG_BURST);
+    assert_int_equal(xen, 50);
+}
+
+static off_t file_size(struct guest_rig *rig, const char *name)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s", rig->dir, name);
+    return stat(path, &st) ? -1 : st.st_size;
+}
+
+static bool renewed(struct guest_rig *rig, void *arg)
+{
+    return file_size(rig, "com1.1") >= 0 && file_size(rig, "com1") >= 0;
+}
+
+static void output(struct guest_rig *rig, unsigned bytes)
+{
+    for (unsigned at = 0; at < bytes; at += 4096) {
+        guest_rig_ask_string(rig->last, 0, 0x3f8, 4096, false);
+        guest_rig_kick(rig->last, false);
+        guest_rig_run(rig, answered, rig->last);
+    }
+}
+
+static void a_guest_does_not_fill_the_disk_through_its_serial_port(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    char json[256];
+
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'serial': [{'type': 'file', 'path': '%s/com1', 'max_size': '64K'}]}",
+             rig->dir);
+    rig->pin_error = 0;
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 1);
+    output(rig, 1 << 20);
+    guest_rig_run(rig, renewed, NULL);
+    assert_true(file_size(rig, "com1.1") < 70000);
+    output(rig, 1 << 20);
+    usleep(10000);
+    assert_true(file_size(rig, "com1") > 0 && file_size(rig, "com1") < 70000);
+    assert_true(*chr_dropped(rig->daemon.guests->vm->chr[0]) > (1 << 20));
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
 static void a_domain_has_one_primary_device_model(void **state)
 {
     struct guest_rig *rig = *state;
@@ -166,7 +296,7 @@ static bool told(struct guest_rig *rig, void *arg)
 static void every_step_may_fail(void **state)
 {
     struct guest_rig *rig = *state;
-    const enum rig_step steps[] = {RIG_CREATE, RIG_START, RIG_ENABLE};
+    const enum rig_step steps[] = {RIG_INTEND, RIG_CREATE, RIG_START, RIG_ENABLE};
     const char *json = everything(rig);
     unsigned descriptors = guest_rig_descriptors(), claims = 0;
 
@@ -203,6 +333,7 @@ static void no_descriptor_is_taken_for_granted(void **state)
 
     close((int)first_free);
     getrlimit(RLIMIT_NOFILE, &limit);
+    guest_rig_hold_worker(rig); /* the limit is its too, and it opens a pty's other end */
     for (;; room++) {
         low = (struct rlimit){first_free + room, limit.rlim_max};
         setrlimit(RLIMIT_NOFILE, &low);
@@ -215,8 +346,50 @@ static void no_descriptor_is_taken_for_granted(void **state)
         assert_int_equal(guest_rig_descriptors(), descriptors);
         assert_true(room < 40);
     }
+    guest_rig_release_worker(rig);
     assert_true(room > 3); /* image, pty, socket, the hypervisor's */
     guest_rig_settle(rig, 1);
+}
+
+static void a_guest_whose_disks_could_stop_others_is_refused(void **state)
+{
+    static const char disks[] = "{'vdev': 'hda', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdb', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdc', 'format': 'mem', 'size': 512},"
+                                "{'vdev': 'hdd', 'format': 'mem', 'size': 512}";
+    struct guest_rig *rig = *state;
+    /* Pages that all of them may hold, and those of one largest request beside. */
+    unsigned held = BLK_HELD_BYTES / POOL_PAGE * 4;
+    unsigned most = (rig->daemon.worker[0]->params.pool_pages - BLK_MAX_BYTES / POOL_PAGE) / held;
+    char json[512];
+
+    for (unsigned i = 0; i <= most; i++) {
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': [%s]}", i, disks);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i < most ? i + 1 : most);
+        assert_int_equal(outcome.err, i < most ? 0 : -ENOSPC);
+    }
+    assert_non_null(strstr(outcome.why, "pool_pages"));
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, most - 1);
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, most);
+    assert_int_equal(outcome.err, 0);
+    daemon_stop(&rig->daemon);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(rig->daemon.worker[0]->disks, 0);
+}
+
+/* Somebody else made one in between. (That it is recorded before it is made the rig asserts.) */
+static void a_server_with_another_id_than_expected_is_recorded_as_it_is(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    rig->server_id = 4;
+    guest_rig_attach(rig, everything(rig), &outcome);
+    guest_rig_settle(rig, 1);
+    assert_true(guest_rig_has_record(rig, "a", 4));
+    assert_int_equal(guest_rig_records(rig), 1);
 }
 
 static void a_record_that_cannot_be_written_ends_the_attempt(void **state)
@@ -376,11 +549,6 @@ static void the_daemon_may_stop_while_guests_start(void **state)
 
 /* A neighbour whose descriptor is always ready: guests that are watched, with their events masked,
  * must be looked at all the same. */
-static bool answered(struct guest_rig *rig, void *arg)
-{
-    return guest_rig_answered(arg, 0);
-}
-
 static void a_busy_neighbour_does_not_starve_a_watched_guest(void **state)
 {
     struct guest_rig *rig = *state;
@@ -421,6 +589,26 @@ static void idle_guests_cost_no_wakeup(void **state)
     before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
     usleep(100000);
     assert_true(__atomic_load_n(wakeups, __ATOMIC_RELAXED) == before);
+}
+
+static void a_string_waits_for_memory_without_spinning(void **state)
+{
+    struct guest_rig *rig = *state;
+    const uint64_t *wakeups = &rig->daemon.worker[0]->watcher.wakeups;
+    uint64_t before;
+
+    guest_rig_attach(rig, "{'name': 'b', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_rig_settle(rig, 1);
+    __atomic_store_n(&rig->pin_error, -ENOMEM, __ATOMIC_RELEASE);
+    guest_rig_ask_string(rig->last, 0, 0x1f0, 16, true);
+    guest_rig_kick(rig->last, false);
+    usleep(50000);
+    before = __atomic_load_n(wakeups, __ATOMIC_RELAXED);
+    usleep(100000);
+    assert_false(guest_rig_answered(rig->last, 0));
+    assert_true(__atomic_load_n(wakeups, __ATOMIC_RELAXED) - before < 1000);
+    __atomic_store_n(&rig->pin_error, 0, __ATOMIC_RELEASE);
+    guest_rig_run(rig, answered, rig->last);
 }
 
 static void a_file_where_a_socket_is_to_be_is_not_removed(void **state)
@@ -721,11 +909,16 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_guest_comes_and_goes),
         TEST(what_a_disk_calls_itself_reaches_the_machine),
+        TEST(every_emulated_disk_must_have_a_twin_to_be_unplugged),
+        TEST(a_peer_that_comes_in_a_loop_has_its_lines_and_no_more),
+        TEST(a_guest_does_not_fill_the_disk_through_its_serial_port),
         TEST(a_domain_has_one_primary_device_model),
         TEST(secondary_controllers_do_not_hide_what_is_there),
         TEST(a_file_where_a_socket_is_to_be_is_not_removed),
         TEST(every_step_may_fail),
         TEST(no_descriptor_is_taken_for_granted),
+        TEST(a_guest_whose_disks_could_stop_others_is_refused),
+        TEST(a_server_with_another_id_than_expected_is_recorded_as_it_is),
         TEST(a_record_that_cannot_be_written_ends_the_attempt),
         TEST(a_missing_image_is_named),
         TEST(a_domain_that_is_lost_takes_its_guest_along),
@@ -736,6 +929,7 @@ int main(void)
         TEST(the_daemon_may_stop_while_guests_start),
         TEST(a_busy_neighbour_does_not_starve_a_watched_guest),
         TEST(idle_guests_cost_no_wakeup),
+        TEST(a_string_waits_for_memory_without_spinning),
         TEST(the_end_of_the_lease_ends_the_guest),
         TEST(a_lease_may_end_while_the_guest_starts_or_is_parked),
         TEST(a_guest_stopped_by_its_disks_is_paused_until_it_is_resumed),

@@ -246,9 +246,9 @@ static void copy(struct shm_server *server, void *arg)
     struct copy *c = arg;
 
     if (c->write)
-        guestmem_write(hv, server->guests[0].guest, c->gpa, c->data, c->len);
+        assert_int_equal(guestmem_write(hv, server->guests[0].guest, c->gpa, c->data, c->len), 0);
     else
-        guestmem_read(hv, server->guests[0].guest, c->gpa, c->data, c->len);
+        assert_int_equal(guestmem_read(hv, server->guests[0].guest, c->gpa, c->data, c->len), 0);
 }
 
 static void memory_comes_and_goes_and_holes_read_as_ones(void **state)

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/lingering.h"
 #include "tests/unit/shm_server.h"
 
 static const struct hv_ops *const hv = &hv_shm_ops;
@@ -521,28 +522,6 @@ static void the_kick_cannot_be_made_to_block_the_daemon(void **state)
     peer_close(bystander);
 }
 
-/* A TCP socket full of data that nobody takes: its last close() waits for ten seconds. */
-static int lingering_socket(int *ret_other)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct linger linger = {.l_onoff = 1, .l_linger = 10};
-    socklen_t len = sizeof(addr);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    static const char data[65536];
-
-    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    *ret_other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    close(listener);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-    while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-        ;
-    return fd;
-}
-
 static void is_prompt(struct peer *peer)
 {
     struct timespec start, end;
@@ -625,6 +604,46 @@ static void a_descriptor_that_is_slow_to_close_holds_up_nobody(void **state)
     is_prompt(bystander);
     for (unsigned i = 0; i < 3; i++)
         close(other[i]); /* with data unread: resets, and the close() comes back */
+    peer_close(bystander);
+}
+
+/* In the server's thread, so that it is accepted with the message in it. */
+static void connect_evil(struct shm_server *server, void *arg)
+{
+    struct evil *evil = arg;
+
+    evil->sock = shm_server_socket(server);
+    send_evil(server, evil);
+}
+
+/* Also when so many wait to be closed that there are to be no more peers. */
+static void peers_that_come_while_many_hang_up_slowly_hold_up_nobody(void **state)
+{
+    struct shm_server *server = *state;
+    struct peer *bystander = shm_server_peer(server, "bystander", 1);
+    struct bad_hello b;
+    int other[2];
+
+    hello_init(&b);
+    for (unsigned i = 0; i < 2; i++) {
+        struct evil evil = {
+            .message = &b,
+            .length = b.hello.header.length,
+            .fds = {peer_memfd("pages", PAGES_SIZE, true), lingering_socket(&other[i])},
+            .fd_count = 2};
+
+        shm_server_run(server, connect_evil, &evil);
+        assert_int_equal(evil.rc, 0);
+        close(evil.fds[0]);
+        close(evil.sock);
+        for (unsigned n = 0; n < 300 && !i; n++)
+            close(shm_server_socket(server));
+        usleep(300000);
+        is_prompt(bystander);
+    }
+    close(other[0]);
+    close(other[1]);
+    is_prompt(bystander);
     peer_close(bystander);
 }
 
@@ -725,6 +744,7 @@ int main(void)
         CASE(ram_cannot_be_taken_away_by_shrinking_or_punching),
         CASE(the_kick_cannot_be_made_to_block_the_daemon),
         CASE(a_descriptor_that_is_slow_to_close_holds_up_nobody),
+        CASE(peers_that_come_while_many_hang_up_slowly_hold_up_nobody),
         CASE(garbage_in_every_page_from_another_thread_harms_nobody),
         CASE(hanging_up_at_any_step_leaves_nothing),
     };

@@ -26,6 +26,7 @@ struct fake {
     unsigned mapped; /* now */
     uint64_t now;
     int fail;
+    unsigned room; /* not 0: so many mappings at most, then -ENOMEM */
 };
 
 struct stamp {
@@ -42,6 +43,8 @@ static int fake_map(void *ctx, uint64_t first_gfn, void **ret_base, uint64_t *re
 
     if (fake->fail)
         return fake->fail;
+    if (fake->room && fake->mapped >= fake->room)
+        return -ENOMEM;
     assert_int_equal(first_gfn % MAPCACHE_BUCKET_PAGES, 0);
     base = mmap(NULL, MAPCACHE_BUCKET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                 0);
@@ -393,6 +396,69 @@ static void a_guest_that_is_gone_is_an_error_and_leaks_nothing(void **state)
     env_free(env);
 }
 
+/* vm.max_map_count is one number for all guests of the daemon. */
+static void when_mappings_run_out_the_oldest_make_room(void **state)
+{
+    struct env *env = env_new(0);
+
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(pin(env, i * MAPCACHE_BUCKET_SIZE, 8), 1);
+        mapcache_unpin(env->cache, i * MAPCACHE_BUCKET_SIZE, 8);
+    }
+    env->fake.room = 4;
+    assert_int_equal(pin(env, 4 * MAPCACHE_BUCKET_SIZE, 8), 1);
+    assert_int_equal(stamp_of(&env->iov[0]).gfn, 4 * MAPCACHE_BUCKET_PAGES);
+    mapcache_unpin(env->cache, 4 * MAPCACHE_BUCKET_SIZE, 8);
+    assert_int_equal(env->fake.mapped, 4);
+    assert_int_equal(pin(env, 1 * MAPCACHE_BUCKET_SIZE, 8), 1); /* kept; 0 had to go */
+    mapcache_unpin(env->cache, 1 * MAPCACHE_BUCKET_SIZE, 8);
+    assert_int_equal(env->fake.maps[0], 1);
+    assert_int_equal(env->fake.maps[1], 1);
+    assert_int_equal(env->counters.map_failures, 0);
+    env_free(env);
+}
+
+static void memory_that_cannot_be_had_is_an_error_and_no_hole(void **state)
+{
+    struct env *env = env_new(0);
+
+    assert_int_equal(pin(env, 0, 8), 1);
+    env->fake.fail = -ENOMEM;
+    assert_int_equal(pin(env, MAPCACHE_BUCKET_SIZE, 8), -ENOMEM);
+    assert_int_equal(env->counters.map_failures, 1);
+    assert_int_equal(env->counters.holes, 0);
+    assert_int_equal(stamp_of(&env->iov[0]).gfn, 0); /* what is held was not given up */
+    /* What can be had is; the rest fails when its turn comes. */
+    assert_int_equal(pin(env, MAPCACHE_BUCKET_SIZE - 8, 16), 1);
+    assert_int_equal(env->len, 8);
+    mapcache_unpin(env->cache, MAPCACHE_BUCKET_SIZE - 8, 8);
+    env->fake.fail = 0;
+    assert_int_equal(pin(env, MAPCACHE_BUCKET_SIZE, 8), 1);
+    env_free(env);
+}
+
+static void all_guests_together_stay_below_the_kernels_limit(void **state)
+{
+    static const uint32_t wanted[] = {4096, 0, 64, 4};
+    uint64_t buckets_of_mib = 1024 * 1024 / MAPCACHE_BUCKET_SIZE;
+
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        uint32_t left = mapcache_total_mib(65530);
+        uint64_t buckets = 0;
+
+        for (unsigned guests = 0; guests < 4000; guests++) {
+            uint32_t mib = mapcache_share_mib(wanted[i], left);
+
+            assert_true(mib >= 1 && mib <= (wanted[i] ? wanted[i] : MAPCACHE_DEFAULT_MIB));
+            left -= mib < left ? mib : left;
+            buckets += mib * buckets_of_mib;
+        }
+        assert_true(buckets < 65530);
+    }
+    assert_int_equal(mapcache_share_mib(0, mapcache_total_mib(65530)), MAPCACHE_DEFAULT_MIB);
+    assert_int_equal(mapcache_share_mib(4096, mapcache_total_mib(65530)), 4096);
+}
+
 static void nothing_is_not_pinned(void **state)
 {
     struct env *env = env_new(0);
@@ -479,6 +545,9 @@ int main(void)
         cmocka_unit_test(a_hole_in_a_pinned_bucket_is_retried_beside_it),
         cmocka_unit_test(addresses_beyond_all_memory_are_one_hole),
         cmocka_unit_test(a_guest_that_is_gone_is_an_error_and_leaks_nothing),
+        cmocka_unit_test(when_mappings_run_out_the_oldest_make_room),
+        cmocka_unit_test(memory_that_cannot_be_had_is_an_error_and_no_hole),
+        cmocka_unit_test(all_guests_together_stay_below_the_kernels_limit),
         cmocka_unit_test(nothing_is_not_pinned),
         cmocka_unit_test(destroying_unmaps_the_pinned_too),
         cmocka_unit_test(held_memory_stays_through_random_use),

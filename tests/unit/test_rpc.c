@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,12 +12,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "daemon/rpc.h"
 #include "tests/unit/fake_loop.h"
+#include "tests/unit/lingering.h"
 
 struct fixture {
     struct fake_loop *loop;
@@ -185,34 +188,129 @@ static void an_answer_may_come_later_or_after_the_client_has_gone(void **state)
     rpc_reply(f->kept, json_true());
 }
 
+static void send_fds(int client, const char *text, const int *fds, unsigned count)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(253 * sizeof(int))];
+    } control = {0};
+    struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
+    assert_true(sendmsg(client, &msg, MSG_NOSIGNAL) > 0);
+}
+
 static void descriptors_come_with_their_request(void **state)
 {
     struct fixture *f = *state;
-    char text[] = "{\"method\":\"later\",\"id\":1}\n", control[CMSG_SPACE(2 * sizeof(int))] = {0};
-    struct iovec iov = {text, strlen(text)};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control,
-                         .msg_controllen = sizeof(control)};
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    struct pollfd writer;
     int pipes[2];
 
     assert_int_equal(pipe(pipes), 0);
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(pipes));
-    memcpy(CMSG_DATA(cmsg), pipes, sizeof(pipes));
-    assert_true(sendmsg(f->client, &msg, 0) > 0);
+    send_fds(f->client, "{\"method\":\"later\",\"id\":1}\n", pipes, 2);
     close(pipes[1]);
     settle(f);
     assert_true(f->fd_seen >= 0);
     rpc_reply(f->kept, NULL);
     close(f->fd_seen);
-    /* The second, which nobody took, has been closed: the pipe has no writer left. */
-    char byte;
-    assert_int_equal(fcntl(pipes[0], F_SETFL, O_NONBLOCK), 0);
-    assert_int_equal(read(pipes[0], &byte, 1), 0);
+    /* The second, which nobody took, is closed: the pipe has no writer left. */
+    writer = (struct pollfd){.fd = pipes[0]};
+    assert_int_equal(poll(&writer, 1, 5000), 1);
+    assert_true(writer.revents & POLLHUP);
     close(pipes[0]);
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void a_descriptor_that_is_slow_to_close_holds_up_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int other[4], fds[RPC_FDS + 1], clients[CLIENTS], turned_away;
+    double start;
+
+    /* with a request that does not want it */
+    fds[0] = lingering_socket(&other[0]);
+    send_fds(f->client, "{\"method\":\"echo\",\"id\":1}\n", fds, 1);
+    close(fds[0]);
+    start = seconds();
+    assert_non_null(strstr(talk(f, ""), "result"));
+    /* too many */
+    for (unsigned i = 0; i < RPC_FDS; i++)
+        fds[i] = 0;
+    fds[RPC_FDS] = lingering_socket(&other[1]);
+    send_fds(f->client, "{\"method\":\"echo\",\"id\":1}\n", fds, RPC_FDS + 1);
+    close(fds[RPC_FDS]);
+    assert_non_null(strstr(talk(f, ""), "error"));
+    /* with half a request, at the end of the connection */
+    fds[0] = lingering_socket(&other[2]);
+    send_fds(f->client, "{", fds, 1);
+    close(fds[0]);
+    settle(f);
+    close(f->client);
+    f->client = -1;
+    settle(f);
+    /* from one who is not let in, before he could know */
+    for (unsigned i = 0; i < CLIENTS; i++)
+        clients[i] = dial(f);
+    strcpy(addr.sun_path, f->path);
+    turned_away = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(turned_away, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    fds[0] = lingering_socket(&other[3]);
+    send_fds(turned_away, "{\"method\":\"echo\",\"id\":1}\n", fds, 1);
+    close(fds[0]);
+    settle(f);
+    assert_true(seconds() - start < 5);
+    for (unsigned i = 0; i < 4; i++)
+        close(other[i]); /* with data unread: resets, and the close() comes back */
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    close(turned_away);
+    settle(f);
+}
+
+/* Then it does not let anybody in, and does not spin over it, until there are fewer. */
+static void while_too_many_are_slow_to_close_nobody_is_served(void **state)
+{
+    struct fixture *f = *state;
+    int other, fd = lingering_socket(&other), devnull = open("/dev/null", O_RDONLY), fds[250];
+    char byte;
+
+    send_fds(f->client, "{\"method\":\"echo\",\"id\":1}\n", &fd, 1);
+    close(fd);
+    settle(f);
+    for (unsigned i = 0; i < 250; i++)
+        fds[i] = devnull;
+    for (unsigned i = 0; i < 3 && f->client >= 0; i++) {
+        send_fds(f->client, "{\"method\":\"echo\",\"id\":1}\n", fds, 250);
+        settle(f);
+    }
+    while (recv(f->client, &byte, 1, MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(recv(f->client, &byte, 1, MSG_DONTWAIT), 0); /* hung up on */
+    close(f->client);
+    f->client = dial(f);
+    assert_true(fake_loop_settle(f->loop, 20, 100) < 100);
+    close(other);
+    for (unsigned i = 0; i < 5000; i++)
+        if (*talk(f, i ? "" : "{\"method\":\"echo\",\"id\":1}\n"))
+            break;
+    assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
+    close(devnull);
 }
 
 static void a_lease_ends_with_its_connection(void **state)
@@ -256,7 +354,7 @@ static void who_does_not_read_its_answers_loses_its_connection(void **state)
             break;
         settle(f);
     }
-    assert_int_equal(fake_loop_watches(f->loop), 1); /* the listener */
+    assert_int_equal(fake_loop_watches(f->loop), 2); /* the listener and its pause */
 }
 
 static void a_client_for_whom_there_is_no_descriptor_is_hung_up_on(void **state)
@@ -315,6 +413,8 @@ int main(void)
         TEST(a_client_for_whom_there_is_no_descriptor_is_hung_up_on),
         TEST(an_answer_may_come_later_or_after_the_client_has_gone),
         TEST(descriptors_come_with_their_request),
+        TEST(a_descriptor_that_is_slow_to_close_holds_up_nobody),
+        TEST(while_too_many_are_slow_to_close_nobody_is_served),
         TEST(a_lease_ends_with_its_connection),
         TEST(an_endless_line_loses_its_connection),
         TEST(one_client_too_many_is_hung_up_on),

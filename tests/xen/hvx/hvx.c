@@ -588,10 +588,16 @@ static int limits(struct hvx *hvx, uint32_t domid)
     return err;
 }
 
-static int find(struct hvx *hvx, const char *name)
+/* Disks as in hda=/path. */
+static int find(struct hvx *hvx, const char *name, char **args, int n_args)
 {
+    struct hv_disk disk[4];
     uint32_t domid = 0;
+    unsigned n = 0;
     int err;
+
+    for (int i = 0; i < n_args && n < 4; i++)
+        disk[n++] = (struct hv_disk){.place = (unsigned)(args[i][2] - 'a'), .path = args[i] + 4};
 
     host_open(hvx);
     err = hvx->hv->find_domain(hvx->host, name, &domid);
@@ -599,7 +605,7 @@ static int find(struct hvx *hvx, const char *name)
         printf("hvx: %s: %s\n", name, strerror(-err));
     else
         printf("hvx: %s is %u, PV disks: %d\n", name, domid,
-               hvx->hv->disks_have_pv(hvx->host, domid));
+               hvx->hv->disks_have_pv(hvx->host, domid, disk, n));
     host_close(hvx);
     return 0;
 }
@@ -619,8 +625,8 @@ int main(int argc, char **argv)
         return orphan(&hvx, argv[2]);
     if (!strcmp(verb, "limits") && argc == 3)
         return limits(&hvx, (uint32_t)atoi(argv[2]));
-    if (!strcmp(verb, "find") && argc == 3)
-        return find(&hvx, argv[2]);
+    if (!strcmp(verb, "find") && argc >= 3)
+        return find(&hvx, argv[2], argv + 3, argc - 3);
     fprintf(stderr, "usage: hvx serve|orphan|limits|find|fakedm ...\n");
     return 2;
 }

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The disks of a guest, and media that come and go. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/vm.h"
+
+/* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
+#define VM_BLK_DEPTH 4
+
+/* Opened, and the vm's from now on: vm_image_closed() lets it go. */
+static int open_blk(struct vm *vm, struct blk_image *image, struct blk **ret_blk)
+{
+    int err = blk_open(image, VM_BLK_DEPTH, ret_blk);
+
+    if (err)
+        image->ops->close(image);
+    else
+        vm->open_images++;
+    return err;
+}
+
+static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct pool *pool,
+                    struct blk_image **ret_image)
+{
+    int err = mem_open(disk->mem, disk->sectors, disk->read_only, loop, pool, ret_image);
+
+    if (!err)
+        (*ret_image)->info.discard &= disk->discard;
+    return err;
+}
+
+static int open_disk(struct vm *vm, struct vm_disk *disk)
+{
+    const struct loop *loop = &vm->worker->evloop.loop;
+    struct vm_drive *drive = &vm->drive[disk->drive];
+    struct blk_policies policies = {
+        .read = disk->on_read_error,
+        .write = disk->on_write_error,
+        .stopped = vm_disk_stopped,
+        .arg = drive,
+    };
+    struct blk_image *image;
+    int err;
+
+    if (disk->mem)
+        err = open_mem(disk, loop, vm->worker->pool, &image);
+    else
+        err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
+    if (err)
+        return err;
+    disk->raw.fd = -1; /* the image's by now */
+    if (disk->fault.ops)
+        err = fault_open(image, &disk->fault, &image);
+    if (err) {
+        image->ops->close(image);
+        return err;
+    }
+    err = open_blk(vm, image, &vm->blk[disk->drive]);
+    if (err)
+        return err;
+    *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
+    blk_set_policies(vm->blk[disk->drive], &policies);
+    return 0;
+}
+
+int vm_open_disks(struct vm *vm, char *why)
+{
+    for (unsigned i = 0; i < vm->params.n_disks; i++) {
+        struct vm_disk *disk = &vm->params.disk[i];
+        int err = open_disk(vm, disk);
+
+        if (err) {
+            snprintf(why, VM_WHY_SIZE, "disk %u: %s", disk->drive, strerror(-err));
+            return err;
+        }
+        vm->params.spec.drive[disk->drive].blk = vm->blk[disk->drive];
+    }
+    return 0;
+}
+
+int vm_medium_open(struct vm *vm, struct raw_image *raw, struct blk **ret_blk)
+{
+    struct blk_image *image;
+    int err = raw_open(raw, vm->worker->aio, &vm->worker->evloop.loop, vm->worker->pool, &image);
+
+    if (err)
+        return err;
+    raw->fd = -1;
+    return open_blk(vm, image, ret_blk);
+}
+
+void vm_medium_close(struct vm *vm, struct blk *blk)
+{
+    if (blk)
+        blk_close(blk, vm_image_closed, vm);
+}
+
+int vm_eject(struct vm *vm, unsigned drive, bool force, struct blk **ret_blk)
+{
+    int err;
+
+    if (!vm->machine)
+        return -ESHUTDOWN;
+    /* A forced one ends the block that the hypervisor may be handing out. */
+    bufpio_take_out(&vm->bufpio);
+    err = machine_eject(vm->machine, drive, force, ret_blk);
+    bufpio_arm(&vm->bufpio);
+    if (!err)
+        vm->blk[drive] = NULL;
+    return err;
+}
+
+int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
+{
+    int err = vm->machine ? machine_insert(vm->machine, drive, blk) : -ESHUTDOWN;
+
+    if (!err)
+        vm->blk[drive] = blk;
+    return err;
+}
