@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from e1000_ops import generate, perform
+from e1000_ops import generate, generate_receiver, perform
 from e1000_pair import Difference, Pair
 from qtest import Gone
 
@@ -31,7 +31,7 @@ def run(args, ops):
     folder = tempfile.mkdtemp(prefix="diff-e1000-", dir=memory)
     pair, done, found = None, 0, None
     try:
-        pair = Pair(args.server, args.qemu, folder)
+        pair = Pair(args.server, args.qemu, folder, bool(ops) and ops[0][0] == "receiver")
         for op in ops:
             if args.verbose:
                 print(op, flush=True)
@@ -53,8 +53,9 @@ def minimise(args, ops, found):
     """Delta debugging: drop ever smaller parts as long as the same difference stays."""
     deadline = time.monotonic() + MINIMISE_SECONDS
     size = len(ops) // 2
+    first = int(ops[0][0] == "receiver")
     while size and time.monotonic() < deadline:
-        at = 0
+        at = first
         while at < len(ops) and time.monotonic() < deadline:
             shorter = ops[:at] + ops[at + size:]
             again, done, _ = run(args, shorter)
@@ -71,7 +72,8 @@ def explore(args, seed, deadline):
     accesses, number = 0, 0
     while time.monotonic() < deadline:
         name = f"{seed}.{number}"
-        ops = generate(random.Random(name), OPS)
+        rng = random.Random(name)
+        ops = generate_receiver(rng, OPS) if number % 2 else generate(rng, OPS)
         found, done, count = run(args, ops)
         accesses += count
         number += 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Our 82540EM and QEMU's, side by side: registers, EEPROM, PHY, and the transmitter with what it
-sends. QEMU's clock stands still, so nothing that takes time is compared, and its receiver does not
-run. What differs on purpose is in deliberate.md; where it is allowed for, the entry's name stands in a
+sends; and the receiver, with what the PHY loops back. QEMU's clock stands still where the receiver is not
+in use, and nothing that takes time is compared. What differs on purpose is in deliberate.md; where it is allowed for, the entry's name stands in a
 comment "deliberate: NAME"."""
 
 import base64
@@ -13,8 +13,9 @@ from qtest import Peer
 MEM = 0xE0000000
 SLOT = 4
 MAC = bytes((0x02, 0x00, 0x00, 0x12, 0x34, 0x56))
-RING, RING_SIZE = 0x100000, 64
+RING, RX_RING, RING_SIZE = 0x100000, 0x110000, 64
 DATA = 0x200000
+BUFFERS, BUFFER_STEP = 0x400000, 0x4000
 
 
 class Difference(Exception):
@@ -44,12 +45,21 @@ class Dump:
         return packets
 
 
-class Pair:
-    """Both have their BARs decoded and bus mastering on."""
+def halting_firmware(folder):
+    """A processor that starts has halted: HLT and a jump back to it, where it begins."""
+    path = os.path.join(folder, "halt")
+    with open(path, "wb") as file:
+        file.write(bytes(0xFFF0) + b"\xf4\xeb\xfd" + bytes(13))
+    return path
 
-    def __init__(self, server, qemu, folder):
+
+class Pair:
+    """Both have their BARs decoded and bus mastering on. `running`: QEMU's clock does."""
+
+    def __init__(self, server, qemu, folder, running=False):
         self.peers, self.dumps = [], []
-        machine = ["-machine", "pc", "-accel", "tcg", "-S"]  # see ide_pair.py
+        machine = ["-machine", "pc", "-accel", "tcg"]  # see ide_pair.py
+        machine += ["-bios", halting_firmware(folder)] if running else ["-S"]
         for name, program in (("ours", [server]), ("qemu", [qemu] + machine)):
             path = os.path.join(folder, name + ".pcap")
             nic = ["-nodefaults", "-display", "none", "-m", "16",

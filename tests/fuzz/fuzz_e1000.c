@@ -7,6 +7,7 @@
  *  - one access, one frame, one turn of the loop make a bounded number of transfers
  *  - nothing is received within an access, whatever is looped back
  *  - what leaves is no shorter than a frame, no longer than a packet, and as one says
+ *  - a head that is in its ring stays there
  *  - INTA is what causes and mask make it, unless it is throttled
  *  - quiesced, the state loads into a new NIC and saves as it was
  */
@@ -44,6 +45,7 @@ struct target {
     unsigned n_tx, n_rx;
     unsigned transfers;
     bool in_access;
+    bool heads_inside[2]; /* transmit, receive: at the beginning of what writes no register */
     unsigned sent;
 };
 
@@ -188,9 +190,20 @@ static void check_sent(struct target *target)
     }
 }
 
+static bool head_inside(const struct target *target, bool rx)
+{
+    const uint32_t *reg = ((struct e1000 *)target->rig.dev)->reg;
+
+    return rx ? reg[E1000_R_RDH] < reg[E1000_R_RDLEN] / E1000_DESC_BYTES
+              : reg[E1000_R_TDH] < reg[E1000_R_TDLEN] / E1000_DESC_BYTES;
+}
+
 static void check(struct target *target)
 {
     const struct e1000_tx *tx = &nic_of(target)->tx;
+
+    for (unsigned i = 0; i < 2; i++)
+        assert(!target->heads_inside[i] || head_inside(target, i));
 
     assert(tx->phase < E1000_TX_PHASES && tx->bytes <= NET_PACKET_MAX);
     check_line(target);
@@ -201,6 +214,8 @@ static void begin(struct target *target, bool access)
 {
     target->transfers = 0;
     target->in_access = access;
+    for (unsigned i = 0; i < 2; i++)
+        target->heads_inside[i] = !access && head_inside(target, i);
 }
 
 static void wr(struct target *target, uint32_t offset, uint32_t value)
@@ -301,10 +316,11 @@ static void do_buffers(struct target *target, struct script *script)
 {
     struct e1000_rig *rig = &target->rig;
     unsigned n = take(script) % 40 + 1;
-    uint32_t at = e1000_rig_read(rig, E1000_RDT) % E1000_RIG_RING;
+    uint32_t count = e1000_rig_read(rig, E1000_RDLEN) == 8 * E1000_DESC_BYTES ? 8 : E1000_RIG_RING;
+    uint32_t at = e1000_rig_read(rig, E1000_RDT) % count;
     bool usual = take(script) % 4;
 
-    for (unsigned i = 0; i < n; i++, at = (at + 1) % E1000_RIG_RING)
+    for (unsigned i = 0; i < n; i++, at = (at + 1) % count)
         e1000_rig_put_rxd(
             rig, at, usual ? E1000_RIG_BUF + (uint64_t)at * E1000_RIG_BUF_STEP : take_addr(script));
     wr(target, E1000_RDT, at);
@@ -330,9 +346,11 @@ static void do_receive(struct target *target, struct script *script)
     memcpy(frame + 12, heads[how >> 6], 6);
     for (unsigned i = 0; i < 24; i++)
         frame[18 + i] = take(script);
-    begin(target, false);
-    e1000_rig_receive_offload(&target->rig, frame, bytes, &offload);
-    check(target);
+    for (unsigned n = how & 16 ? 12 : 1; n; n--) {
+        begin(target, false);
+        e1000_rig_receive_offload(&target->rig, frame, bytes, &offload);
+        check(target);
+    }
 }
 
 static void do_phy(struct target *target, struct script *script)
@@ -421,7 +439,7 @@ static void do_ports(struct target *target, struct script *script)
     }
 }
 
-static void do_rings(struct target *target)
+static void do_rings(struct target *target, bool small)
 {
     struct e1000_rig *rig = &target->rig;
 
@@ -430,6 +448,10 @@ static void do_rings(struct target *target)
     begin(target, false);
     e1000_rig_program(rig);
     e1000_rig_rings(rig);
+    if (small) {
+        e1000_rig_write(rig, E1000_RDLEN, 8 * E1000_DESC_BYTES);
+        e1000_rig_write(rig, E1000_RDT, 7);
+    }
     check(target);
 }
 
@@ -489,9 +511,10 @@ static void step(struct target *target, struct script *script)
         fake_host_advance(&rig->fake, (uint64_t)take(script) << 20);
         break;
     case 18:
+        begin(target, true);
         if (take(script) % 8 == 0)
             rig->dev->ops->reset(rig->dev);
-        do_rings(target);
+        do_rings(target, take(script) & 1);
         break;
     default:
         turn(target);
@@ -522,7 +545,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
         step(&target, &script);
     do_migrate(&target);
-    do_rings(&target);
+    do_rings(&target, false);
     begin(&target, false);
     e1000_rig_finish(&target.rig);
     alarm(0);
