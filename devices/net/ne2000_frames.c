@@ -7,8 +7,8 @@
  *     |  free  |  to be read     |      free             |
  *
  * CURR never reaches BNRY by receiving. A frame that does not fit now stays with the backend,
- * instead of being lost, until BNRY moves; nothing is overwritten, so there is no overwrite warning.
- * There is one, and the frame is lost, when it does not fit into the ring however empty.
+ * instead of being lost, until BNRY moves; nothing is overwritten, so there is no overwrite
+ * warning. There is one, and the frame is lost, when it does not fit into the ring however empty.
  */
 #include <string.h>
 

@@ -6,7 +6,8 @@
  *  - an access receives nothing: CURR moves by receiving between accesses only, or by being written
  *  - what leaves is a frame, no longer than one
  *  - INTA is what ISR and IMR make it
- *  - quiesced, the state loads into a new NIC and saves as it was; a made-up one is refused or works
+ *  - quiesced, the state loads into a new NIC and saves as it was; a made-up one is refused or
+ *    works
  */
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An NE2000 under test: a bus with it, and a way out that keeps what it is given. Used by unit tests and by the fuzzer, so it asserts by abort() only.
+ * An NE2000 under test: a bus with it, and a way out that keeps what it is given. Used by unit
+ * tests and by the fuzzer, so it asserts by abort() only.
  */
 #ifndef IOEMUD_TESTS_NE2000_RIG_H
 #define IOEMUD_TESTS_NE2000_RIG_H
@@ -47,7 +48,8 @@ struct ne2000_rig {
 };
 
 /* `caps` of the way out, NET_CAN_... Decoding is on and the receiver takes what is for its address
- * and broadcasts, into a ring from NE2000_RIG_START to NE2000_RIG_STOP; every interrupt is unmasked. */
+ * and broadcasts, into a ring from NE2000_RIG_START to NE2000_RIG_STOP; every interrupt is
+ * unmasked. */
 void ne2000_rig_init(struct ne2000_rig *rig, unsigned caps);
 /* As after RST#: nothing is programmed. */
 void ne2000_rig_init_bare(struct ne2000_rig *rig, unsigned caps);
