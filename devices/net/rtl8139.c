@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Realtek RTL8139C+: a Fast Ethernet port on PCI. BAR 0 (ports) and BAR 1 (memory) show the same 256
- * bytes of registers. */
+/* Realtek RTL8139C+: a Fast Ethernet port on PCI. BAR 0 (ports) and BAR 1 (memory) show the same
+ * 256 bytes of registers. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>

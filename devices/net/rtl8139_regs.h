@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Registers and descriptors of the RTL8139C+, with the names of its data sheet (RTL8139C+, rev. 1.6,
- * chapters 6 and 9; RTL8139C(L), chapter 5).
+ * Registers and descriptors of the RTL8139C+, with the names of its data sheet (RTL8139C+, rev.
+ * 1.6, chapters 6 and 9; RTL8139C(L), chapter 5).
  */
 #ifndef IOEMUD_DEVICES_NET_RTL8139_REGS_H
 #define IOEMUD_DEVICES_NET_RTL8139_REGS_H

@@ -86,8 +86,8 @@ static void count(struct rtl8139 *nic, const uint8_t *frame)
     }
 }
 
-/* At `at` in the ring; what does not fit before its end goes on at its start, or behind the end when
- * the driver has said that there is room. Returns where the next byte goes. */
+/* At `at` in the ring; what does not fit before its end goes on at its start, or behind the end
+ * when the driver has said that there is room. Returns where the next byte goes. */
 static uint32_t put_bytes(const struct rtl8139 *nic, uint32_t at, const uint8_t *data,
                           uint32_t bytes)
 {

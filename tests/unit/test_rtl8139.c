@@ -412,8 +412,8 @@ static void test_waiting_packet_migrates(void **state)
     assert_int_equal(rig.last.bytes, 100);
 }
 
-/* XSA-140: an IP header that says that the packet is shorter than its headers, or longer than it is,
- * made lengths negative, and memory of the process left with the packet. */
+/* XSA-140: an IP header that says that the packet is shorter than its headers, or longer than it
+ * is, made lengths negative, and memory of the process left with the packet. */
 static void test_cve_2015_5165_lengths_disclose_nothing(void **state)
 {
     static const uint8_t lengths[] = {0, 1, 19, 20, 39, 255};
