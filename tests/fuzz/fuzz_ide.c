@@ -334,6 +334,9 @@ static void do_smart(struct target *target, struct script *script)
     if (!(how & 0x80) || !drive->present || drive->state.phase != ATA_PIO_IN || drive->state.pos ||
         channel_of(target, disk / 2)->selected != disk % 2 || !decoded(target, disk / 2))
         return;
+    /* It may be an earlier command's block that is still there: then ours was not taken. */
+    feature = drive->state.reg[ATA_REG_FEATURES];
+    low = drive->state.reg[ATA_REG_LBA_LOW];
     bool log = drive->state.opcode == 0x2f || (drive->state.opcode == 0xb0 && feature == 0xd5);
     bool data = drive->state.opcode == 0xb0 && (feature == 0xd0 || feature == 0xd1);
     if (drive->state.opcode != 0xb0 && drive->state.opcode != 0x2f)
