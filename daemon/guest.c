@@ -17,7 +17,7 @@ static void guest_start(struct guest *guest);
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (guest->state != GUEST_STOPPING && !strcmp(guest->config.name, name))
+        if (!guest_leaves(guest) && !strcmp(guest->config.name, name))
             return guest;
     return NULL;
 }
@@ -25,7 +25,7 @@ struct guest *guest_by_name(struct daemon *daemon, const char *name)
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (guest->state != GUEST_STOPPING && guest->hv_guest == hv_guest)
+        if (!guest_leaves(guest) && guest->hv_guest == hv_guest)
             return guest;
     return NULL;
 }
@@ -259,6 +259,7 @@ static void run_stop(struct mail *mail) /* worker */
 static void run_started(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, started);
+    struct daemon *daemon = guest->daemon;
 
     /* The vm has them, or closed them. */
     guest->params.n_disks = 0;
@@ -273,6 +274,7 @@ static void run_started(struct mail *mail)
         guest_release_hv(guest);
         tell_done(guest, guest->start_err, guest->start_why);
         guest_free(guest);
+        guest_unpark(daemon);
         return;
     }
     guest->state = GUEST_RUNNING;
@@ -348,7 +350,7 @@ static int choose_worker(struct guest *guest, char *why)
 static bool may_come_free(const struct guest *guest)
 {
     for (const struct guest *other = guest->daemon->guests; other; other = other->next)
-        if (other != guest && other->state == GUEST_STOPPING)
+        if (other != guest && guest_leaves(other))
             return true;
     return false;
 }

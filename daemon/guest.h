@@ -127,7 +127,13 @@ void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx);
 /* Gives those that are PARKED another try; for guest.c, when one has drained. */
 void guest_unpark(struct daemon *daemon);
 
-/* Those that are not STOPPING; NULL if there is none. */
+/* It ends, or will as soon as it has started: its name, domain and images come free. */
+static inline bool guest_leaves(const struct guest *guest)
+{
+    return guest->state == GUEST_STOPPING || guest->detach_wanted;
+}
+
+/* Those that do not leave; NULL if there is none. */
 struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
 /* A peer calls itself `name`: the waiting guest of that name gets it. -ENOENT, or what failed. */

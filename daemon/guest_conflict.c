@@ -42,7 +42,7 @@ int guest_conflict(const struct daemon *daemon, const struct guest_attach *attac
     const struct guest_config *config = &attach->config;
     const struct guest *other = daemon->guests;
 
-    while (other && (other->state == GUEST_STOPPING || other->config.hypervisor != GUEST_XEN ||
+    while (other && (guest_leaves(other) || other->config.hypervisor != GUEST_XEN ||
                      other->domid != attach->domid || !would_hide(config, &other->config)))
         other = other->next;
     if (!other)

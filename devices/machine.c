@@ -42,6 +42,7 @@ struct nic_model {
 
 static const struct nic_model nic_models[] = {
     {"e1000", e1000_create},
+    {"ne2k_pci", ne2000_create},
     {NULL, NULL},
 };
 

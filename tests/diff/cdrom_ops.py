@@ -117,6 +117,8 @@ def do_no_limit(pair, channel, drive, packet):
 
 
 def do_packet(pair, channel, drive, name, packet, limit, size, most, code):
+    if name == "START":  # deliberate: start without a disc
+        settle_tray(pair, channel, drive)
     issue(pair, channel, drive, 0, limit, packet)
     pair.settle()
     _, whole = data_in(pair, channel, name, MASKS.get(name, all_bytes), size, most)
@@ -129,6 +131,8 @@ def do_packet(pair, channel, drive, name, packet, limit, size, most, code):
 
 
 def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
+    if name == "START":  # deliberate: start without a disc
+        settle_tray(pair, channel, drive)
     base = BMDMA + 8 * channel
     entries = b"".join(addr.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(2, "little") +
                        (b"\0\x80" if i == len(prds) - 1 else b"\0\0")

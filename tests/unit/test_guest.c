@@ -780,6 +780,24 @@ static void a_lease_may_end_while_the_guest_starts_or_is_parked(void **state)
     close(fd);
 }
 
+/* A peer that hangs up and comes again may be faster than its guest's start. */
+static void a_name_is_free_again_when_its_guest_has_been_told_to_go(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    guest_rig_hold_worker(rig);
+    guest_rig_attach(rig, "{'name': 'a', 'disks': [" MEM_DISK "]}", &outcome);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    assert_null(guest_by_name(&rig->daemon, "a"));
+    guest_rig_attach(rig, "{'name': 'a', 'disks': [" MEM_DISK "]}", &second);
+    assert_int_equal(second.told, 0); /* it waits for the first */
+    guest_rig_release_worker(rig);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.err, -ECANCELED);
+    assert_int_equal(second.told, 1);
+    assert_int_equal(second.err, 0);
+}
+
 static bool is_stopped(struct guest_rig *rig, void *arg)
 {
     return rig->daemon.guests->io_stopped == *(unsigned *)arg;
@@ -956,6 +974,7 @@ int main(void)
         TEST(a_string_waits_for_memory_without_spinning),
         TEST(the_end_of_the_lease_ends_the_guest),
         TEST(a_lease_may_end_while_the_guest_starts_or_is_parked),
+        TEST(a_name_is_free_again_when_its_guest_has_been_told_to_go),
         TEST(a_guest_stopped_by_its_disks_is_paused_until_it_is_resumed),
         TEST(a_disk_that_fails_while_another_is_resumed_keeps_the_guest_paused),
         TEST(a_stopped_guest_that_is_detached_is_not_left_paused),

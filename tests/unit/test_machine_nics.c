@@ -79,6 +79,7 @@ static void nics_are_in_their_slots(void **state)
             found++;
     assert_int_equal(found, 2);
     assert_true(machine_nic_model("e1000"));
+    assert_true(machine_nic_model("ne2k_pci"));
     assert_false(machine_nic_model("e100"));
 }
 

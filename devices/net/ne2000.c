@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * NE2000 PCI as an RTL8029AS: a DP8390 core behind 32 ports. It never touches guest memory: frames
+ * go through its own 16 KiB by port I/O. There is no EEPROM to be programmed and no link register.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/net/ne2000_internal.h"
+
+void ne2000_irq_update(struct ne2000 *nic)
+{
+    bool level = nic->isr & nic->imr & (uint8_t)~NE2000_ISR_RST;
+
+    if (pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
+        level = false;
+    if (nic->intx == level)
+        return;
+    nic->intx = level;
+    nic->counts.interrupts += level;
+    host_pci_intx(nic->host, nic->slot, 0, level);
+}
+
+/* Where `addr` is in packet memory, and how much of `n` lies there; else how much does not. */
+static uint8_t *in_memory(struct ne2000 *nic, uint32_t addr, uint32_t *n)
+{
+    uint32_t end = NE2000_MEM + NE2000_MEM_BYTES, limit = UINT16_MAX + 1;
+    uint8_t *mem = NULL;
+
+    if (addr < NE2000_MEM) {
+        limit = NE2000_MEM;
+    } else if (addr < end) {
+        mem = nic->mem + (addr - NE2000_MEM);
+        limit = end;
+    }
+    if (*n > limit - addr)
+        *n = limit - addr;
+    return mem;
+}
+
+void ne2000_peek(struct ne2000 *nic, uint16_t addr, uint8_t *buf, uint32_t n)
+{
+    while (n) {
+        uint32_t now = n;
+        const uint8_t *mem = in_memory(nic, addr, &now);
+        if (mem)
+            memcpy(buf, mem, now);
+        else
+            memset(buf, 0xff, now);
+        for (uint32_t i = 0; i < now && addr + i < NE2000_PROM_BYTES; i++)
+            buf[i] = nic->prom[addr + i];
+        addr = (uint16_t)(addr + now);
+        buf += now;
+        n -= now;
+    }
+}
+
+void ne2000_poke(struct ne2000 *nic, uint16_t addr, const uint8_t *buf, uint32_t n)
+{
+    while (n) {
+        uint32_t now = n;
+        uint8_t *mem = in_memory(nic, addr, &now);
+        if (mem)
+            memcpy(mem, buf, now);
+        addr = (uint16_t)(addr + now);
+        buf += now;
+        n -= now;
+    }
+}
+
+/* A quiesced one leaves the switch as it is: what comes meanwhile waits. */
+void ne2000_update(struct ne2000 *nic)
+{
+    if (nic->held)
+        return;
+    net_receive_enable(nic->net, nic->cr & NE2000_CR_STA && !(nic->cr & NE2000_CR_STP) &&
+                                     !(nic->tcr & NE2000_TCR_LB));
+    net_receive_ready(nic->net);
+    ne2000_transmit(nic);
+}
+
+/* What the reset port does (DP8390, 11.0); addresses and memory stay. */
+static void soft_reset(struct ne2000 *nic)
+{
+    nic->cr = NE2000_CR_STP | NE2000_CR_RD_ABORT;
+    nic->isr = NE2000_ISR_RST;
+    nic->imr = 0;
+    nic->dcr = NE2000_DCR_LAS;
+    nic->tcr = 0;
+    nic->send_packet = 0;
+    nic->remote = NE2000_IDLE;
+    ne2000_irq_update(nic);
+    ne2000_update(nic);
+}
+
+static void write_cr(struct ne2000 *nic, uint8_t value)
+{
+    uint8_t sent = nic->cr & NE2000_CR_TXP; /* the NIC clears it, not the guest (DP8390, 10.3) */
+
+    nic->cr = value | sent;
+    if (value & NE2000_CR_STP) {
+        nic->cr &= (uint8_t)~NE2000_CR_TXP;
+        nic->isr |= NE2000_ISR_RST;
+    } else if (value & NE2000_CR_STA) {
+        nic->isr &= (uint8_t)~NE2000_ISR_RST;
+    } else if (!sent) {
+        nic->cr &= (uint8_t)~NE2000_CR_TXP; /* not started, it does not send */
+    }
+    ne2000_remote_start(nic, value & NE2000_CR_RD);
+    ne2000_update(nic);
+}
+
+static uint8_t read_tally(struct ne2000 *nic, unsigned i)
+{
+    uint8_t value = nic->tally[i];
+
+    nic->tally[i] = 0; /* DP8390, 10.3: reading clears it */
+    return value;
+}
+
+static uint8_t read_page0(struct ne2000 *nic, unsigned reg)
+{
+    switch (reg) {
+    case NE2000_CLDA1:
+        return nic->curr; /* nothing is under way between two accesses */
+    case NE2000_BNRY:
+        return nic->bnry;
+    case NE2000_TSR:
+        return nic->tsr;
+    case NE2000_FIFO:
+        nic->fifo_at = (nic->fifo_at + 1) % sizeof(nic->fifo);
+        return nic->fifo[(nic->fifo_at + sizeof(nic->fifo) - 1) % sizeof(nic->fifo)];
+    case NE2000_ISR:
+        return nic->isr;
+    case NE2000_CRDA0:
+        return (uint8_t)nic->rsar;
+    case NE2000_CRDA1:
+        return (uint8_t)(nic->rsar >> 8);
+    case NE2000_ID0:
+        return 'P';
+    case NE2000_ID1:
+        return 'C';
+    case NE2000_RSR:
+        return nic->rsr;
+    case NE2000_CNTR0:
+    case NE2000_CNTR0 + 1:
+    case NE2000_CNTR0 + 2:
+        return read_tally(nic, reg - NE2000_CNTR0);
+    default: /* CLDA0; NCR: nothing collides */
+        return 0;
+    }
+}
+
+static uint8_t read_page2(const struct ne2000 *nic, unsigned reg)
+{
+    switch (reg) {
+    case NE2000_PSTART:
+        return nic->pstart;
+    case NE2000_PSTOP:
+        return nic->pstop;
+    case NE2000_TPSR:
+        return nic->tpsr;
+    case NE2000_RCR:
+        return nic->rcr | 0xc0; /* bits that are not there read as ones (DP8390, 10.3) */
+    case NE2000_TCR:
+        return nic->tcr | 0xe0;
+    case NE2000_DCR:
+        return nic->dcr | 0x80;
+    case NE2000_IMR:
+        return nic->imr | 0x80;
+    default:
+        return 0;
+    }
+}
+
+static uint8_t read_page3(const struct ne2000 *nic, unsigned reg)
+{
+    switch (reg) {
+    case NE2000_9346CR:
+        return nic->ee;
+    case NE2000_CONFIG2:
+        return nic->config2;
+    case NE2000_CONFIG3:
+        return nic->config3;
+    case NE2000_ASID0:
+        return 0x29;
+    case NE2000_ASID1:
+        return 0x80;
+    default: /* CONFIG0: 10BaseT */
+        return 0;
+    }
+}
+
+static uint8_t read_reg(struct ne2000 *nic, unsigned reg)
+{
+    if (reg == NE2000_CR)
+        return nic->cr;
+    switch (nic->cr >> NE2000_CR_PAGE_SHIFT) {
+    case 0:
+        return read_page0(nic, reg);
+    case 1:
+        if (reg == NE2000_CURR)
+            return nic->curr;
+        return reg < NE2000_CURR ? nic->par[reg - NE2000_PAR0] : nic->mar[reg - NE2000_MAR0];
+    case 2:
+        return read_page2(nic, reg);
+    default:
+        return read_page3(nic, reg);
+    }
+}
+
+static uint16_t with_byte(uint16_t word, unsigned i, uint8_t value)
+{
+    return (uint16_t)((word & ~(0xffu << (8 * i))) | (unsigned)value << (8 * i));
+}
+
+static void write_page0(struct ne2000 *nic, unsigned reg, uint8_t value)
+{
+    switch (reg) {
+    case NE2000_PSTART:
+        nic->pstart = value;
+        break;
+    case NE2000_PSTOP:
+        nic->pstop = value;
+        break;
+    case NE2000_BNRY:
+        nic->bnry = value;
+        break;
+    case NE2000_TPSR:
+        nic->tpsr = value;
+        return;
+    case NE2000_TBCR0:
+    case NE2000_TBCR1:
+        nic->tbcr = with_byte(nic->tbcr, reg - NE2000_TBCR0, value);
+        return;
+    case NE2000_ISR:
+        nic->isr &= (uint8_t)~value | NE2000_ISR_RST;
+        ne2000_irq_update(nic);
+        return;
+    case NE2000_RSAR0:
+    case NE2000_RSAR1:
+        nic->rsar = with_byte(nic->rsar, reg - NE2000_RSAR0, value);
+        return;
+    case NE2000_RBCR0:
+    case NE2000_RBCR1:
+        nic->rbcr = with_byte(nic->rbcr, reg - NE2000_RBCR0, value);
+        return;
+    case NE2000_RCR:
+        nic->rcr = value & 0x3f;
+        break;
+    case NE2000_TCR:
+        nic->tcr = value & 0x1f;
+        ne2000_update(nic);
+        return;
+    case NE2000_DCR:
+        nic->dcr = value & 0x7f;
+        return;
+    default: /* IMR */
+        nic->imr = value & 0x7f;
+        ne2000_irq_update(nic);
+        return;
+    }
+    net_receive_ready(nic->net); /* there may be room, or a frame may not be wanted any more */
+}
+
+static void write_page1(struct ne2000 *nic, unsigned reg, uint8_t value)
+{
+    if (reg >= NE2000_MAR0)
+        nic->mar[reg - NE2000_MAR0] = value;
+    else if (reg < NE2000_CURR)
+        nic->par[reg - NE2000_PAR0] = value;
+    else
+        nic->curr = value;
+    net_receive_ready(nic->net);
+}
+
+static void write_page3(struct ne2000 *nic, unsigned reg, uint8_t value)
+{
+    bool unlocked = (nic->ee & NE2000_9346CR_EEM) == NE2000_9346CR_EEM;
+
+    if (reg == NE2000_9346CR)
+        nic->ee = value & (NE2000_9346CR_EEM | NE2000_9346CR_PINS);
+    else if (reg == NE2000_CONFIG2 && unlocked)
+        nic->config2 = value & NE2000_CONFIG2_RW;
+    else if (reg == NE2000_CONFIG3 && unlocked)
+        nic->config3 = value & NE2000_CONFIG3_RW;
+}
+
+static void write_reg(struct ne2000 *nic, unsigned reg, uint8_t value)
+{
+    if (reg == NE2000_CR) {
+        write_cr(nic, value);
+        return;
+    }
+    switch (nic->cr >> NE2000_CR_PAGE_SHIFT) {
+    case 0:
+        write_page0(nic, reg, value);
+        break;
+    case 1:
+        write_page1(nic, reg, value);
+        break;
+    case 2: /* the chip's own counters: for its makers' tests only (DP8390, 10.2) */
+        break;
+    default:
+        write_page3(nic, reg, value);
+        break;
+    }
+}
+
+/* The data port. With WTS a word crosses it even when only its low byte is looked at, which is how
+ * drivers read the PROM. */
+static bool narrow(const struct ne2000 *nic, unsigned size)
+{
+    return size == 1 && nic->dcr & NE2000_DCR_WTS;
+}
+
+static uint32_t read_data(struct ne2000 *nic, unsigned size)
+{
+    uint8_t bytes[4] = {0xff, 0xff, 0xff, 0xff};
+    uint32_t value = 0;
+
+    ne2000_remote_read(nic, bytes, narrow(nic, size) ? 2 : size);
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint32_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static void write_data(struct ne2000 *nic, unsigned size, uint32_t value)
+{
+    uint8_t bytes[4];
+
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = i < size ? (uint8_t)(value >> (8 * i)) : 0;
+    ne2000_remote_write(nic, bytes, narrow(nic, size) ? 2 : size);
+}
+
+/* Registers have a byte each; a wider access is several. */
+static uint64_t io_read(void *dev, uint64_t offset, unsigned size)
+{
+    struct ne2000 *nic = dev;
+    uint64_t value = 0;
+
+    if (offset >= NE2000_DATA && offset < NE2000_RESET)
+        return read_data(nic, size);
+    for (unsigned i = 0; i < size; i++, offset++) {
+        if (offset < NE2000_DATA)
+            value |= (uint64_t)read_reg(nic, (unsigned)offset) << (8 * i);
+        else if (offset < NE2000_RESET)
+            value |= (uint64_t)read_data(nic, 1) << (8 * i);
+        else if (!i)
+            soft_reset(nic);
+    }
+    return value;
+}
+
+static void io_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct ne2000 *nic = dev;
+
+    if (offset >= NE2000_DATA && offset < NE2000_RESET) {
+        write_data(nic, size, (uint32_t)value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++, offset++) {
+        if (offset < NE2000_DATA)
+            write_reg(nic, (unsigned)offset, (uint8_t)(value >> (8 * i)));
+        else if (offset < NE2000_RESET)
+            write_data(nic, 1, (uint8_t)(value >> (8 * i)));
+        else if (!i)
+            soft_reset(nic);
+    }
+}
+
+/* A transfer that is over, or whose last element is not whole, is read()'s and write()'s. */
+static uint32_t whole(const struct ne2000 *nic, uint64_t offset, unsigned size, uint32_t count)
+{
+    if (offset < NE2000_DATA || offset >= NE2000_RESET || narrow(nic, size))
+        return 0;
+    return nic->rbcr / size < count ? nic->rbcr / size : count;
+}
+
+static uint32_t io_read_block(void *dev, uint64_t offset, unsigned size, void *buf, uint32_t count)
+{
+    struct ne2000 *nic = dev;
+
+    count = whole(nic, offset, size, count);
+    return ne2000_remote_read(nic, buf, count * size) / size;
+}
+
+static uint32_t io_write_block(void *dev, uint64_t offset, unsigned size, const void *buf,
+                               uint32_t count)
+{
+    struct ne2000 *nic = dev;
+
+    count = whole(nic, offset, size, count);
+    return ne2000_remote_write(nic, buf, count * size) / size;
+}
+
+static const struct bus_io_ops io_ops = {
+    .read = io_read,
+    .write = io_write,
+    .read_block = io_read_block,
+    .write_block = io_write_block,
+    .max_size = 4,
+};
+
+static void pci_written(void *dev, uint32_t reg, unsigned size, uint32_t old)
+{
+    if (reg <= PCI_COMMAND + 1 && reg + size > PCI_COMMAND)
+        ne2000_irq_update(dev);
+}
+
+static void on_received(void *owner)
+{
+    ne2000_irq_update(owner);
+}
+
+static void on_writable(void *owner)
+{
+    ne2000_transmit(owner);
+}
+
+/* Seen at the next transmission only: TSR.CRS. */
+static void on_link(void *owner, bool up)
+{
+}
+
+static const struct net_client_ops client_ops = {
+    .receive = ne2000_receive,
+    .received = on_received,
+    .writable = on_writable,
+    .link = on_link,
+};
+
+/* RST#, as at power-on. */
+static void reset(struct dev *dev)
+{
+    struct ne2000 *nic = (struct ne2000 *)dev;
+    size_t first = offsetof(struct ne2000, cr), end = offsetof(struct ne2000, counter);
+
+    pci_func_reset(&nic->pci);
+    memset((uint8_t *)nic + first, 0, end - first);
+    for (unsigned i = 0; i < NET_MAC_BYTES; i++)
+        nic->par[i] = nic->prom[2 * i]; /* RTL8029AS, 5.2: loaded from the EEPROM */
+    soft_reset(nic);
+}
+
+static bool quiesce(struct dev *dev)
+{
+    ((struct ne2000 *)dev)->held = true;
+    return true;
+}
+
+static void resume(struct dev *dev)
+{
+    struct ne2000 *nic = (struct ne2000 *)dev;
+
+    nic->held = false;
+    ne2000_update(nic);
+}
+
+static void destroy(struct dev *dev)
+{
+    struct ne2000 *nic = (struct ne2000 *)dev;
+
+    net_bind(nic->net, NULL, NULL);
+    if (nic->intx)
+        host_pci_intx(nic->host, nic->slot, 0, false);
+    pci_func_finish(&nic->pci);
+    free(nic);
+}
+
+static const struct dev_ops ne2000_ops = {
+    .model = "ne2k_pci",
+    .version = 1,
+    .reset = reset,
+    .quiesce = quiesce,
+    .resume = resume,
+    .save = ne2000_save,
+    .load = ne2000_load,
+    .destroy = destroy,
+};
+
+static int init_pci(struct ne2000 *nic, struct bus *bus, const struct machine_nic *spec)
+{
+    static const struct pci_id id = {
+        .vendor = 0x10ec,
+        .device = 0x8029,
+        .subvendor = 0x10ec,
+        .subdevice = 0x8029,
+        .class_code = 0x020000, /* Ethernet */
+        .interrupt_pin = 1,
+    };
+    struct pci_func *pci = &nic->pci;
+
+    pci->name = nic->name;
+    pci->dev = nic;
+    pci->written = pci_written;
+    pci->rom = spec->rom;
+    pci->rom_bytes = spec->rom_bytes;
+    pci->bar[0] = (struct pci_bar){.type = PCI_BAR_IO, .size = NE2000_IO_BYTES, .ops = &io_ops};
+    return pci_func_init(pci, bus, PCI_DEVFN(nic->slot, 0), &id);
+}
+
+/* Each byte twice, as a board with a word-wide bus reads it, and the NE2000's signature behind. */
+static void fill_prom(struct ne2000 *nic, const uint8_t mac[NET_MAC_BYTES])
+{
+    for (unsigned i = 0; i < NET_MAC_BYTES; i++)
+        nic->prom[2 * i] = nic->prom[2 * i + 1] = mac[i];
+    memset(nic->prom + NE2000_PROM_BYTES - 4, 'W', 4);
+}
+
+int ne2000_create(const struct dev_env *env, const struct machine_nic *spec, struct dev **ret_dev)
+{
+    struct ne2000 *nic = calloc(1, sizeof(*nic));
+
+    assert(spec->net && spec->slot < 32);
+    if (!nic)
+        return -ENOMEM;
+    nic->host = env->host;
+    nic->net = spec->net;
+    nic->slot = spec->slot;
+    snprintf(nic->name, sizeof(nic->name), NIC_NAME, spec->index);
+    nic->dev.ops = &ne2000_ops;
+    nic->dev.name = nic->name;
+    nic->dev.instance = spec->index;
+    nic->dev.counters = nic->counter;
+    nic->dev.n_counters = NE2000_COUNTERS;
+    nic->counter[0] = (struct dev_counter){"interrupts", &nic->counts.interrupts};
+    nic->counter[1] = (struct dev_counter){"rx_missed", &nic->counts.rx_missed};
+    nic->counter[2] = (struct dev_counter){"rx_too_long", &nic->counts.rx_too_long};
+    nic->counter[3] = (struct dev_counter){"tx_lost", &nic->counts.tx_lost};
+    fill_prom(nic, spec->mac);
+    int err = init_pci(nic, env->bus, spec);
+    if (err) {
+        free(nic);
+        return err;
+    }
+    net_bind(nic->net, &client_ops, nic);
+    reset(&nic->dev);
+    *ret_dev = &nic->dev;
+    return 0;
+}

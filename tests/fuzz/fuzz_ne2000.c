@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A script of register accesses, block transfers, frames from outside, waiting and migrations, read
+ * from the input, against an NE2000. Invariants, each an assert:
+ *  - guest memory is never touched
+ *  - an access receives nothing: CURR moves by receiving between accesses only, or by being written
+ *  - what leaves is a frame, no longer than one
+ *  - INTA is what ISR and IMR make it
+ *  - quiesced, the state loads into a new NIC and saves as it was; a made-up one is refused or
+ *    works
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices/net/ne2000_internal.h"
+#include "tests/fuzz/script.h"
+#include "tests/unit/ne2000_rig.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MAX_STEPS 300
+#define BLOCK_MAX 4096u
+
+static struct ne2000_rig rig;
+static unsigned sent;
+
+static void no_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+{
+    abort();
+}
+
+static void no_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+{
+    abort();
+}
+
+static void check(void)
+{
+    const struct ne2000 *nic = (const struct ne2000 *)rig.dev;
+    bool wanted = nic->isr & nic->imr & 0x7f &&
+                  !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+
+    assert(ne2000_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
+    for (; sent < rig.n_sent; sent++) {
+        uint32_t bytes = rig.sent[sent % NE2000_RIG_SENT].bytes;
+        assert(bytes >= NET_FRAME_MIN && bytes <= NE2000_FRAME_MAX);
+    }
+}
+
+static void access_port(unsigned reg, unsigned size, bool write, uint32_t value)
+{
+    const struct ne2000 *nic = (const struct ne2000 *)rig.dev;
+    uint64_t packets = net_counters(rig.net)->rx_packets;
+    uint8_t curr = nic->curr;
+
+    if (write)
+        ne2000_rig_out(&rig, reg, size, value);
+    else
+        ne2000_rig_in(&rig, reg, size);
+    assert(nic->curr == curr || write);
+    assert(net_counters(rig.net)->rx_packets == packets);
+    check();
+}
+
+static void do_block(struct script *script)
+{
+    static uint8_t block[BLOCK_MAX];
+    unsigned size = 1u << take(script) % 3, count = take16(script) % (BLOCK_MAX / size);
+    uint8_t rd = take(script) & 1 ? NE2000_CR_RD_READ : NE2000_CR_RD_WRITE;
+
+    ne2000_rig_remote(&rig, rd, take16(script), take16(script));
+    if (rd == NE2000_CR_RD_READ)
+        bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+    else
+        bus_port_write_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+}
+
+static void do_receive(struct script *script)
+{
+    static uint8_t frame[NET_FRAME_MAX];
+    uint32_t bytes = take16(script) % 2048;
+
+    memset(frame, take(script), sizeof(frame));
+    memcpy(frame, ne2000_rig_mac, NET_MAC_BYTES);
+    if (take(script) % 4 == 0)
+        memset(frame, 0xff, NET_MAC_BYTES);
+    ne2000_rig_receive(&rig, frame, bytes);
+}
+
+static void do_migrate(struct script *script)
+{
+    size_t size, again;
+
+    rig.dev->ops->quiesce(rig.dev);
+    uint8_t *state = ne2000_rig_save(&rig, &size);
+    int err = ne2000_rig_migrate(&rig, state, size);
+    assert(!err);
+    uint8_t *copy = ne2000_rig_save(&rig, &again);
+    assert(size == again && !memcmp(state, copy, size));
+    for (unsigned i = take(script) % 8; i; i--)
+        copy[take16(script) % size] = take(script);
+    err = ne2000_rig_migrate(&rig, copy, size);
+    assert(!err || err == -EBADMSG);
+    if (err) {
+        err = ne2000_rig_migrate(&rig, state, size);
+        assert(!err);
+    }
+    free(state);
+    free(copy);
+    rig.dev->ops->resume(rig.dev);
+}
+
+static void step(struct script *script)
+{
+    uint8_t what = take(script);
+
+    switch (what % 12) {
+    case 0:
+        do_block(script);
+        break;
+    case 1:
+    case 2:
+        do_receive(script);
+        break;
+    case 3:
+        do_migrate(script);
+        break;
+    case 4:
+        rig.port.busy = take(script) & 1;
+        if (!rig.port.busy)
+            net_port_writable(&rig.port.port);
+        break;
+    case 5:
+        net_set_link(rig.net, take(script) & 3);
+        break;
+    case 6:
+        ne2000_rig_program(&rig);
+        ne2000_rig_start(&rig);
+        break;
+    case 7:
+        fake_loop_turn(rig.loop, 0);
+        break;
+    case 8:
+        bus_pci_write(rig.bus, PCI_DEVFN(NE2000_RIG_SLOT, 0), take(script) % 0x40, 1, take(script));
+        break;
+    case 9:
+        access_port(take(script) % 0x20, 1u << take(script) % 3, false, 0);
+        break;
+    default: {
+        unsigned reg = take(script) % 0x20, size = 1u << take(script) % 3;
+        access_port(reg, size, true, take16(script) | (uint32_t)take16(script) << 16);
+    }
+    }
+    check();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct script script = {data, size};
+    struct host_ops ops;
+
+    alarm(30);
+    sent = 0;
+    ne2000_rig_init(&rig, 0);
+    ops = *rig.fake.host.ops;
+    ops.dma_read = no_dma_read;
+    ops.dma_write = no_dma_write;
+    rig.fake.host.ops = &ops;
+    for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
+        step(&script);
+    ne2000_rig_finish(&rig);
+    return 0;
+}
