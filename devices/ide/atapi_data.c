@@ -75,8 +75,8 @@ static bool get(struct ata_drive *drive, uint32_t blocks)
 /* PIO. */
 
 /* Bytes of the next DRQ block. An odd limit is rounded down, so that only the last block can be odd
- * (ATA-6, PACKET). The limit is the host's most, not what it must get: one of the medium has no more
- * than the blocks that a guest may keep, from wherever in the first of them it begins. */
+ * (ATA-6, PACKET). The limit is the host's most, not what it must get: one of the medium has no
+ * more than the blocks that a guest may keep, from wherever in the first of them it begins. */
 static uint32_t next_block(const struct ata_drive *drive)
 {
     const struct ata_state *state = &drive->state;

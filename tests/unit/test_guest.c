@@ -143,7 +143,7 @@ static void every_emulated_disk_must_have_a_twin_to_be_unplugged(void **state)
     }
 }
 
-/* The guest keeps its CD-ROM drives (the unplug protocol names disks and NICs), so they need none. */
+/* The guest keeps its CD-ROM drives, whatever it unplugs. */
 static void a_cdrom_drive_needs_no_twin(void **state)
 {
     struct guest_rig *rig = *state;
