@@ -43,6 +43,7 @@ struct nic_model {
 static const struct nic_model nic_models[] = {
     {"e1000", e1000_create},
     {"ne2k_pci", ne2000_create},
+    {"rtl8139", rtl8139_create},
     {NULL, NULL},
 };
 

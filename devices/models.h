@@ -47,6 +47,7 @@ int cmd646_create(const struct dev_env *env, struct dev **ret_dev);
 #define NIC_NAME_SIZE 8
 int e1000_create(const struct dev_env *env, const struct machine_nic *nic, struct dev **ret_dev);
 int ne2000_create(const struct dev_env *env, const struct machine_nic *nic, struct dev **ret_dev);
+int rtl8139_create(const struct dev_env *env, const struct machine_nic *nic, struct dev **ret_dev);
 
 /* The platform device's unplug of NICs: all of them are gone when it returns. */
 void machine_unplug_nics(struct machine *machine);

@@ -143,7 +143,8 @@ static void check_disks(struct target *target)
 static void settle(struct target *target)
 {
     ide_rig_settle(&target->rig);
-    fake_host_advance(&target->rig.fake, 2000); /* who rests goes on */
+    fake_host_advance(&target->rig.fake, 2000); /* who rests goes on, with another phase perhaps */
+    check(target);
     ide_rig_settle(&target->rig);
     check(target);
     check_disks(target);

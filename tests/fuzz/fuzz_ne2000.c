@@ -27,12 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct ne2000_rig rig;
 static unsigned sent;
 
-static void no_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static int no_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
     abort();
 }
 
-static void no_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
+static int no_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 {
     abort();
 }

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/packets.h"
+#include "tests/unit/rtl8139_rig.h"
+
+#define FS_LS (RTL8139_D_FS | RTL8139_D_LS)
+
+static struct rtl8139_rig rig;
+
+static int setup(void **state)
+{
+    rtl8139_rig_init(&rig, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rtl8139_rig_finish(&rig);
+    return 0;
+}
+
+static uint32_t rd(uint32_t offset, unsigned size)
+{
+    return rtl8139_rig_read(&rig, offset, size);
+}
+
+static void wr(uint32_t offset, unsigned size, uint32_t value)
+{
+    rtl8139_rig_write(&rig, offset, size, value);
+}
+
+static uint32_t ram(uint32_t at, unsigned size)
+{
+    return rtl8139_get(rig.fake.ram + at, size);
+}
+
+static bool inta(void)
+{
+    return rig.fake.intx[RTL8139_RIG_SLOT][0];
+}
+
+static void start_legacy(uint32_t rcr)
+{
+    wr(RTL8139_RBSTART, 4, RTL8139_RIG_RING);
+    wr(RTL8139_CR, 1, RTL8139_CR_RE | RTL8139_CR_TE);
+    wr(RTL8139_RCR, 4, rcr);
+    wr(RTL8139_IMR, 2, 0xe1ff);
+    rtl8139_rig_settle(&rig);
+}
+
+static void start_cp(uint32_t cpcr)
+{
+    wr(RTL8139_CPCR, 2, RTL8139_CPCR_TX | RTL8139_CPCR_RX | cpcr);
+    wr(RTL8139_TNPDS, 4, RTL8139_RIG_TX);
+    wr(RTL8139_THPDS, 4, RTL8139_RIG_TX + 0x400);
+    wr(RTL8139_RDSAR, 4, RTL8139_RIG_RX);
+    start_legacy(RTL8139_RCR_APM | RTL8139_RCR_AB);
+}
+
+static uint32_t own_frame(uint8_t *frame, uint32_t bytes)
+{
+    memset(frame, 0x5a, bytes);
+    memcpy(frame, rtl8139_rig_mac, NET_MAC_BYTES);
+    return bytes;
+}
+
+static void test_identity_says_c_plus(void **state)
+{
+    assert_int_equal(bus_pci_read(rig.bus, PCI_DEVFN(4, 0), 0, 4), 0x813910ec);
+    assert_int_equal(bus_pci_read(rig.bus, PCI_DEVFN(4, 0), PCI_REVISION_ID, 1), 0x20);
+    assert_int_equal(rd(RTL8139_TCR, 4) & 0x7cc00000, RTL8139_TCR_HWVERID);
+    for (unsigned i = 0; i < NET_MAC_BYTES; i++)
+        assert_int_equal(rd(i, 1), rtl8139_rig_mac[i]);
+}
+
+static void test_address_is_locked(void **state)
+{
+    wr(RTL8139_IDR0, 4, 0x11223344);
+    assert_int_equal(rd(RTL8139_IDR0, 1), 0);
+    wr(RTL8139_9346CR, 1, RTL8139_EEM_CONFIG);
+    wr(RTL8139_IDR0, 4, 0x11223344);
+    assert_int_equal(rd(RTL8139_IDR0, 4), 0x11223344);
+    wr(RTL8139_9346CR, 1, RTL8139_EEM_AUTOLOAD);
+    assert_int_equal(rd(RTL8139_IDR0, 4), 0x123e1600);
+}
+
+static unsigned eeprom_read(unsigned word)
+{
+    unsigned command = 6u << 6 | word, value = 0;
+
+    wr(RTL8139_9346CR, 1, RTL8139_EEM_PROGRAM | RTL8139_EECS);
+    for (int i = 8; i >= 0; i--) {
+        uint32_t pins = RTL8139_EEM_PROGRAM | RTL8139_EECS | (command >> i & 1 ? RTL8139_EEDI : 0);
+        wr(RTL8139_9346CR, 1, pins);
+        wr(RTL8139_9346CR, 1, pins | RTL8139_EESK);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        wr(RTL8139_9346CR, 1, RTL8139_EEM_PROGRAM | RTL8139_EECS);
+        wr(RTL8139_9346CR, 1, RTL8139_EEM_PROGRAM | RTL8139_EECS | RTL8139_EESK);
+        value = value << 1 | (rd(RTL8139_9346CR, 1) & RTL8139_EEDO);
+    }
+    wr(RTL8139_9346CR, 1, 0);
+    return value;
+}
+
+static void test_eeprom_has_mark_and_address(void **state)
+{
+    assert_int_equal(eeprom_read(0), 0x8129);
+    assert_int_equal(eeprom_read(7), 0x1600);
+    assert_int_equal(eeprom_read(9), 0x5634);
+}
+
+static void test_slot_is_sent_and_reported(void **state)
+{
+    start_legacy(0);
+    own_frame(rig.fake.ram + RTL8139_RIG_DATA, 100);
+    wr(RTL8139_TSAD0, 4, RTL8139_RIG_DATA);
+    wr(RTL8139_TSD0, 4, 100);
+    assert_int_equal(rig.n_sent, 1);
+    assert_int_equal(rig.last.bytes, 100);
+    assert_memory_equal(rig.last.data, rig.fake.ram + RTL8139_RIG_DATA, 100);
+    assert_int_equal(rd(RTL8139_TSD0, 4) & 0xe000, RTL8139_TSD_OWN | RTL8139_TSD_TOK);
+    assert_int_equal(rd(RTL8139_TSAD, 2), 0x100f);
+    assert_true(inta());
+    wr(RTL8139_ISR, 2, RTL8139_INT_TOK);
+    assert_false(inta());
+}
+
+static void test_slot_longer_than_1792_is_aborted(void **state)
+{
+    start_legacy(0);
+    wr(RTL8139_TSD0, 4, RTL8139_TX_MAX + 1);
+    assert_int_equal(rig.n_sent, 0);
+    assert_true(rd(RTL8139_TSD0, 4) & RTL8139_TSD_TABT);
+    assert_int_equal(rd(RTL8139_ISR, 2), RTL8139_INT_TER);
+    wr(RTL8139_TSD0 + 4, 4, RTL8139_TX_MAX);
+    assert_int_equal(rig.last.bytes, RTL8139_TX_MAX);
+}
+
+static void test_slot_waits_for_the_way_out(void **state)
+{
+    start_legacy(0);
+    rig.port.busy = true;
+    wr(RTL8139_TSD0, 4, 60);
+    assert_false(rd(RTL8139_TSD0, 4) & RTL8139_TSD_OWN);
+    rig.port.busy = false;
+    net_port_writable(&rig.port.port);
+    rtl8139_rig_settle(&rig);
+    assert_true(rd(RTL8139_TSD0, 4) & RTL8139_TSD_TOK);
+    assert_int_equal(rig.n_sent, 1);
+}
+
+static void test_ring_gets_header_frame_and_fcs(void **state)
+{
+    uint8_t frame[61];
+
+    start_legacy(RTL8139_RCR_APM);
+    assert_true(rd(RTL8139_CR, 1) & RTL8139_CR_BUFE);
+    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    assert_false(rd(RTL8139_CR, 1) & RTL8139_CR_BUFE);
+    assert_int_equal(ram(RTL8139_RIG_RING, 2), RTL8139_RX_ROK | RTL8139_RX_PAM);
+    assert_int_equal(ram(RTL8139_RIG_RING + 2, 2), 65);
+    assert_memory_equal(rig.fake.ram + RTL8139_RIG_RING + 4, frame, sizeof(frame));
+    assert_int_equal(rd(RTL8139_CBR, 2), 72);
+    assert_true(inta());
+    wr(RTL8139_CAPR, 2, 72 - 16);
+    assert_true(rd(RTL8139_CR, 1) & RTL8139_CR_BUFE);
+}
+
+static void test_filters_choose(void **state)
+{
+    uint8_t frame[60] = {0x01, 0x00, 0x5e, 0, 0, 1};
+
+    start_legacy(RTL8139_RCR_APM | RTL8139_RCR_AM);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    memset(frame, 0xff, 6);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    memset(frame, 0x22, 6);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    assert_int_equal(rd(RTL8139_CBR, 2), 0);
+    wr(RTL8139_MAR0, 4, 0xffffffff);
+    wr(RTL8139_MAR0 + 4, 4, 0xffffffff);
+    wr(RTL8139_RCR, 4, RTL8139_RCR_AAP | RTL8139_RCR_AM | RTL8139_RCR_AB);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    memset(frame, 0xff, 6);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    memcpy(frame, (const uint8_t[]){0x01, 0x00, 0x5e, 0, 0, 1}, 6);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    assert_int_equal(rd(RTL8139_CBR, 2), 3 * 68);
+}
+
+/* Fills an 8 KiB ring until it takes no more; then the driver reads one. */
+static void test_full_ring_stops_the_reader_until_capr_moves(void **state)
+{
+    uint8_t frame[1000];
+
+    start_legacy(RTL8139_RCR_APM);
+    own_frame(frame, sizeof(frame));
+    for (unsigned i = 0; i < 9; i++)
+        rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    assert_int_equal(rd(RTL8139_CBR, 2), 8 * 1008);
+    assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_RXOVW);
+    wr(RTL8139_CAPR, 2, 1008 - 16);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(rd(RTL8139_CBR, 2), 9 * 1008 - 8192);
+}
+
+static void wrap_once(uint32_t rcr)
+{
+    uint8_t frame[1000];
+
+    start_legacy(RTL8139_RCR_APM | rcr);
+    own_frame(frame, sizeof(frame));
+    for (unsigned i = 0; i < 9; i++) {
+        rtl8139_rig_receive(&rig, frame, sizeof(frame));
+        wr(RTL8139_CAPR, 2, ((i + 1) * 1008 & 8191) - 16);
+    }
+    assert_int_equal(rd(RTL8139_CBR, 2), 9 * 1008 - 8192);
+}
+
+static void test_ring_wraps(void **state)
+{
+    memset(rig.fake.ram + RTL8139_RIG_RING, 0xee, 16384);
+    wrap_once(0);
+    assert_int_equal(rig.fake.ram[RTL8139_RIG_RING + 8192], 0xee);
+    assert_int_equal(rig.fake.ram[RTL8139_RIG_RING], 0x5a);
+}
+
+static void test_wrap_bit_lets_a_frame_run_over_the_end(void **state)
+{
+    memset(rig.fake.ram + RTL8139_RIG_RING, 0xee, 16384);
+    wrap_once(RTL8139_RCR_WRAP);
+    assert_int_equal(rig.fake.ram[RTL8139_RIG_RING + 8192], 0x5a);
+    assert_int_equal(ram(RTL8139_RIG_RING, 2), RTL8139_RX_ROK | RTL8139_RX_PAM);
+}
+
+static void test_cp_sends_what_two_descriptors_hold(void **state)
+{
+    start_cp(0);
+    own_frame(rig.fake.ram + RTL8139_RIG_DATA, 200);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0, RTL8139_D_OWN | RTL8139_D_FS | 50,
+                     RTL8139_TXD_TAGC | 0x3412, RTL8139_RIG_DATA);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 1, RTL8139_D_OWN | RTL8139_D_LS | RTL8139_D_EOR | 150, 0,
+                     RTL8139_RIG_DATA + 50);
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+    assert_int_equal(rig.last.bytes, 204);
+    assert_memory_equal(rig.last.data + 12, "\x81\x00\x12\x34", 4);
+    assert_memory_equal(rig.last.data + 16, rig.fake.ram + RTL8139_RIG_DATA + 12, 188);
+    assert_false(ram(RTL8139_RIG_TX, 4) & RTL8139_D_OWN);
+    assert_false(ram(RTL8139_RIG_TX + 16, 4) & RTL8139_D_OWN);
+    assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_TOK);
+}
+
+static void test_cp_high_priority_goes_first(void **state)
+{
+    start_cp(0);
+    own_frame(rig.fake.ram + RTL8139_RIG_DATA, 300);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0, RTL8139_D_OWN | FS_LS | 100, 0, RTL8139_RIG_DATA);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX + 0x400, 0, RTL8139_D_OWN | FS_LS | 300, 0,
+                     RTL8139_RIG_DATA);
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ | RTL8139_TPPOLL_HPQ);
+    assert_int_equal(rig.n_sent, 2);
+    assert_int_equal(rig.last.bytes, 100);
+}
+
+static void test_cp_inserts_checksums(void **state)
+{
+    struct packet_spec spec = {.version = 4, .payload = 333};
+    uint32_t bytes = packet_build(rig.fake.ram + RTL8139_RIG_DATA, &spec);
+
+    start_cp(0);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0,
+                     RTL8139_D_OWN | FS_LS | RTL8139_TXD_IPCS | RTL8139_TXD_TCPCS | bytes, 0,
+                     RTL8139_RIG_DATA);
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+    assert_int_equal(rig.last.bytes, bytes);
+    packet_assert_checksums(rig.last.data, rig.last.bytes);
+}
+
+static void test_cp_segments(void **state)
+{
+    struct packet_spec spec = {.version = 4, .payload = 2500};
+    uint32_t bytes = packet_build(rig.fake.ram + RTL8139_RIG_DATA, &spec);
+
+    start_cp(0);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0,
+                     RTL8139_D_OWN | FS_LS | RTL8139_TXD_LGSEN | 1000u << 16 | bytes, 0,
+                     RTL8139_RIG_DATA);
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(rig.n_sent, 3);
+    assert_int_equal(rig.last.bytes, bytes - 2000);
+    packet_assert_checksums(rig.last.data, rig.last.bytes);
+}
+
+static void test_cp_receives_strips_and_checks(void **state)
+{
+    struct packet_spec spec = {.version = 4, .vlan = true, .payload = 100};
+    uint8_t frame[256];
+    uint32_t bytes = packet_build(frame, &spec), status;
+
+    memcpy(frame, rtl8139_rig_mac, 6);
+    start_cp(RTL8139_CPCR_RXVLAN | RTL8139_CPCR_RXCHK);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 100, 0, RTL8139_RIG_BUF);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 1, RTL8139_D_OWN | RTL8139_D_EOR | 1000, 0,
+                     RTL8139_RIG_BUF + 100);
+    rtl8139_rig_receive(&rig, frame, bytes);
+    status = ram(RTL8139_RIG_RX + 16, 4);
+    assert_int_equal(ram(RTL8139_RIG_RX, 4), RTL8139_D_FS | 100);
+    assert_int_equal(status & 0x1fff, bytes); /* less a tag, with a FCS */
+    assert_true(status & RTL8139_D_LS && status & RTL8139_D_EOR && status & RTL8139_RXD_PAM);
+    assert_int_equal(status & RTL8139_RXD_PID_IP, RTL8139_RXD_PID_TCP);
+    assert_true(status & RTL8139_RXD_IPF && status & RTL8139_RXD_TCPF); /* they are zero */
+    assert_int_equal(ram(RTL8139_RIG_RX + 20, 4), RTL8139_RXD_TAVA | rtl8139_get(frame + 14, 2));
+    assert_memory_equal(rig.fake.ram + RTL8139_RIG_BUF, frame, 12);
+    assert_memory_equal(rig.fake.ram + RTL8139_RIG_BUF + 12, frame + 16, bytes - 16);
+}
+
+static void test_cp_waits_for_descriptors(void **state)
+{
+    uint8_t frame[100];
+
+    start_cp(0);
+    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_RXOVW);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 1500, 0, RTL8139_RIG_BUF);
+    wr(RTL8139_ISR, 2, RTL8139_INT_RXOVW);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(ram(RTL8139_RIG_RX, 4), FS_LS | RTL8139_RXD_PAM | 104);
+}
+
+static void test_tally_is_dumped(void **state)
+{
+    uint8_t frame[100];
+
+    start_cp(0);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 1500, 0, RTL8139_RIG_BUF);
+    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    wr(RTL8139_DTCCR + 4, 4, 0);
+    wr(RTL8139_DTCCR, 4, RTL8139_RIG_DATA | RTL8139_DTCCR_CMD);
+    assert_int_equal(rd(RTL8139_DTCCR, 4), RTL8139_RIG_DATA);
+    assert_int_equal(ram(RTL8139_RIG_DATA + 8, 4), 1);
+    assert_int_equal(ram(RTL8139_RIG_DATA + 40, 4), 1);
+}
+
+static void test_timer_interrupts_at_its_count(void **state)
+{
+    wr(RTL8139_IMR, 2, RTL8139_INT_TIMEOUT);
+    wr(RTL8139_TCTR, 4, 0);
+    wr(RTL8139_TIMERINT, 4, 33000); /* 1 ms */
+    fake_host_advance(&rig.fake, 999000);
+    assert_false(inta());
+    fake_host_advance(&rig.fake, 2000);
+    assert_true(inta());
+    wr(RTL8139_TIMERINT, 4, 0);
+}
+
+static void test_cable_shows_and_latches(void **state)
+{
+    start_legacy(0);
+    assert_true(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
+    net_set_link(rig.net, false);
+    rtl8139_rig_settle(&rig);
+    assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_LINK);
+    assert_true(rd(RTL8139_MSR, 1) & RTL8139_MSR_LINKB);
+    net_set_link(rig.net, true);
+    rtl8139_rig_settle(&rig);
+    assert_false(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
+    assert_true(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
+}
+
+static void test_loopback_comes_back_later(void **state)
+{
+    start_legacy(RTL8139_RCR_APM);
+    wr(RTL8139_TCR, 4, RTL8139_TCR_LBK);
+    own_frame(rig.fake.ram + RTL8139_RIG_DATA, 60);
+    wr(RTL8139_TSAD0, 4, RTL8139_RIG_DATA);
+    wr(RTL8139_TSD0, 4, 60);
+    assert_int_equal(rd(RTL8139_CBR, 2), 0);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(rd(RTL8139_CBR, 2), 68);
+    assert_int_equal(rig.n_sent, 0);
+}
+
+static void test_waiting_packet_migrates(void **state)
+{
+    uint8_t *saved;
+    size_t size;
+
+    start_cp(0);
+    own_frame(rig.fake.ram + RTL8139_RIG_DATA, 100);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0, RTL8139_D_OWN | FS_LS | 100, 0, RTL8139_RIG_DATA);
+    rig.port.busy = true;
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+    assert_true(rig.dev->ops->quiesce(rig.dev));
+    saved = rtl8139_rig_save(&rig, &size);
+    assert_int_equal(rtl8139_rig_migrate(&rig, saved, size), 0);
+    free(saved);
+    rig.port.busy = false;
+    rig.dev->ops->resume(rig.dev);
+    net_port_writable(&rig.port.port);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(rig.n_sent, 1);
+    assert_int_equal(rig.last.bytes, 100);
+}
+
+/* XSA-140: an IP header that says that the packet is shorter than its headers, or longer than it
+ * is, made lengths negative, and memory of the process left with the packet. */
+static void test_cve_2015_5165_lengths_disclose_nothing(void **state)
+{
+    static const uint8_t lengths[] = {0, 1, 19, 20, 39, 255};
+
+    start_cp(0);
+    for (unsigned i = 0; i < sizeof(lengths); i++) {
+        for (unsigned header = 0; header < 16; header++) {
+            uint8_t *packet = rig.fake.ram + RTL8139_RIG_DATA;
+            struct packet_spec spec = {.version = 4, .payload = 20};
+            uint32_t bytes = packet_build(packet, &spec);
+            bool segment = i & 1;
+            packet[14] = (uint8_t)(0x40 | header);
+            packet[16] = lengths[i] == 255 ? 255 : 0;
+            packet[17] = lengths[i];
+            wr(RTL8139_TNPDS, 4, RTL8139_RIG_TX);
+            rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0,
+                             RTL8139_D_OWN | FS_LS | RTL8139_D_EOR | RTL8139_TXD_IPCS |
+                                 RTL8139_TXD_TCPCS | RTL8139_TXD_UDPCS |
+                                 (segment ? RTL8139_TXD_LGSEN : 0) | bytes,
+                             0, RTL8139_RIG_DATA);
+            rig.last.bytes = 0;
+            wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+            rtl8139_rig_settle(&rig);
+            assert_true(rig.last.bytes <= bytes);
+            if (!segment)
+                assert_int_equal(rig.last.bytes, bytes);
+        }
+    }
+}
+
+/* A size that changed its sign on its way through an int passed the check. */
+static void test_cve_2018_17958_large_frames_write_nothing(void **state)
+{
+    static uint8_t frame[NET_FRAME_MAX];
+
+    memset(rig.fake.ram + RTL8139_RIG_RING, 0xee, 65536);
+    start_legacy(RTL8139_RCR_APM | RTL8139_RCR_WRAP);
+    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    rtl8139_rig_receive(&rig, frame, RTL8139_RX_MAX + 1);
+    for (uint32_t i = 0; i < 65536; i++)
+        assert_int_equal(rig.fake.ram[RTL8139_RIG_RING + i], 0xee);
+    assert_int_equal(rd(RTL8139_MPC, 4), 2);
+    start_cp(0);
+    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | RTL8139_D_EOR | 0x1fff, 0,
+                     RTL8139_RIG_RING);
+    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    assert_int_equal(rig.fake.ram[RTL8139_RIG_RING], 0xee);
+}
+
+/* Where there is no RAM every descriptor is the device's for ever. */
+static void test_ring_outside_of_ram_is_walked_once(void **state)
+{
+    start_cp(0);
+    wr(RTL8139_TNPDS, 4, 0xf8000000);
+    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
+    rtl8139_rig_settle(&rig);
+    assert_int_equal(rig.fake.timers_armed, 0);
+    assert_true(rig.n_sent <= 64);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(identity_says_c_plus),
+        T(address_is_locked),
+        T(eeprom_has_mark_and_address),
+        T(slot_is_sent_and_reported),
+        T(slot_longer_than_1792_is_aborted),
+        T(slot_waits_for_the_way_out),
+        T(ring_gets_header_frame_and_fcs),
+        T(filters_choose),
+        T(full_ring_stops_the_reader_until_capr_moves),
+        T(ring_wraps),
+        T(wrap_bit_lets_a_frame_run_over_the_end),
+        T(cp_sends_what_two_descriptors_hold),
+        T(cp_high_priority_goes_first),
+        T(cp_inserts_checksums),
+        T(cp_segments),
+        T(cp_receives_strips_and_checks),
+        T(cp_waits_for_descriptors),
+        T(tally_is_dumped),
+        T(timer_interrupts_at_its_count),
+        T(cable_shows_and_latches),
+        T(loopback_comes_back_later),
+        T(waiting_packet_migrates),
+        T(cve_2015_5165_lengths_disclose_nothing),
+        T(cve_2018_17958_large_frames_write_nothing),
+        T(ring_outside_of_ram_is_walked_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
