@@ -248,8 +248,8 @@ uint32_t ata_window(const struct ata_drive *drive, bool *ret_write, void *buf, u
 /* Does what the phase calls for, if that is possible now. Harmless at any time. */
 void ata_step(struct ata_drive *drive);
 /* The host cannot reach the memory of a transfer: the command under way ends with ABRT, from the
- * first sector that is not done. What the bus master says of it a driver takes for an error of the
- * bus, and tries again. */
+ * first sector that is not done; a packet with ABORTED COMMAND. What the bus master says of it a
+ * driver takes for an error of the bus, and tries again. */
 void ata_dma_failed(struct ata_drive *drive);
 /* The bus master was stopped: a chunk on its way is forgotten; it would be moved again from its
  * first sector if the bus master were started anew. */

@@ -8,7 +8,7 @@
  * sector alone. Either way the drive then waits with that sector still to be done, as a real one
  * would with DMARQ raised (SFF-8038i, the status with Active and Interrupt both clear).
  */
-#include "devices/ide/ata_internal.h"
+#include "devices/ide/atapi_internal.h"
 
 void ata_start_dma(struct ata_drive *drive)
 {
@@ -125,6 +125,10 @@ void ata_dma_done(struct ata_drive *drive)
 
 void ata_dma_failed(struct ata_drive *drive)
 {
+    if (drive->config.cdrom) {
+        atapi_dma_failed(drive);
+        return;
+    }
     ata_fail_at(drive, ATA_ER_ABRT, drive->state.lba);
     ata_log_error(drive);
 }

@@ -43,7 +43,8 @@ void atapi_check(struct ata_drive *drive, unsigned key, unsigned code)
 {
     set_sense(&drive->state.packet, key, code);
     atapi_set_reason(drive, ATAPI_IO | ATAPI_CD);
-    ata_fail(drive, (uint8_t)(key << 4 | (key == ATAPI_ILLEGAL_REQUEST ? ATA_ER_ABRT : 0)));
+    bool aborted = key == ATAPI_ILLEGAL_REQUEST || key == ATAPI_ABORTED_COMMAND;
+    ata_fail(drive, (uint8_t)(key << 4 | (aborted ? ATA_ER_ABRT : 0)));
 }
 
 void atapi_invalid_field(struct ata_drive *drive)

@@ -6,8 +6,9 @@
 
 #include "devices/ide/atapi_internal.h"
 
-#define CHUNK_MAX      (BLK_MAX_BYTES / ATAPI_BLOCK) /* blocks a request */
-#define PIO_READ_AHEAD (ATA_PIO_CHUNK_MAX * ATA_SECTOR / ATAPI_BLOCK)
+#define CHUNK_MAX (BLK_MAX_BYTES / ATAPI_BLOCK) /* blocks a request */
+/* PIO's are shorter, for ATA_PIO_CHUNK_MAX's reason. A DRQ block lies in one. */
+#define PIO_CHUNK_MAX (BLK_HELD_BYTES / ATAPI_BLOCK)
 
 /* How far the data phase is. */
 
@@ -71,15 +72,11 @@ static bool get(struct ata_drive *drive, uint32_t blocks)
     return true;
 }
 
-static uint32_t chunk_max(const struct ata_drive *drive)
-{
-    return drive->state.packet.careful ? 1 : CHUNK_MAX;
-}
-
 /* PIO. */
 
 /* Bytes of the next DRQ block. An odd limit is rounded down, so that only the last block can be odd
- * (ATA-6, PACKET). */
+ * (ATA-6, PACKET). The limit is the host's most, not what it must get: one of the medium has no
+ * more than the blocks that a guest may keep, from wherever in the first of them it begins. */
 static uint32_t next_block(const struct ata_drive *drive)
 {
     const struct ata_state *state = &drive->state;
@@ -87,7 +84,9 @@ static uint32_t next_block(const struct ata_drive *drive)
     uint32_t n = state->packet.limit;
 
     if (state->packet.transfer == ATAPI_MEDIUM) {
-        uint32_t most = chunk_max(drive) * unit(drive) - state->pos % unit(drive);
+        uint32_t blocks = state->packet.careful ? 1 : PIO_CHUNK_MAX;
+        uint32_t most = blocks * unit(drive) - state->pos % unit(drive);
+        most = most < BLK_HELD_BYTES ? most : BLK_HELD_BYTES;
         n = n < most ? n : most;
     }
     return left <= n ? (uint32_t)left : n & ~1u;
@@ -133,7 +132,7 @@ static void pio_fetch(struct ata_drive *drive)
     struct ata_state *state = &drive->state;
     uint32_t bytes = unit(drive);
     uint32_t blocks = (state->pos + next_block(drive) + bytes - 1) / bytes;
-    uint32_t ahead = state->packet.careful ? 1 : PIO_READ_AHEAD;
+    uint32_t ahead = state->packet.careful ? 1 : PIO_CHUNK_MAX;
 
     blocks = blocks < ahead ? ahead : blocks;
     if (get(drive, blocks < state->sectors ? blocks : state->sectors))
@@ -233,8 +232,7 @@ static void dma_moved(struct ata_drive *drive, uint32_t bytes)
     drive->state.pos += bytes;
 }
 
-/* The guest's memory cannot be reached; the bus master says so, too. */
-static void dma_failed(struct ata_drive *drive)
+void atapi_dma_failed(struct ata_drive *drive)
 {
     atapi_check(drive, ATAPI_ABORTED_COMMAND, ATAPI_COMMUNICATION_FAILURE);
 }
@@ -266,7 +264,7 @@ static void dma_reply(struct ata_drive *drive)
         };
         if (in ? link->dma_scatter(ctx, iov + !stored, stored ? 2 : 1, have)
                : link->dma_gather(ctx, iov, 1, have)) {
-            dma_failed(drive);
+            ata_dma_failed(drive);
             return;
         }
         dma_moved(drive, have);
@@ -282,7 +280,7 @@ static void dma_medium(struct ata_drive *drive)
     struct ata_state *state = &drive->state;
     uint32_t bytes = unit(drive);
     bool plain = state->packet.fields == ATAPI_FIELD_USER, end;
-    uint32_t most = (plain ? chunk_max(drive) : 1) * bytes - state->pos;
+    uint32_t most = (plain && !state->packet.careful ? CHUNK_MAX : 1) * bytes - state->pos;
     uint64_t left = bytes_left(drive);
     uint32_t have = drive->config.link->dma_plan(drive->config.link_ctx, drive,
                                                  left < most ? (uint32_t)left : most, &end);
@@ -330,7 +328,7 @@ static void dma_done(struct ata_drive *drive)
                   : scatter_sector(drive, drive->dma_bytes);
 
     if (err) {
-        dma_failed(drive);
+        ata_dma_failed(drive);
         return;
     }
     dma_moved(drive, drive->dma_bytes);

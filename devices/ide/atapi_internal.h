@@ -113,6 +113,7 @@ void atapi_power_on(struct ata_drive *drive);
 void atapi_device_reset(struct ata_drive *drive);
 void atapi_step(struct ata_drive *drive);
 void atapi_done(struct ata_drive *drive, int error);
+void atapi_dma_failed(struct ata_drive *drive);
 void atapi_block_begun(struct ata_drive *drive);
 void atapi_block_read(struct ata_drive *drive);
 void atapi_block_written(struct ata_drive *drive);

@@ -392,6 +392,8 @@ def make_packet(rng, layout):
     limit = rng.choice((2048, 2048, 4096, 0xFFFE, 0xFFFF, 510, 3000, 2047, 511, 65, 12, 0))
     if limit and size > 40 * limit:  # a block takes as long as all else
         limit = 0xFFFE
+    if limit and size > 0x8000:  # deliberate: long DRQ blocks
+        limit = min(limit, 0x8000)
     if name in NOTHING_SOMETIMES and not limit:
         limit = 2048  # deliberate: no limit and no data
     if not limit and size:

@@ -9,6 +9,7 @@
  *  - memory is written only where a descriptor that was read says so
  *  - media and the disk beside them are never written
  *  - who ends with an error has a sense key, the Error register's; a command that ended is ended
+ *  - a DRQ block keeps no more pages than a disk may count on
  *  - the interrupt line is what the selected drive's INTRQ and nIEN make it
  *  - quiesced, the state loads into a new controller and saves as it was
  *  - at the end every request and page has come back
@@ -58,6 +59,8 @@ static void check_drive(const struct ata_drive *drive)
     assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
     assert(!drive->in_flight || (status & ATA_SR_BSY));
     assert(!packet->transfer || state->phase != ATA_IDLE);
+    assert(state->phase != ATA_PIO_IN || !drive->req ||
+           blk_req_bytes(drive->req) <= BLK_HELD_BYTES);
     if (packet->transfer == ATAPI_MEDIUM)
         assert(atapi_has_medium(drive) && state->sectors &&
                state->lba + state->sectors <= atapi_blocks(drive));
@@ -87,6 +90,8 @@ static void check(struct target *target)
 
 static void settle(struct target *target)
 {
+    ide_rig_settle(&target->rig);
+    fake_host_advance(&target->rig.fake, 2000); /* who rests goes on */
     ide_rig_settle(&target->rig);
     check(target);
 }
@@ -305,7 +310,7 @@ static void do_migrate(struct target *target)
 
 static void do_faults(struct target *target, struct script *script)
 {
-    uint8_t how = take(script);
+    uint8_t how = take(script), reach = take(script);
     uint16_t first = take16(script) % 2400;
     struct mem_faults faults = {
         .hold = how & 1,
@@ -314,6 +319,10 @@ static void do_faults(struct target *target, struct script *script)
         .last = how & 4 ? UINT64_MAX : first + (how >> 4),
     };
 
+    /* Guest memory that cannot be reached, and a host for whom it costs too much. */
+    target->rig.fake.broken_from = (reach & 1 ? TABLES : BUFFERS) + first * 8u;
+    target->rig.fake.broken_len = reach & 2 ? 4096 : 0;
+    target->rig.fake.dma_rests = reach & 4 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[CD])
         return;
     mem_release(target->rig.image[CD]);

@@ -241,14 +241,15 @@ static void data_beyond_a_reply_are_not_to_be_had(void **state)
         assert_int_equal(data[i], 0xff);
 }
 
-/* Byte count limits. Whatever the limit, all bytes come, in blocks as long as they can be. */
+/* Byte count limits. Whatever the limit, all bytes come, in blocks as long as they can be: up to
+ * BLK_HELD_BYTES of the medium. */
 
 static void read_with_limit(uint16_t limit, uint32_t lba, uint32_t count, uint8_t field,
                             uint32_t unit)
 {
     static uint8_t data[40 * 2352 + 2];
     uint32_t left = count * unit, at = 0;
-    uint16_t most = limit == 0xffff ? 0xfffe : limit & ~1u;
+    uint32_t most = limit > BLK_HELD_BYTES ? BLK_HELD_BYTES : limit & ~1u;
 
     rig_packet(
         &rig, CD,
@@ -260,6 +261,7 @@ static void read_with_limit(uint16_t limit, uint32_t lba, uint32_t count, uint8_
         assert_true(rig_irq(&rig, CD));
         assert_int_equal(rig_reg(&rig, CD, ATA_REG_COUNT), 0x02);
         assert_int_equal(byte_count(), block);
+        assert_true(blk_req_bytes(cd()->req) <= BLK_HELD_BYTES);
         assert_int_equal(rig_ack(&rig, CD), READY | ATA_SR_DRQ);
         bus_port_read_block(rig.bus, 0x170, 2, data + at, block / 2);
         at += block;
@@ -281,6 +283,36 @@ static void every_byte_count_limit_is_kept(void **state)
         uint32_t count = limits[i] < 100 ? 2 : 40;
         read_with_limit(limits[i], 1 + i, count, 0x10, 2048);
         read_with_limit(limits[i], 1 + i, limits[i] < 100 ? 1 : 37, 0xf8, 2352);
+    }
+}
+
+/* A guest may leave a DRQ block lying for ever; that keeps no more pages than a disk's would, from
+ * wherever in a block of the medium it begins, and of fields of a few bytes. */
+static void a_drq_block_that_is_left_lying_keeps_few_pages(void **state)
+{
+    static const struct {
+        uint16_t limit;
+        uint8_t field;
+    } reads[] = {{0xfffe, 0x10}, {0xfffe, 0xf8}, {32766, 0x10}, {32766, 0xf8},
+                 {30000, 0x10},  {0xfffe, 0x20}, {6, 0x20}};
+    uint32_t all = pool_stats(rig.pool)->free;
+    static uint8_t data[BLK_HELD_BYTES];
+
+    for (unsigned i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        rig_packet(&rig, CD, CDB(0xbe, [5] = 3, [8] = 200, [9] = reads[i].field), 0,
+                   reads[i].limit);
+        for (unsigned blocks = 0; blocks < 5; blocks++) {
+            ide_rig_settle(&rig);
+            assert_int_equal(rig_ack(&rig, CD), READY | ATA_SR_DRQ);
+            assert_in_range(all - pool_stats(rig.pool)->free, 1, BLK_HELD_BYTES / POOL_PAGE);
+            uint32_t n = byte_count();
+            assert_in_range(n, 2,
+                            reads[i].limit < BLK_HELD_BYTES ? reads[i].limit : BLK_HELD_BYTES);
+            bus_port_read_block(rig.bus, 0x170, 2, data, n / 2);
+        }
+        rig_command(&rig, CD, 0x08, 0, 0);
+        ide_rig_settle(&rig); /* what was fetched ahead comes back, too */
+        assert_int_equal(pool_stats(rig.pool)->free, all);
     }
 }
 
@@ -722,6 +754,7 @@ int main(void)
         MEDIUM(overlap_is_refused),
         MEDIUM(data_beyond_a_reply_are_not_to_be_had),
         MEDIUM(every_byte_count_limit_is_kept),
+        MEDIUM(a_drq_block_that_is_left_lying_keeps_few_pages),
         MEDIUM(a_limit_that_nothing_fits_in_aborts_the_command),
         MEDIUM(an_odd_reply_ends_with_its_last_byte),
         MEDIUM(dma_reads_the_medium_by_any_table),

@@ -659,6 +659,52 @@ static void windows_are_taken_out_before_a_request_and_published_before_its_answ
     bus_release(f->bus, BUS_PORT, 0x170);
 }
 
+/* Its slot stays as it is; what the other vCPU moved in between arrives all the same. */
+static void windows_are_published_while_a_string_waits_for_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct told *told = (struct told *)f->guest.ram;
+    struct bufpio_entry *entry = &told->page.entry[BUFPIO_SECONDARY];
+    struct bufpio bufpio;
+    struct probe data = {0};
+
+    f->dispatch.bufpio = &bufpio;
+    assert_int_equal(bus_claim(f->bus, BUS_PORT, 0x170, 8, &window_ops, &data), 0);
+    bufpio_init(&bufpio, &told->page, f->bus, 0);
+    put(f, 0,
+        (struct ioreq_slot){
+            .type = IOREQ_PIO, .addr = 0x170, .size = 2, .count = 1, .flags = IOREQ_READ});
+    dispatch_turn(&f->dispatch, NULL);
+    f->guest.slots[0].flags = 0;
+
+    f->guest.pin_error = -ENOMEM;
+    struct ioreq_slot *slot = put(f, 1,
+                                  (struct ioreq_slot){.type = IOREQ_PIO,
+                                                      .addr = 0x1f0,
+                                                      .size = 2,
+                                                      .count = 4,
+                                                      .data = FAKE_HV_RAM - 64,
+                                                      .flags = IOREQ_READ | IOREQ_DATA_IS_PTR});
+    for (unsigned i = 0; i < 3; i++) {
+        entry->word += UINT64_C(10) << 32;
+        entry->activity += 5 * BUFPIO_ANSWER;
+        assert_int_equal(dispatch_turn(&f->dispatch, NULL), 0);
+        assert_true(f->dispatch.starved);
+        assert_int_equal(slot->flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+        assert_int_equal(f->port.block_reads, 0);
+        assert_int_equal(data.next, 2 + 10 * (i + 1));
+        assert_int_not_equal(entry->word, 0);
+    }
+    f->guest.pin_error = 0;
+    assert_int_equal(dispatch_turn(&f->dispatch, NULL), 1);
+    assert_answered(slot);
+    assert_int_equal(f->port.block_reads, 1);
+    assert_int_not_equal(entry->word, 0);
+    assert_int_equal(bufpio.counters.rejected, 0);
+    bufpio_finish(&bufpio);
+    bus_release(f->bus, BUS_PORT, 0x170);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -685,6 +731,7 @@ int main(void)
         TEST(requests_wait_for_what_is_left_in_the_ring),
         TEST(starvation_2024_a_full_ring_is_one_bounded_turn),
         TEST(windows_are_taken_out_before_a_request_and_published_before_its_answer),
+        TEST(windows_are_published_while_a_string_waits_for_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,29 @@ static void every_emulated_disk_must_have_a_twin_to_be_unplugged(void **state)
     }
 }
 
+/* The guest keeps its CD-ROM drives, whatever it unplugs. */
+static void a_cdrom_drive_needs_no_twin(void **state)
+{
+    struct guest_rig *rig = *state;
+    char json[512], path[64];
+
+    guest_rig_image(rig, "a.img");
+    snprintf(path, sizeof(path), "%s/a.img", rig->dir);
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'disks': [{'vdev': 'hdd', 'type': 'cdrom'}, "
+             "{'vdev': 'hdb', 'path': '%s'}, {'vdev': 'hdc', 'type': 'cdrom'}]}",
+             path);
+    rig->have_pv = true;
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(rig->n_pv, 1);
+    assert_int_equal(rig->pv_place[0], 1);
+    assert_string_equal(rig->pv_path[0], path);
+    assert_int_equal(rig->daemon.guests->vm->params.spec.unplug, MACHINE_UNPLUG_DISKS);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+}
+
 static unsigned logged_lines(int fd)
 {
     char buf[4096];
@@ -928,6 +951,7 @@ int main(void)
         TEST(a_guest_comes_and_goes),
         TEST(what_a_disk_calls_itself_reaches_the_machine),
         TEST(every_emulated_disk_must_have_a_twin_to_be_unplugged),
+        TEST(a_cdrom_drive_needs_no_twin),
         TEST(a_peer_that_comes_in_a_loop_has_its_lines_and_no_more),
         TEST(a_guest_does_not_fill_the_disk_through_its_serial_port),
         TEST(a_domain_has_one_primary_device_model),
