@@ -289,6 +289,7 @@ MASKS = {
     "GET CONFIGURATION": but(*range(6)),
     "GET EVENT STATUS": but(1),
     "MODE SENSE 2A": lambda at: 0xFF if at in (8, 14) else 0,
+    "MECHANISM STATUS": but(1, mask=0xEF),  # deliberate: door open
     "READ DVD STRUCTURE": but(*range(4, 21)),
     "READ DISC INFORMATION": but(*range(16, 24)),
     "READ CD raw": raw_sector,
