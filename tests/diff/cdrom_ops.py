@@ -116,19 +116,39 @@ def do_no_limit(pair, channel, drive, packet):
     request_sense_quietly(pair, channel, drive)
 
 
+def without_disc(pair, channel, drive, name):
+    """deliberate: start without a disc"""
+    return name == "START" and (channel, drive) in pair.trays_out
+
+
+def moved_tray(pair, channel, drive, name, good):
+    """After a packet of any kind."""
+    if good and name == "EJECT":
+        pair.trays_out.add((channel, drive))
+    elif good and name == "LOAD":
+        pair.trays_out.discard((channel, drive))
+    if name in ("EJECT", "LOAD"):
+        quieten(pair, channel, drive)
+
+
 def do_packet(pair, channel, drive, name, packet, limit, size, most, code):
+    if without_disc(pair, channel, drive, name):
+        return
     issue(pair, channel, drive, 0, limit, packet)
     pair.settle()
     _, whole = data_in(pair, channel, name, MASKS.get(name, all_bytes), size, most)
     if not whole:
         do_cd_reset(pair, channel, drive)
-    elif not finished(pair, channel, name):
+        return
+    good = finished(pair, channel, name)
+    if not good:
         request_sense(pair, channel, drive, code)
-    if name in ("EJECT", "LOAD"):
-        quieten(pair, channel, drive)
+    moved_tray(pair, channel, drive, name, good)
 
 
 def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
+    if without_disc(pair, channel, drive, name):
+        return
     base = BMDMA + 8 * channel
     entries = b"".join(addr.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(2, "little") +
                        (b"\0\x80" if i == len(prds) - 1 else b"\0\0")
@@ -161,8 +181,7 @@ def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
         pair.memory_write(addr, bytes(size))  # what may differ
     if not good:
         request_sense(pair, channel, drive, code)
-    if name in ("EJECT", "LOAD"):
-        quieten(pair, channel, drive)
+    moved_tray(pair, channel, drive, name, good)
 
 
 def do_cd_reset(pair, channel, drive):
@@ -201,12 +220,14 @@ def settle_tray(pair, channel, unit):
         issue(pair, channel, unit, 0, 0xFFFE, packet)
         pair.settle()
         finished(pair, channel, "tray")
+    pair.trays_out.discard((channel, unit))
     quieten(pair, channel, unit)
 
 
 def begin(pair):
     """Brings both to where they are to be compared: deliberate: ready after power on, unit attention
     at power on, first event."""
+    pair.trays_out = set()  # channel and unit
     for drive, count in enumerate(pair.sectors):
         if isinstance(count, Cdrom):
             channel, unit = drive // 2, drive % 2
