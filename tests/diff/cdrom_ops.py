@@ -176,9 +176,10 @@ def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
                       for answer in pair.raw([f"b64read {addr:#x} {size}"]))
         compare(pair, name, masks, done, ours, qemu)
         done += size
-        for peer_free in (addr - 16, addr + size):
-            pair.memory_compare(peer_free, 16, "guest memory beside the data")
-        pair.memory_write(addr, bytes(size))  # what may differ
+        pair.memory_write(addr, bytes(size))  # what may differ, before what is beside it is compared
+    for addr, size in prds:
+        for beside in (addr - 16, addr + size):
+            pair.memory_compare(beside, 16, "guest memory beside the data")
     if not good:
         request_sense(pair, channel, drive, code)
     moved_tray(pair, channel, drive, name, good)
