@@ -116,23 +116,39 @@ def do_no_limit(pair, channel, drive, packet):
     request_sense_quietly(pair, channel, drive)
 
 
+def without_disc(pair, channel, drive, name):
+    """deliberate: start without a disc"""
+    return name == "START" and (channel, drive) in pair.trays_out
+
+
+def moved_tray(pair, channel, drive, name, good):
+    """After a packet of any kind."""
+    if good and name == "EJECT":
+        pair.trays_out.add((channel, drive))
+    elif good and name == "LOAD":
+        pair.trays_out.discard((channel, drive))
+    if name in ("EJECT", "LOAD"):
+        quieten(pair, channel, drive)
+
+
 def do_packet(pair, channel, drive, name, packet, limit, size, most, code):
-    if name == "START":  # deliberate: start without a disc
-        settle_tray(pair, channel, drive)
+    if without_disc(pair, channel, drive, name):
+        return
     issue(pair, channel, drive, 0, limit, packet)
     pair.settle()
     _, whole = data_in(pair, channel, name, MASKS.get(name, all_bytes), size, most)
     if not whole:
         do_cd_reset(pair, channel, drive)
-    elif not finished(pair, channel, name):
+        return
+    good = finished(pair, channel, name)
+    if not good:
         request_sense(pair, channel, drive, code)
-    if name in ("EJECT", "LOAD"):
-        quieten(pair, channel, drive)
+    moved_tray(pair, channel, drive, name, good)
 
 
 def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
-    if name == "START":  # deliberate: start without a disc
-        settle_tray(pair, channel, drive)
+    if without_disc(pair, channel, drive, name):
+        return
     base = BMDMA + 8 * channel
     entries = b"".join(addr.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(2, "little") +
                        (b"\0\x80" if i == len(prds) - 1 else b"\0\0")
@@ -160,14 +176,13 @@ def do_dma(pair, channel, drive, name, packet, table, prds, start_first, code):
                       for answer in pair.raw([f"b64read {addr:#x} {size}"]))
         compare(pair, name, masks, done, ours, qemu)
         done += size
-        pair.memory_write(addr, bytes(size))  # what may differ
-    for addr, size in prds:  # after all of them, since one may begin right behind another
-        for peer_free in (addr - 16, addr + size):
-            pair.memory_compare(peer_free, 16, "guest memory beside the data")
+        pair.memory_write(addr, bytes(size))  # what may differ, before what is beside it is compared
+    for addr, size in prds:
+        for beside in (addr - 16, addr + size):
+            pair.memory_compare(beside, 16, "guest memory beside the data")
     if not good:
         request_sense(pair, channel, drive, code)
-    if name in ("EJECT", "LOAD"):
-        quieten(pair, channel, drive)
+    moved_tray(pair, channel, drive, name, good)
 
 
 def do_cd_reset(pair, channel, drive):
@@ -206,12 +221,14 @@ def settle_tray(pair, channel, unit):
         issue(pair, channel, unit, 0, 0xFFFE, packet)
         pair.settle()
         finished(pair, channel, "tray")
+    pair.trays_out.discard((channel, unit))
     quieten(pair, channel, unit)
 
 
 def begin(pair):
     """Brings both to where they are to be compared: deliberate: ready after power on, unit attention
     at power on, first event."""
+    pair.trays_out = set()  # channel and unit
     for drive, count in enumerate(pair.sectors):
         if isinstance(count, Cdrom):
             channel, unit = drive // 2, drive % 2
@@ -293,8 +310,8 @@ MASKS = {
     "READ TOC raw, old": but(5, 16, 27, 38),
     "GET CONFIGURATION": but(*range(6)),
     "GET EVENT STATUS": but(1),
-    "MECHANISM STATUS": but(1, mask=0xEF),  # deliberate: door open
     "MODE SENSE 2A": lambda at: 0xFF if at in (8, 14) else 0,
+    "MECHANISM STATUS": but(1, mask=0xEF),  # deliberate: door open
     "READ DVD STRUCTURE": but(*range(4, 21)),
     "READ DISC INFORMATION": but(*range(16, 24)),
     "READ CD raw": raw_sector,

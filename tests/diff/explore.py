@@ -14,10 +14,12 @@ from qtest import Gone
 
 FIXED_SEED = 20261121
 MINIMISE_SECONDS = 120
+SEQUENCE_SECONDS = 600  # on a machine that is busy with other tests; on a quiet one it takes some 10
 
 
-def run(args, seed, layout, ops, patience=10):
-    """(None or the Difference, how many operations were done, how many accesses)"""
+def run(args, seed, layout, ops, deadline, patience=30):
+    """(None or the Difference, how many operations were done, how many accesses). After `deadline` no
+    operation is begun."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     folder = tempfile.mkdtemp(prefix="diff-ide-", dir=memory)
     pair, done, found = None, 0, None
@@ -25,6 +27,8 @@ def run(args, seed, layout, ops, patience=10):
         pair = Pair(args.server, args.qemu, folder, seed, layout, patience)
         args.suite.begin(pair)
         for op in ops:
+            if time.monotonic() > deadline:
+                break
             if args.verbose:
                 print(op, flush=True)
             args.suite.perform(pair, op)
@@ -56,7 +60,7 @@ def minimise(args, seed, layout, ops, found):
         at = 0
         while at < len(ops) and time.monotonic() < deadline:
             shorter = ops[:at] + ops[at + size:]
-            again, done, _ = run(args, seed, layout, shorter, 1)
+            again, done, _ = run(args, seed, layout, shorter, deadline, 1)
             if again and again.kind == found.kind:
                 ops, found = shorter[:done + 1], again
             else:
@@ -73,10 +77,12 @@ def explore(args, seed, deadline):
         rng = random.Random(name)
         layout = args.suite.LAYOUTS[number % len(args.suite.LAYOUTS)]
         ops = args.suite.generate(rng, layout, args.suite.OPS)
-        found, done, count = run(args, name, layout, ops)
+        found, done, count = run(args, name, layout, ops, time.monotonic() + SEQUENCE_SECONDS)
         accesses += count
         number += 1
         if not found:
+            if done < len(ops):
+                print(f"seed {name}: {done} of {len(ops)} operations in {SEQUENCE_SECONDS} s", flush=True)
             continue
         print(f"seed {name}, drives of {layout} sectors, operation {done}: {found}", flush=True)
         if not args.no_minimise:

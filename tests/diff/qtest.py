@@ -14,7 +14,7 @@ class Gone(Exception):
 class Peer:
     """`command` is started with -qtest added; `folder` takes its socket and what it prints."""
 
-    def __init__(self, name, command, folder, timeout=30):
+    def __init__(self, name, command, folder, timeout=120):
         self.name, self.timeout = name, timeout
         self.irq = {}  # line: level
         self.input = b""
@@ -46,16 +46,31 @@ class Peer:
         with open(self.log, errors="replace") as log:
             return log.read()[-2000:].strip()
 
+    def _hung_up(self):
+        try:
+            how = f"with status {self.process.wait(2)}"
+        except subprocess.TimeoutExpired:
+            how = "and still runs"
+        return Gone(f"{self.name} hung up {how}: {self.said()}")
+
     def send(self, lines):
         self.accesses += len(lines)
-        self.socket.sendall("".join(line + "\n" for line in lines).encode())
+        try:
+            self.socket.sendall("".join(line + "\n" for line in lines).encode())
+        except ConnectionError:
+            raise self._hung_up() from None
 
     def _line(self):
         while b"\n" not in self.input:
             ready = select.select([self.socket], [], [], self.timeout)[0]
-            more = self.socket.recv(1 << 20) if ready else b""
+            if not ready:
+                raise Gone(f"{self.name} is silent: {self.said()}")
+            try:
+                more = self.socket.recv(1 << 20)
+            except ConnectionError:
+                more = b""
             if not more:
-                raise Gone(f"{self.name} {'hung up' if ready else 'is silent'}: {self.said()}")
+                raise self._hung_up()
             self.input += more
         line, _, self.input = self.input.partition(b"\n")
         return line.decode()
@@ -84,7 +99,7 @@ class Peer:
         """True if it ended as it should: on hanging up, or, QEMU, on being told to."""
         self.socket.close()
         try:
-            return self.process.wait(2 if self.name == "ours" else 0.05) == 0
+            return self.process.wait(self.timeout if self.name == "ours" else 0.05) == 0
         except subprocess.TimeoutExpired:
             self.process.terminate()
         try:

@@ -516,6 +516,7 @@ static void an_empty_drive_says_so(void **state)
         assert_sense(packet(0, CDB(needs[i], [8] = 1)), 0x2, 0x3a01);
     assert_sense(packet(0, CDB(0x1b, [4] = 1)), 0x2, 0x3a01);
     assert_int_equal(packet(0, CDB(0x1b, [4] = 2)), 0);
+    assert_sense(packet(0, CDB(0x1b, [4] = 1)), 0x2, 0x3a02);
     assert_sense(packet(0, CDB(0x00)), 0x2, 0x3a02);
     assert_int_equal(packet(0, CDB(0x1b, [4] = 3)), 0);
     assert_sense(packet(0, CDB(0x00)), 0x2, 0x3a01);
