@@ -17,7 +17,7 @@ test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
     spin            # searches through models of protocols: tests/model
     qemu-system-x86 # to compare with: tests/diff
-    nbdkit nbdfuse  # a store that loses what was not flushed: tests/durability
+    nbdkit libnbd-bin fuse3 # a store that loses what was not flushed: tests/durability
 )
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
