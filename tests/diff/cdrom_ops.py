@@ -267,6 +267,9 @@ def do_aborted(pair, channel, drive, opcode):
     if opcode in (0x20, 0xEC):  # deliberate: READ SECTOR without retry
         for reg in (2, 3, 4, 5):
             pair.inp(COMMAND[channel] + reg, f"signature {reg}")
+    elif opcode == 0x21:  # what it left there, or did not, is not for later accesses to find
+        for reg in (2, 3, 4, 5):
+            pair.out(COMMAND[channel] + reg, 0)
     acknowledge(pair, channel)
 
 

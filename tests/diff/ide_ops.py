@@ -402,6 +402,9 @@ def some_count(rng):
     return rng.choice((7, 8, 15, 16, 17, 32, 63, 64, 65, 130, 256))
 
 
+PRDS = 512  # that QEMU reads of a table
+
+
 def prd_list(rng, bytes_wanted):
     """Regions of memory for at least so many bytes, far from one another."""
     style = rng.randrange(4)
@@ -413,6 +416,8 @@ def prd_list(rng, bytes_wanted):
             size = rng.choice((512, 1024, 4096, 0x8000))
         else:
             size = 2 * rng.randrange(1, 2500 if style == 2 else 300)
+        if len(prds) >= PRDS - 8:
+            size = 0x10000  # deliberate: long tables
         size = min(size, bytes_wanted)
         prds.append((at, size))
         bytes_wanted -= size
