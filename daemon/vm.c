@@ -206,10 +206,16 @@ static void host_power_event(void *ctx, enum host_power event)
     vm->params.hv->shutdown(vm->params.guest, off ? HV_SHUTDOWN_POWEROFF : HV_SHUTDOWN_REBOOT);
 }
 
+static void host_take_out(void *ctx)
+{
+    bufpio_take_out(&((struct vm *)ctx)->bufpio);
+}
+
 static const struct host_ops vm_host_ops = {
     .dma_read = host_read,
     .dma_write = host_write,
     .dma_rest = host_rest,
+    .windows_out = host_take_out,
     .isa_irq = host_isa,
     .pci_intx = host_intx,
     .pci_link_route = host_link,

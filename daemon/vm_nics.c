@@ -175,13 +175,17 @@ discard:
 
 int vm_nic_remove(struct vm *vm, unsigned index, bool force)
 {
+    int err = 0;
+
     if (!machine_has_nic(vm->machine, index))
         return -ENOENT;
+    bufpio_take_out(&vm->bufpio); /* its data port goes, too */
     if (force)
         machine_remove_nic(vm->machine, index);
     else if (!machine_eject_nic(vm->machine, index))
-        return -ENOTSUP;
-    return 0;
+        err = -ENOTSUP;
+    bufpio_arm(&vm->bufpio);
+    return err;
 }
 
 int vm_nic_link(struct vm *vm, unsigned index, bool up)

@@ -42,7 +42,8 @@ struct bus_io_ops {
      * the first `room` are copied to `buf` (or fewer, if there are fewer), and not taken: that is
      * read_block's or read's.
      * A window stays what it is until the next access to the device, its next timer, or a reset:
-     * what else happens, such as the end of a disk request, may open one, but changes none.
+     * what else happens, such as the end of a disk request, may open one, but changes none, or
+     * has it taken out before (host_windows_out()).
      */
     uint32_t (*window)(void *dev, bool *ret_write, void *buf, uint32_t room);
     unsigned data_port;

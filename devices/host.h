@@ -52,6 +52,10 @@ struct host_ops {
     /* What a device that moves much asks before each piece: 0, or the time before which it is not
      * to go on since the guest's memory costs the host too much (see now_ns). NULL: never. */
     uint64_t (*dma_rest)(void *ctx);
+    /* Before something that is no access, timer or reset touches what a PIO window (bus.h) gives
+     * or takes: how far the guest got with windows so far is told to their devices at once, by
+     * their block accesses, from within this call. NULL: nobody looks at windows. */
+    void (*windows_out)(void *ctx);
 
     /* Interrupt lines, level as driven by this device; repeating a level costs nothing. */
     void (*isa_irq)(void *ctx, unsigned irq /* 0-15 */, bool level);
@@ -98,6 +102,12 @@ __attribute__((warn_unused_result)) static inline int host_dma_write(const struc
 static inline uint64_t host_dma_rest(const struct host *host)
 {
     return host->ops->dma_rest ? host->ops->dma_rest(host->ctx) : 0;
+}
+
+static inline void host_windows_out(const struct host *host)
+{
+    if (host->ops->windows_out)
+        host->ops->windows_out(host->ctx);
 }
 
 static inline void host_isa_irq(const struct host *host, unsigned irq, bool level)

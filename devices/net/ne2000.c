@@ -25,10 +25,10 @@ void ne2000_irq_update(struct ne2000 *nic)
 }
 
 /* Where `addr` is in packet memory, and how much of `n` lies there; else how much does not. */
-static uint8_t *in_memory(struct ne2000 *nic, uint32_t addr, uint32_t *n)
+static const uint8_t *in_memory(const struct ne2000 *nic, uint32_t addr, uint32_t *n)
 {
     uint32_t end = NE2000_MEM + NE2000_MEM_BYTES, limit = UINT16_MAX + 1;
-    uint8_t *mem = NULL;
+    const uint8_t *mem = NULL;
 
     if (addr < NE2000_MEM) {
         limit = NE2000_MEM;
@@ -41,7 +41,7 @@ static uint8_t *in_memory(struct ne2000 *nic, uint32_t addr, uint32_t *n)
     return mem;
 }
 
-void ne2000_peek(struct ne2000 *nic, uint16_t addr, uint8_t *buf, uint32_t n)
+void ne2000_peek(const struct ne2000 *nic, uint16_t addr, uint8_t *buf, uint32_t n)
 {
     while (n) {
         uint32_t now = n;
@@ -62,9 +62,8 @@ void ne2000_poke(struct ne2000 *nic, uint16_t addr, const uint8_t *buf, uint32_t
 {
     while (n) {
         uint32_t now = n;
-        uint8_t *mem = in_memory(nic, addr, &now);
-        if (mem)
-            memcpy(mem, buf, now);
+        if (in_memory(nic, addr, &now))
+            memcpy(nic->mem + (addr - NE2000_MEM), buf, now);
         addr = (uint16_t)(addr + now);
         buf += now;
         n -= now;
@@ -310,11 +309,13 @@ static void write_reg(struct ne2000 *nic, unsigned reg, uint8_t value)
     }
 }
 
-/* The data port. With WTS a word crosses it even when only its low byte is looked at, which is how
- * drivers read the PROM. */
-static bool narrow(const struct ne2000 *nic, unsigned size)
+/* What an access to the data port moves: a byte, or with WTS a word even when only its low byte is
+ * looked at, which is how drivers read the PROM, and two for a doubleword (DP8390, 10.3). */
+static unsigned moves(const struct ne2000 *nic, unsigned size)
 {
-    return size == 1 && nic->dcr & NE2000_DCR_WTS;
+    if (!(nic->dcr & NE2000_DCR_WTS))
+        return 1;
+    return size == 1 ? 2 : size;
 }
 
 static uint32_t read_data(struct ne2000 *nic, unsigned size)
@@ -322,7 +323,7 @@ static uint32_t read_data(struct ne2000 *nic, unsigned size)
     uint8_t bytes[4] = {0xff, 0xff, 0xff, 0xff};
     uint32_t value = 0;
 
-    ne2000_remote_read(nic, bytes, narrow(nic, size) ? 2 : size);
+    ne2000_remote_read(nic, bytes, moves(nic, size));
     for (unsigned i = 0; i < size; i++)
         value |= (uint32_t)bytes[i] << (8 * i);
     return value;
@@ -334,7 +335,7 @@ static void write_data(struct ne2000 *nic, unsigned size, uint32_t value)
 
     for (unsigned i = 0; i < sizeof(bytes); i++)
         bytes[i] = i < size ? (uint8_t)(value >> (8 * i)) : 0;
-    ne2000_remote_write(nic, bytes, narrow(nic, size) ? 2 : size);
+    ne2000_remote_write(nic, bytes, moves(nic, size));
 }
 
 /* Registers have a byte each; a wider access is several. */
@@ -377,7 +378,7 @@ static void io_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 /* A transfer that is over, or whose last element is not whole, is read()'s and write()'s. */
 static uint32_t whole(const struct ne2000 *nic, uint64_t offset, unsigned size, uint32_t count)
 {
-    if (offset < NE2000_DATA || offset >= NE2000_RESET || narrow(nic, size))
+    if (offset < NE2000_DATA || offset >= NE2000_RESET || moves(nic, size) != size)
         return 0;
     return nic->rbcr / size < count ? nic->rbcr / size : count;
 }
@@ -399,12 +400,22 @@ static uint32_t io_write_block(void *dev, uint64_t offset, unsigned size, const 
     return ne2000_remote_write(nic, buf, count * size) / size;
 }
 
+/* Of bytes there is none: wider accesses do not move more than one. */
+static uint32_t io_window(void *dev, bool *ret_write, void *buf, uint32_t room)
+{
+    const struct ne2000 *nic = dev;
+
+    return nic->dcr & NE2000_DCR_WTS ? ne2000_remote_window(nic, ret_write, buf, room) : 0;
+}
+
 static const struct bus_io_ops io_ops = {
     .read = io_read,
     .write = io_write,
     .read_block = io_read_block,
     .write_block = io_write_block,
     .max_size = 4,
+    .window = io_window,
+    .data_port = NE2000_DATA,
 };
 
 static void pci_written(void *dev, uint32_t reg, unsigned size, uint32_t old)
@@ -420,6 +431,7 @@ static void on_received(void *owner)
 
 static void on_writable(void *owner)
 {
+    host_windows_out(((struct ne2000 *)owner)->host); /* what is to be sent may be in one */
     ne2000_transmit(owner);
 }
 
@@ -529,6 +541,7 @@ int ne2000_create(const struct dev_env *env, const struct machine_nic *spec, str
     nic->dev.instance = spec->index;
     nic->dev.counters = nic->counter;
     nic->dev.n_counters = NE2000_COUNTERS;
+    nic->dev.data_ports = 1;
     nic->counter[0] = (struct dev_counter){"interrupts", &nic->counts.interrupts};
     nic->counter[1] = (struct dev_counter){"rx_missed", &nic->counts.rx_missed};
     nic->counter[2] = (struct dev_counter){"rx_too_long", &nic->counts.rx_too_long};

@@ -133,6 +133,7 @@ enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes
     }
     if (!fits(nic, pages))
         return NET_NO_ROOM;
+    host_windows_out(nic->host); /* the frame may come to lie where the guest reads or writes */
     store(nic, frame, bytes);
     return NET_TAKEN;
 }

@@ -48,7 +48,7 @@ struct ne2000 {
 void ne2000_irq_update(struct ne2000 *nic);
 /* Of any 16-bit address; what is not there reads as all-ones and swallows writes. `n` stays below
  * the end of the address space by wrapping. */
-void ne2000_peek(struct ne2000 *nic, uint16_t addr, uint8_t *buf, uint32_t n);
+void ne2000_peek(const struct ne2000 *nic, uint16_t addr, uint8_t *buf, uint32_t n);
 void ne2000_poke(struct ne2000 *nic, uint16_t addr, const uint8_t *buf, uint32_t n);
 void ne2000_update(struct ne2000 *nic); /* the receiver's switch */
 
@@ -56,6 +56,9 @@ void ne2000_update(struct ne2000 *nic); /* the receiver's switch */
 void ne2000_remote_start(struct ne2000 *nic, uint8_t rd);
 uint32_t ne2000_remote_read(struct ne2000 *nic, uint8_t *buf, uint32_t n);
 uint32_t ne2000_remote_write(struct ne2000 *nic, const uint8_t *buf, uint32_t n);
+/* The rest of the transfer as a PIO window: see bus_io_ops.window. */
+uint32_t ne2000_remote_window(const struct ne2000 *nic, bool *ret_write, uint8_t *buf,
+                              uint32_t room);
 
 /* ne2000_frames.c */
 void ne2000_transmit(struct ne2000 *nic); /* while CR.TXP says so */

@@ -133,8 +133,22 @@ static void remote_dma_moves_bytes_words_and_doublewords(void **state)
     assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 2), 0xffff); /* it is over */
     wr(NE2000_DCR, 0);
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, sizeof(back));
-    bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, 1, back, sizeof(back));
+    bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, 1, back, 32);
+    for (unsigned i = 32; i < sizeof(back); i++) /* wider accesses move one, too */
+        back[i] = (uint8_t)ne2000_rig_in(&rig, NE2000_DATA, i % 2 ? 2 : 4);
     assert_memory_equal(back, frame, sizeof(back));
+    assert_true(rd(NE2000_ISR) & NE2000_ISR_RDC);
+}
+
+static void words_are_at_even_addresses(void **state)
+{
+    ne2000_rig_remote(&rig, NE2000_CR_RD_WRITE, TX_ADDR + 1, 2);
+    ne2000_rig_out(&rig, NE2000_DATA, 2, 0x1234);
+    ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, 2);
+    assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 2), 0x1234);
+    put(NE2000_RIG_STOP * NE2000_PAGE - 1, frame, 4);
+    ne2000_rig_remote(&rig, NE2000_CR_RD_READ, NE2000_RIG_START * NE2000_PAGE, 2);
+    assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 2), frame[2] | frame[3] << 8);
 }
 
 static void remote_dma_goes_on_at_pstart(void **state)
@@ -357,6 +371,7 @@ int main(void)
         T(it_says_that_it_is_an_rtl8029as),
         T(a_reset_shows_in_isr_until_it_is_started),
         T(remote_dma_moves_bytes_words_and_doublewords),
+        T(words_are_at_even_addresses),
         T(remote_dma_goes_on_at_pstart),
         T(a_frame_is_sent_and_said_to_be),
         T(a_busy_way_out_keeps_txp_until_it_is_free),
