@@ -413,6 +413,8 @@ unsigned machine_data_ports(const struct machine *machine)
 
     for (unsigned i = 0; i < machine->n_devs; i++)
         ports += machine->devs[i]->data_ports;
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        ports += machine->nic[i] ? machine->nic[i]->data_ports : 0;
     return ports;
 }
 

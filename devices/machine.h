@@ -130,7 +130,8 @@ void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 int machine_eject(struct machine *machine, unsigned drive, bool force, struct blk **ret_blk);
 int machine_insert(struct machine *machine, unsigned drive, struct blk *blk);
 
-/* How many data ports the devices may have at a time, beside those at 0x1f0 and 0x170. */
+/* How many data ports the devices may have at a time, beside those at 0x1f0 and 0x170. NICs that
+ * are added later are not thought of. */
 unsigned machine_data_ports(const struct machine *machine);
 
 /* For the statistics: devices in creation order; NULL beyond the last. */

@@ -357,6 +357,23 @@ json_t *rig_call(struct rig *rig, const char *method, const char *params, char e
     return result;
 }
 
+uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name)
+{
+    char params[96];
+    json_t *stats, *value;
+    uint64_t number;
+
+    snprintf(params, sizeof(params), "{\"guest\": \"%s\"}", guest);
+    stats = rig_call(rig, "stats", params, NULL);
+    value = json_object_get(
+        json_object_get(json_array_get(json_object_get(stats, "guests"), 0), group), name);
+    if (!json_is_integer(value))
+        give_up("no number %s %s in the statistics", group, name);
+    number = (uint64_t)json_integer_value(value);
+    json_decref(stats);
+    return number;
+}
+
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
 {
     for (int i = 0; i <= ms / 10; i++) {

@@ -58,6 +58,8 @@ struct peer *rig_peer(struct rig *rig, const char *name, unsigned vcpus, size_t 
 /* One call on the control socket; params is JSON text or NULL. The result, or NULL and the message
  * of the error in `error` (may be NULL). */
 json_t *rig_call(struct rig *rig, const char *method, const char *params, char error[256]);
+/* A number of a guest's statistics, of one of their groups. */
+uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 

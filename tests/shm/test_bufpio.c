@@ -112,17 +112,9 @@ static int teardown(void **state)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-/* A number of the guest's statistics. */
 static uint64_t counted(struct fixture *f, const char *group, const char *name)
 {
-    json_t *stats = rig_call(&f->rig, "stats", "{\"guest\": \"guest\"}", NULL);
-    json_t *guest = json_array_get(json_object_get(stats, "guests"), 0);
-    json_t *value = json_object_get(json_object_get(guest, group), name);
-    uint64_t number = (uint64_t)json_integer_value(value);
-
-    assert_true(json_is_integer(value));
-    json_decref(stats);
-    return number;
+    return rig_counted(&f->rig, "guest", group, name);
 }
 
 static bool has_buffered_pio(struct fixture *f)
