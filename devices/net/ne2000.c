@@ -81,13 +81,14 @@ void ne2000_update(struct ne2000 *nic)
     ne2000_transmit(nic);
 }
 
-/* What the reset port does (DP8390, 11.0); addresses and memory stay. */
+/* What the reset port does: CR as DP8390, 10.3 has it, and what drivers program first (11.0);
+ * addresses and memory stay. */
 static void soft_reset(struct ne2000 *nic)
 {
     nic->cr = NE2000_CR_STP | NE2000_CR_RD_ABORT;
     nic->isr = NE2000_ISR_RST;
     nic->imr = 0;
-    nic->dcr = NE2000_DCR_LAS;
+    nic->dcr = 0;
     nic->tcr = 0;
     nic->send_packet = 0;
     nic->remote = NE2000_IDLE;
@@ -128,7 +129,7 @@ static uint8_t read_page0(struct ne2000 *nic, unsigned reg)
     case NE2000_BNRY:
         return nic->bnry;
     case NE2000_TSR:
-        return nic->tsr;
+        return nic->tsr | NE2000_TSR_ONE;
     case NE2000_FIFO:
         nic->fifo_at = (nic->fifo_at + 1) % sizeof(nic->fifo);
         return nic->fifo[(nic->fifo_at + sizeof(nic->fifo) - 1) % sizeof(nic->fifo)];
@@ -255,7 +256,7 @@ static void write_page0(struct ne2000 *nic, unsigned reg, uint8_t value)
         ne2000_update(nic);
         return;
     case NE2000_DCR:
-        nic->dcr = value & 0x7f;
+        nic->dcr = value & NE2000_DCR_RW;
         return;
     default: /* IMR */
         nic->imr = value & 0x7f;
@@ -456,7 +457,7 @@ static void reset(struct dev *dev)
     pci_func_reset(&nic->pci);
     memset((uint8_t *)nic + first, 0, end - first);
     for (unsigned i = 0; i < NET_MAC_BYTES; i++)
-        nic->par[i] = nic->prom[2 * i]; /* RTL8029AS, 5.2: loaded from the EEPROM */
+        nic->par[i] = nic->prom[2 * i]; /* no data sheet says what they hold */
     soft_reset(nic);
 }
 

@@ -7,7 +7,7 @@
 #ifndef IOEMUD_DEVICES_NET_NE2000_H
 #define IOEMUD_DEVICES_NET_NE2000_H
 
-#define NE2000_IO_BYTES 0x20u /* RTL8029AS, 6: IOAR */
+#define NE2000_IO_BYTES 0x20u /* RTL8029AS, 5.2: IOAR */
 #define NE2000_DATA     0x10  /* to 0x17: remote DMA */
 #define NE2000_RESET    0x18  /* to 0x1f */
 
@@ -29,7 +29,7 @@
 #define NE2000_ISR   0x07
 #define NE2000_CRDA0 0x08
 #define NE2000_CRDA1 0x09
-#define NE2000_ID0   0x0a /* RTL8029AS only */
+#define NE2000_ID0   0x0a /* RTL8029AS only: 'P' and 'C' (5.1.2.2) */
 #define NE2000_ID1   0x0b
 #define NE2000_RSR   0x0c
 #define NE2000_CNTR0 0x0d /* to CNTR2 at 0x0f */
@@ -51,7 +51,7 @@
 #define NE2000_PAR0 0x01 /* to PAR5 */
 #define NE2000_CURR 0x07
 #define NE2000_MAR0 0x08 /* to MAR7 */
-/* Page 3: RTL8029AS only. */
+/* Page 3: RTL8029AS only (5.1.2.2). */
 #define NE2000_9346CR  0x01
 #define NE2000_CONFIG0 0x03
 #define NE2000_CONFIG2 0x05
@@ -78,14 +78,15 @@
 #define NE2000_ISR_RST 0x80 /* no interrupt */
 
 #define NE2000_DCR_WTS 0x01
-#define NE2000_DCR_LAS 0x04
 #define NE2000_DCR_LS  0x08
 #define NE2000_DCR_ARM 0x10
+#define NE2000_DCR_RW  0x7b /* RTL8029AS, 5.1: bit 2, LAS of the DP8390, is 0 */
 
 #define NE2000_TCR_CRC 0x01 /* the frame brings its FCS */
 #define NE2000_TCR_LB  0x06
 
 #define NE2000_TSR_PTX 0x01
+#define NE2000_TSR_ONE 0x02 /* RTL8029AS, 5.1: always 1 */
 #define NE2000_TSR_CRS 0x10
 
 #define NE2000_RCR_AB  0x04

@@ -138,7 +138,7 @@ enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes
     return NET_TAKEN;
 }
 
-/* Sent frames go back into the FIFO and no further (DP8390, 8.0): the receiver's memory and the
+/* Sent frames go back into the FIFO and no further (DP8390, 12.0): the receiver's memory and the
  * medium do not see them, and nothing calls back. */
 static void loop_back(struct ne2000 *nic, const uint8_t *frame, uint32_t bytes)
 {

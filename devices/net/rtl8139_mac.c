@@ -302,7 +302,7 @@ static const struct reg regs[] = {
     {RTL8139_TIMERINT, 4, false, 0xffffffff, after_tctr},
     {RTL8139_MSR, 1, false, 0xc0, NULL},
     {RTL8139_CONFIG3, 1, true, 0x70, NULL},
-    {RTL8139_CONFIG4, 1, true, 0xf7, NULL},
+    {RTL8139_CONFIG4, 1, true, 0xf5, NULL},
     {RTL8139_MULINT, 2, false, 0x0fff, NULL},
     {RTL8139_BMCR, 2, false, 0x3100, after_bmcr},
     {RTL8139_ANAR, 2, false, 0x25e0, NULL},

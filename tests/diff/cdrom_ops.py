@@ -6,11 +6,12 @@ import random
 
 import ide_ops
 from ide_ops import acknowledge, do_bm_in, do_control, do_reg, do_status, prd_list
-from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, SECTOR, TABLES, Cdrom, Difference
+from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, SECTOR, TABLES, Cdrom, Difference, open_pair
 
 BLOCK = 2048
 
 OPS = 100
+KEEP = {}
 LAYOUTS = ((0, 0, Cdrom(3000), 0), (2100, 0, 0, Cdrom(5000)), (0, 0, 2500, Cdrom(1444000)),
            (Cdrom(400), 2100, Cdrom(40000), 0))
 

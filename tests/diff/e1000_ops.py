@@ -6,7 +6,12 @@ import base64
 import struct
 import time
 
-from e1000_pair import (BUFFER_STEP, BUFFERS, DATA, MAC, MEM, RING, RING_SIZE, RX_RING, Difference)
+from e1000_pair import (BUFFER_STEP, BUFFERS, DATA, MAC, MEM, RING, RING_SIZE, RX_RING, Difference, open_pair)
+from packets import packet, pieces
+
+OPS = 300
+LAYOUTS = ("registers", "receiver")
+KEEP = {"receiver": 1}
 
 CTRL, STATUS, EECD, EERD, MDIC, VET = 0x0, 0x8, 0x10, 0x14, 0x20, 0x38
 ICR, ICS, IMS, IMC = 0xC0, 0xC8, 0xD0, 0xD8
@@ -239,48 +244,15 @@ ACTIONS = {
 }
 
 
+def begin(pair):
+    pass
+
+
 def perform(pair, op):
     ACTIONS[op[0]](pair, *op[1:])
 
 
 # ---- making up ----
-
-def checksum(data):
-    total = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
-
-
-def packet(rng, udp, payload, whole):
-    """(bytes, header length): IPv4, with what a driver leaves to the NIC. `whole`: nothing that is to
-    be cut."""
-    addresses = rng.randbytes(8)
-    l4_size = 8 if udp else 20
-    length = l4_size + payload
-    seed = checksum(addresses + bytes((0, 17 if udp else 6)) + struct.pack(">H", length if whole else 0))
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + length if whole else 0, rng.randrange(65536), 0x4000, 64,
-                     17 if udp else 6, 0) + addresses
-    ports = rng.randbytes(4)
-    if udp:
-        l4 = ports + struct.pack(">HH", length if whole else 0, seed)
-    else:
-        l4 = ports + rng.randbytes(8) + struct.pack(">BBHHH", 0x50, 0x19, 512, seed, 0)
-    first = rng.choice((b"\x02", b"\xff", b"\x01"))
-    mac = b"\xff" * 6 if first == b"\xff" else first + rng.randbytes(5)
-    return mac + b"\x02\0\0\x12\x34\x56\x08\0" + ip + l4 + rng.randbytes(payload), 34 + l4_size
-
-
-def pieces(rng, size, first):
-    """Lengths that make `size` up, the first at least `first`."""
-    parts = []
-    while size:
-        n = min(size, max(first, rng.choice((1, 60, 200, 1000, 4096, 16000))))
-        parts.append(n)
-        size -= n
-        first = 1
-    return parts
-
 
 def make_packet(rng, kind, addr):
     """(descriptors, bytes) for memory from `addr` on."""
@@ -347,8 +319,8 @@ def make(rng):
     return (kind,)
 
 
-def generate(rng, count):
-    return [make(rng) for _ in range(count)]
+def generate(rng, layout, count):
+    return generate_receiver(rng, count) if layout == "receiver" else [make(rng) for _ in range(count)]
 
 
 def make_frame(rng):

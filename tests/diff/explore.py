@@ -9,8 +9,7 @@ import shutil
 import tempfile
 import time
 
-from ide_pair import WINDOW, WINDOW_SIZE, Difference, Pair
-from qtest import Gone
+from qtest import Difference, Gone
 
 FIXED_SEED = 20261121
 MINIMISE_SECONDS = 120
@@ -21,10 +20,10 @@ def run(args, seed, layout, ops, deadline, patience=30):
     """(None or the Difference, how many operations were done, how many accesses). After `deadline` no
     operation is begun."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    folder = tempfile.mkdtemp(prefix="diff-ide-", dir=memory)
+    folder = tempfile.mkdtemp(prefix="diff-", dir=memory)
     pair, done, found = None, 0, None
     try:
-        pair = Pair(args.server, args.qemu, folder, seed, layout, patience)
+        pair = args.suite.open_pair(args, folder, seed, layout, patience)
         args.suite.begin(pair)
         for op in ops:
             if time.monotonic() > deadline:
@@ -33,7 +32,7 @@ def run(args, seed, layout, ops, deadline, patience=30):
                 print(op, flush=True)
             args.suite.perform(pair, op)
             done += 1
-        pair.memory_compare(WINDOW, WINDOW_SIZE, "guest memory at the end")
+        pair.finish()
     except Difference as difference:
         found = difference
     except Gone as gone:
@@ -44,7 +43,7 @@ def run(args, seed, layout, ops, deadline, patience=30):
             try:
                 if not well:
                     raise Difference("exit", "our server did not end well: " + pair.ours.said())
-                pair.compare_images()
+                pair.closed()
             except Difference as difference:
                 found = difference
         accesses = pair.ours.accesses if pair else 0
@@ -57,7 +56,7 @@ def minimise(args, seed, layout, ops, found):
     deadline = time.monotonic() + MINIMISE_SECONDS
     size = len(ops) // 2
     while size and time.monotonic() < deadline:
-        at = 0
+        at = args.suite.KEEP.get(layout, 0)
         while at < len(ops) and time.monotonic() < deadline:
             shorter = ops[:at] + ops[at + size:]
             again, done, _ = run(args, seed, layout, shorter, deadline, 1)
@@ -84,19 +83,21 @@ def explore(args, seed, deadline):
             if done < len(ops):
                 print(f"seed {name}: {done} of {len(ops)} operations in {SEQUENCE_SECONDS} s", flush=True)
             continue
-        print(f"seed {name}, drives of {layout} sectors, operation {done}: {found}", flush=True)
+        print(f"seed {name}, {layout}, operation {done}: {found}", flush=True)
         if not args.no_minimise:
             ops, found = minimise(args, name, layout, ops[:done + 1], found)
             print(f"shortest: {found}")
             for op in ops:
-                print("   ", op)
+                print("   ", str(op)[:2000])
         return accesses, False
     return accesses, True
 
 
 def main(suite, usage):
-    """`suite`: OPS, how many a sequence has; LAYOUTS, the sectors of the four drives (ide_pair.Pair); begin(pair);
-    generate(rng, layout, count), operations; perform(pair, op)."""
+    """`suite`: OPS, how many a sequence has; LAYOUTS, what takes turns (of disks, the sectors of the four drives);
+    KEEP, by layout, how many operations at the beginning none can do without; open_pair(args, folder, seed, layout,
+    patience), with raw() and so on, finish(), close() and closed(); begin(pair); generate(rng, layout, count),
+    operations; perform(pair, op)."""
     parser = argparse.ArgumentParser(usage=usage)
     parser.add_argument("server")
     parser.add_argument("--qemu", default="qemu-system-x86_64")

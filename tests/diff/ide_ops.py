@@ -4,7 +4,7 @@ sequence. `generate` makes them up, valid ones mostly; `perform` carries one out
 
 import random
 
-from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, IDE, SECTOR, TABLES, WINDOW, Difference
+from ide_pair import BMDMA, BSY, COMMAND, CONTROL, DRQ, ERR, IDE, SECTOR, TABLES, WINDOW, Difference, open_pair
 
 PIO_IN = {0x20: False, 0x21: False, 0x24: True, 0xC4: False, 0x29: True}  # opcode: 48-bit
 PIO_OUT = {0x30: False, 0x31: False, 0x34: True, 0xC5: False, 0x39: True}
@@ -382,6 +382,7 @@ def perform(pair, op):
 # ---- making up ----
 
 OPS = 500
+KEEP = {}
 # QEMU has two cylinders or more.
 LAYOUTS = ((3000, 0, 0, 0), (2100, 2500, 0, 5000), (0, 3100, 4096, 0), (70000, 2016, 2017, 2048))
 

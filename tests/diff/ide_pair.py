@@ -8,7 +8,7 @@ import os
 import random
 import time
 
-from qtest import Peer
+from qtest import Difference, Peer
 
 COMMAND = (0x1F0, 0x170)
 CONTROL = (0x3F6, 0x376)
@@ -21,14 +21,6 @@ WINDOW_SIZE = 0x200000
 TABLES = 0x400000
 
 SECTOR = 512
-
-
-class Difference(Exception):
-    """`kind` tells one difference from another, whatever the values."""
-
-    def __init__(self, kind, text):
-        super().__init__(text)
-        self.kind = kind
 
 
 class Cdrom(int):
@@ -182,7 +174,11 @@ class Pair:
 
     # ---- the end ----
 
-    def compare_images(self):
+    def finish(self):
+        self.memory_compare(WINDOW, WINDOW_SIZE, "guest memory at the end")
+
+    def closed(self):
+        """What was left behind."""
         for ours, qemu in zip(self.images["ours"], self.images["qemu"]):
             with open(ours, "rb") as a, open(qemu, "rb") as b:
                 a, b = a.read(), b.read()
@@ -194,3 +190,7 @@ class Pair:
     def close(self):
         """True if ours ended as it should."""
         return all([peer.close() for peer in self.peers])
+
+
+def open_pair(args, folder, seed, layout, patience):
+    return Pair(args.server, args.qemu, folder, seed, layout, patience)

@@ -7,6 +7,14 @@ import socket
 import subprocess
 
 
+class Difference(Exception):
+    """`kind` tells one difference from another, whatever the values."""
+
+    def __init__(self, kind, text):
+        super().__init__(text)
+        self.kind = kind
+
+
 class Gone(Exception):
     """The machine ended, or said FAIL, or says nothing."""
 

@@ -21,16 +21,50 @@ static void require(int err, const char *what)
     exit(1);
 }
 
+/* A line is high when an ISA device or a link that is routed there drives it. The link of a slot's
+ * pin is Xen's affair; here it is (slot + pin) modulo 4. */
+static void update_irq(struct qtest_machine *machine, unsigned irq)
+{
+    bool level = machine->isa_driven[irq];
+
+    for (unsigned pin = 0; irq && pin < 4; pin++)
+        for (unsigned slot = 0; slot < 32; slot++)
+            level |= machine->intx[pin] >> slot & 1 && machine->link_irq[(slot + pin) % 4] == irq;
+    if (machine->isa[irq] == level)
+        return;
+    machine->isa[irq] = level;
+    if (machine->irq)
+        machine->irq(machine->irq_arg, irq, level);
+}
+
 /* The fake host comes first in the machine. */
 static void on_isa_irq(void *ctx, unsigned irq, bool level)
 {
     struct qtest_machine *machine = ctx;
 
-    if (irq >= 16 || machine->isa[irq] == level)
-        return;
-    machine->isa[irq] = level;
-    if (machine->irq)
-        machine->irq(machine->irq_arg, irq, level);
+    machine->isa_driven[irq] = level;
+    update_irq(machine, irq);
+}
+
+static void on_pci_intx(void *ctx, unsigned slot, unsigned pin, bool level)
+{
+    struct qtest_machine *machine = ctx;
+
+    if (level)
+        machine->intx[pin] |= UINT32_C(1) << slot;
+    else
+        machine->intx[pin] &= ~(UINT32_C(1) << slot);
+    update_irq(machine, machine->link_irq[(slot + pin) % 4]);
+}
+
+static void on_pci_link_route(void *ctx, unsigned link, unsigned irq)
+{
+    struct qtest_machine *machine = ctx;
+    unsigned before = machine->link_irq[link];
+
+    machine->link_irq[link] = irq;
+    update_irq(machine, before);
+    update_irq(machine, irq);
 }
 
 /* Resetting from within the access that asks for it would pull devices from under it. */
@@ -137,6 +171,8 @@ void qtest_machine_init(struct qtest_machine *machine, const struct qtest_option
     fake_host_init(&machine->fake, options->ram_bytes);
     machine->ops = *machine->fake.host.ops;
     machine->ops.isa_irq = on_isa_irq;
+    machine->ops.pci_intx = on_pci_intx;
+    machine->ops.pci_link_route = on_pci_link_route;
     machine->ops.power = on_power;
     machine->fake.host.ops = &machine->ops;
     machine->fake.host.ctx = machine;

@@ -62,7 +62,10 @@ struct qtest_machine {
     struct net *net; /* NULL: no NIC */
     struct machine_spec spec;
     struct machine *machine;
-    bool isa[16]; /* levels */
+    bool isa[16];         /* levels */
+    bool isa_driven[16];  /* by ISA devices themselves */
+    uint32_t intx[4];     /* by slots, of each pin */
+    unsigned link_irq[4]; /* 0: not routed */
     bool reset_wanted;
     /* An ISA line changed. Set by the holder after init. */
     void (*irq)(void *arg, unsigned irq, bool level);
