@@ -3,12 +3,13 @@
 left out of a sequence. `generate` makes them up, `perform` carries one out and compares."""
 
 import struct
+import time
 
 from nic_pair import MAC, NicPair
 from qtest import Difference
 
 OPS = 400
-LAYOUTS = ("all",)
+LAYOUTS = ("registers", "receiver")
 KEEP = {}
 
 PORTS = 0xC000
@@ -25,12 +26,13 @@ RING, RING_STOP = 0x46, 0x80
 class Pair(NicPair):
     """Decoded, with its interrupt routed, and set up as a driver would."""
 
-    def __init__(self, args, folder):
-        super().__init__(args, folder, "ne2k_pci")
+    def __init__(self, args, folder, receiver):
+        super().__init__(args, folder, "ne2k_pci", receiver)
         self.route()
         self.config(0x10, "l", PORTS)
         self.config(0x04, "w", 1)
-        self.words, self.was_reset = True, False
+        self.words, self.was_reset, self.markers = True, False, 0
+        self.start, self.stop, self.curr, self.rcr, self.mar = RING, RING_STOP, RING + 1, 4, [0] * 8
         set_up(self)
         # deliberate: memory after power on
         self.fill(MEMORY, bytes(MEMORY_END - MEMORY))
@@ -72,7 +74,7 @@ class Pair(NicPair):
 
 
 def open_pair(args, folder, seed, layout, patience):
-    return Pair(args, folder)
+    return Pair(args, folder, layout == "receiver")
 
 
 def set_up(pair):
@@ -211,7 +213,74 @@ def do_config(pair, command, line):
     look(pair)
 
 
+# The receiver: frames that both are given, each followed by one that is taken in any case, for which QEMU's is
+# waited.
+
+GROUPS = (b"\x01\x00\x5e\x11\x92\xbc", b"\x33\x33\x00\x00\x00\x01", b"\x01\x80\xc2\x00\x00\x0e")
+DESTINATIONS = (MAC, b"\x02\x00\x00\x12\x34\x57", b"\xff" * 6, *GROUPS)
+AB, AM, PRO = 4, 8, 0x10
+PATIENCE = 10
+
+
+def do_ring(pair, start, pages):
+    pair.start, pair.stop, pair.curr = start, start + pages, start + 1
+    for reg, value in ((CR, STP | ABORT), (PSTART, start), (PSTOP, start + pages), (BNRY, start), (ISR, 0x7F),
+                       (CR, 0x40 | STP | ABORT), (7, start + 1), (CR, STA | ABORT)):
+        pair.write(reg, value)
+    look(pair)
+
+
+def do_filter(pair, rcr, mar):
+    pair.rcr, pair.mar = rcr, mar
+    pair.write(RCR, rcr)
+    pair.write(CR, 0x40 | STA | ABORT)
+    for i, value in enumerate(mar):
+        pair.write(8 + i, value)
+    pair.write(CR, STA | ABORT)
+
+
+def comes_in(pair, frame):
+    """False: no such frame is made up. deliberate: promiscuous"""
+    if not pair.rcr & PRO or not frame[0] & 1:
+        return True
+    return bool(pair.rcr & AB if frame[:6] == b"\xff" * 6 else pair.rcr & AM and pair.mar == [0xFF] * 8)
+
+
+def current(peer):
+    lines = [f"outb {PORTS:#x} {0x40 | STA | ABORT:#x}", f"inb {PORTS + 7:#x}", f"outb {PORTS:#x} {STA | ABORT:#x}"]
+    return peer.exchange(lines)[1]
+
+
+def wait(pair):
+    ours, deadline = current(pair.ours), time.monotonic() + PATIENCE
+    while current(pair.qemu) != ours:
+        if time.monotonic() > deadline:
+            raise Difference("receiver", f"CURR: ours {ours:#x}, QEMU {current(pair.qemu):#x}")
+        time.sleep(0.0005)
+    return ours
+
+
+def do_frame(pair, frame):
+    if not comes_in(pair, frame):
+        return
+    pair.markers += 1
+    pair.give(frame)
+    pair.give(MAC + b"marker" + struct.pack(">HI", 0x88B5, pair.markers) + bytes(42))
+    now = wait(pair)
+    pair.read(RSR, "RSR")
+    look(pair)
+    while pair.curr != now:
+        pair.remote(READ, pair.curr << 8, 4)
+        header = pair.compare([f"inl {PORTS + DATA:#x}"], "a frame's header")
+        pair.dump((pair.curr << 8) + 4, ((header >> 16) - 4) & ~1)  # deliberate: FCS
+        pair.curr = header >> 8 & 0xFF
+    pair.write(BNRY, pair.stop - 1 if now == pair.start else now - 1)
+    pair.write(ISR, 1 | RDC)
+    look(pair)
+
+
 ACTIONS = {
+    "ring": do_ring, "filter": do_filter, "frame": do_frame,
     "page 0": do_page0, "page 1": do_page1, "identity": do_identity, "mask": do_mask,
     "acknowledge": do_acknowledge, "cause": do_cause, "prom": do_prom, "transfer": do_transfer, "mode": do_mode,
     "transmit": do_transmit, "reset": do_reset, "memory": do_memory, "config": do_config,
@@ -268,5 +337,19 @@ def make(rng):
     return (kind,)
 
 
+def make_receiver(rng):
+    kind = rng.choices(("ring", "filter", "frame", "mask"), (1, 4, 20, 2))[0]
+    if kind == "ring":
+        start = rng.randrange(0x46, 0x60)
+        return kind, start, rng.randrange(16, 0x81 - start)
+    if kind == "filter":
+        rcr = sum(bit for bit in (AB, AM, PRO) if rng.random() < 0.5)
+        return kind, rcr, rng.choice(([0xFF] * 8, [0] * 8, list(rng.randbytes(8))))
+    if kind == "mask":
+        return kind, rng.getrandbits(7)
+    return kind, rng.choice(DESTINATIONS) + b"\x02\0\0\0\0\1" + rng.randbytes(rng.choice(
+        (2, 40, 48, 49, 50, 200, 236, 237, 238, 239, 240, 241, 492, 493, 494, 1000, 1502)))
+
+
 def generate(rng, layout, count):
-    return [make(rng) for _ in range(count)]
+    return [make_receiver(rng) if layout == "receiver" else make(rng) for _ in range(count)]

@@ -5,6 +5,7 @@ entry's name stands in a comment "deliberate: NAME"."""
 
 import base64
 import os
+import socket
 import struct
 
 from qtest import Difference, Peer
@@ -42,14 +43,16 @@ def halting_firmware(folder):
 
 
 class NicPair:
-    """`running`: QEMU's clock does."""
+    """`running`: QEMU's clock does, and frames can come in from the network (give())."""
 
     def __init__(self, args, folder, model, running=False):
-        self.peers, self.dumps = [], []
+        self.peers, self.dumps, self.wire = [], [], None
         machine = ["-machine", "pc", "-accel", "tcg"]  # see ide_pair.py
         machine += ["-bios", halting_firmware(folder)] if running else ["-S"]
         for name, program in (("ours", [args.server]), ("qemu", [args.qemu] + machine)):
             path = os.path.join(folder, name + ".pcap")
+            if name == "qemu" and running:
+                program += self.network(folder)
             nic = ["-nodefaults", "-display", "none", "-m", "16",
                    "-netdev", "hubport,id=n0,hubid=0",
                    "-object", f"filter-dump,id=d0,netdev=n0,file={path}",
@@ -58,6 +61,19 @@ class NicPair:
             self.dumps.append(Dump(path))
         self.ours, self.qemu = self.peers
         self.vague = False  # something that is counted differs
+
+    def network(self, folder):
+        """Datagrams that are frames, to QEMU's hub."""
+        here, self.there = (os.path.join(folder, name) for name in ("network", "hub"))
+        self.wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.wire.bind(here)
+        return ["-netdev", "dgram,id=n1,local.type=unix,local.path=" + self.there +
+                ",remote.type=unix,remote.path=" + here, "-netdev", "hubport,id=n2,hubid=0,netdev=n1"]
+
+    def give(self, frame):
+        """A frame from the network. QEMU's comes when it comes."""
+        self.ours.exchange([f"b64frame {len(frame)} {base64.b64encode(frame).decode()}"])
+        self.wire.sendto(frame, self.there)
 
     def config(self, reg, size, value, slot=SLOT):
         address = 0x80000000 | slot << 11 | reg & 0xFC
@@ -138,6 +154,8 @@ class NicPair:
 
     def close(self):
         """True if ours ended as it should."""
+        if self.wire:
+            self.wire.close()
         return all([peer.close() for peer in self.peers])
 
     def finish(self):

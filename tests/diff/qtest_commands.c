@@ -203,14 +203,13 @@ static void do_b64read(struct qtest *qtest, char **words, const uint64_t *n)
     free(bytes);
 }
 
-static void do_b64write(struct qtest *qtest, char **words, const uint64_t *n)
+static void decode(const char *text, uint8_t *ret_bytes, uint64_t len)
 {
-    uint8_t *bytes = buffer(n[1]);
     uint32_t bits = 0;
     unsigned have = 0;
     uint64_t at = 0;
 
-    for (const char *c = words[3]; *c && at < n[1]; c++) {
+    for (const char *c = text; *c && at < len; c++) {
         const char *digit = strchr(base64, *c);
         if (!digit)
             break; /* the padding */
@@ -218,10 +217,29 @@ static void do_b64write(struct qtest *qtest, char **words, const uint64_t *n)
         have += 6;
         if (have >= 8) {
             have -= 8;
-            bytes[at++] = (uint8_t)(bits >> have);
+            ret_bytes[at++] = (uint8_t)(bits >> have);
         }
     }
+}
+
+static void do_b64write(struct qtest *qtest, char **words, const uint64_t *n)
+{
+    uint8_t *bytes = buffer(n[1]);
+
+    decode(words[3], bytes, n[1]);
     memory_write(qtest, n[0], bytes, n[1]);
+    qtest_machine_settle(&qtest->machine);
+    free(bytes);
+    say(qtest, "OK\n");
+}
+
+/* Ours only: so many bytes come in from the network. */
+static void do_b64frame(struct qtest *qtest, char **words, const uint64_t *n)
+{
+    uint8_t *bytes = buffer(n[0]);
+
+    decode(words[2], bytes, n[0]);
+    qtest_machine_receive(&qtest->machine, bytes, (uint32_t)n[0]);
     qtest_machine_settle(&qtest->machine);
     free(bytes);
     say(qtest, "OK\n");
@@ -309,6 +327,7 @@ static const struct command {
     {"write", 4, 2, do_write},
     {"b64read", 3, 2, do_b64read},
     {"b64write", 4, 2, do_b64write},
+    {"b64frame", 3, 1, do_b64frame},
     {"memset", 4, 3, do_memset},
     {"clock_step", 2, 1, do_clock_step},
     {"clock_step", 1, 0, do_clock_next},

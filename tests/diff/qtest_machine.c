@@ -192,6 +192,14 @@ void qtest_machine_init(struct qtest_machine *machine, const struct qtest_option
             why);
 }
 
+void qtest_machine_receive(struct qtest_machine *machine, const uint8_t *frame, uint32_t bytes)
+{
+    if (!machine->net)
+        return;
+    net_port_receive(&machine->port.port, frame, bytes, NULL);
+    net_port_received(&machine->port.port);
+}
+
 static bool busy(struct qtest_machine *machine)
 {
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {

@@ -76,6 +76,9 @@ struct qtest_machine {
 void qtest_machine_init(struct qtest_machine *machine, const struct qtest_options *options);
 void qtest_machine_finish(struct qtest_machine *machine);
 
+/* A frame from the network for the NIC. */
+void qtest_machine_receive(struct qtest_machine *machine, const uint8_t *frame, uint32_t bytes);
+
 /* Waits until the disks have nothing more to do: what an access set off has then happened. */
 void qtest_machine_settle(struct qtest_machine *machine);
 
