@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Moves sectors by single accesses, checks them, and goes on when its devices are taken away in the
- * middle and come back as new. Drive 0 of each channel holds pattern seed 1 or 5 in sectors 0 to 2047;
- * what is written from 2048 on has the seed plus 1. Ends after ATTACHES new starts of its devices.
+ * middle and come back as new. Drive 0 of each channel holds pattern seed 1 or 5 in sectors 0 to
+ * 2047; what is written from 2048 on has the seed plus 1. Ends after ATTACHES new starts of its
+ * devices.
  */
 #include "tiny.h"
 
