@@ -100,7 +100,7 @@ void rtl8139_autoload(struct rtl8139 *nic)
     nic->reg[RTL8139_CONFIG5] = 0;
 }
 
-/* Of the data sheet's section on CR: FIFOs, the ring's pointers, masks; IDR, MAR and PHY stay. */
+/* RTL8139C(L), 6.4, RST: FIFOs, the ring's pointers, masks; IDR, MAR and PHY stay. */
 void rtl8139_mac_reset(struct rtl8139 *nic)
 {
     nic->reg[RTL8139_CR] = 0;

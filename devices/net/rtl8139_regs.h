@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Registers and descriptors of the RTL8139C+, with the names of its data sheet (RTL8139C+, rev.
- * 1.6, chapters 6 and 9; RTL8139C(L), chapter 5).
+ * 1.6, chapters 6 and 9); what it has of the RTL8139C is in that one's, too (RTL8139C(L), rev. 1.4,
+ * chapter 6: TSD 6.2, CR 6.4, TCR 6.7, RCR 6.8, 9346CR 6.9, CONFIG1 6.11, CONFIG3 and 4 6.13 f.).
  */
 #ifndef IOEMUD_DEVICES_NET_RTL8139_REGS_H
 #define IOEMUD_DEVICES_NET_RTL8139_REGS_H

@@ -108,13 +108,14 @@ def look(pair):
     pair.interrupt_compare()
 
 
-def do_modes(pair, rcr, tcr, vlan):
+def do_modes(pair, rcr, tcr, vlan, more=0):
     """The receiver is off meanwhile, and begins anew. deliberate: the ring after RCR"""
     pair.write(CR, 1, TE)
     pair.write(RCR, 4, rcr)
     pair.read(RCR, 4, "RCR")
     if pair.cplus:
-        pair.write(CPCR, 2, CP_TX | CP_RX | (RXVLAN if vlan else 0))
+        # deliberate: receive checksums
+        pair.write(CPCR, 2, CP_TX | CP_RX | (RXVLAN if vlan else 0) | more)
         pair.read(CPCR, 2, "CPCR")
         pair.write(RDSAR, 4, RX_RING)
         pair.write(RDSAR + 4, 4, 0)
@@ -424,7 +425,7 @@ def make_descs(rng):
 def make_modes(rng, cplus):
     rcr = sum(bit for bit in (AAP, APM, AM, AB, WRAP) if rng.random() < 0.6)
     return ("modes", rcr | rng.randrange(4) << 11 | rng.getrandbits(4) << 24 | rng.randrange(8) << 13,
-            rng.getrandbits(32) & 0x030007F0, cplus and rng.random() < 0.5)
+            rng.getrandbits(32) & 0x030007F0, cplus and rng.random() < 0.5, rng.getrandbits(16) & 0xFF9C)
 
 
 COMMON = (("access", 2), ("register", 12), ("locked", 4), ("eeprom", 2), ("interrupt", 8), ("link", 1), ("reset", 1),

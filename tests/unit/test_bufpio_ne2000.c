@@ -215,8 +215,8 @@ static void registers_say_where_the_guest_is(void **state)
     assert_memory_equal(back, frame, 512);
 }
 
-/* Left after some words by a command, or by the reset port: those are there, no others are, and what
- * comes next begins anew. */
+/* Left after some words by a command, or by the reset port: those are there, no others are, and
+ * what comes next begins anew. */
 static void an_abort_in_mid_transfer_loses_and_misplaces_nothing(void **state)
 {
     struct fixture *f = *state;

@@ -106,6 +106,22 @@ static void it_says_that_it_is_an_rtl8029as(void **state)
     assert_int_equal(rd(NE2000_CONFIG3), 0x40);
 }
 
+static void page_2_shows_what_was_written_and_bits_that_are_always_so(void **state)
+{
+    static const struct {
+        uint8_t reg, reads;
+    } of[] = {{NE2000_RCR, 0xff}, {NE2000_TCR, 0xff}, {NE2000_DCR, 0xfb}, {NE2000_IMR, 0xff}};
+
+    assert_int_equal(rd(NE2000_TSR), NE2000_TSR_ONE);
+    for (unsigned i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+        wr(of[i].reg, 0xff);
+    page(2);
+    for (unsigned i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+        assert_int_equal(rd(of[i].reg), of[i].reads);
+    assert_int_equal(rd(NE2000_PSTART), NE2000_RIG_START);
+    assert_int_equal(rd(NE2000_PSTOP), NE2000_RIG_STOP);
+}
+
 static void a_reset_shows_in_isr_until_it_is_started(void **state)
 {
     rd(0x1f);
@@ -369,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_prom_has_the_address_as_byte_and_word_drivers_read_it),
         T(it_says_that_it_is_an_rtl8029as),
+        T(page_2_shows_what_was_written_and_bits_that_are_always_so),
         T(a_reset_shows_in_isr_until_it_is_started),
         T(remote_dma_moves_bytes_words_and_doublewords),
         T(words_are_at_even_addresses),

@@ -92,6 +92,21 @@ static void test_address_is_locked(void **state)
     assert_int_equal(rd(RTL8139_IDR0, 4), 0x123e1600);
 }
 
+static void test_reserved_bits_of_configuration_stay_0(void **state)
+{
+    wr(RTL8139_CONFIG4, 1, 0xff);
+    assert_int_equal(rd(RTL8139_CONFIG4, 1), 0); /* locked */
+    wr(RTL8139_9346CR, 1, RTL8139_EEM_CONFIG);
+    wr(RTL8139_CONFIG0, 1, 0xff);
+    wr(RTL8139_CONFIG1, 1, 0xff);
+    wr(RTL8139_CONFIG3, 1, 0xff);
+    wr(RTL8139_CONFIG4, 1, 0xff);
+    assert_int_equal(rd(RTL8139_CONFIG0, 1), 0);
+    assert_int_equal(rd(RTL8139_CONFIG1, 1), 0xff);
+    assert_int_equal(rd(RTL8139_CONFIG3, 1), 0x70);
+    assert_int_equal(rd(RTL8139_CONFIG4, 1), 0xf5);
+}
+
 static unsigned eeprom_read(unsigned word)
 {
     unsigned command = 6u << 6 | word, value = 0;
@@ -480,6 +495,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(identity_says_c_plus),
         T(address_is_locked),
+        T(reserved_bits_of_configuration_stay_0),
         T(eeprom_has_mark_and_address),
         T(slot_is_sent_and_reported),
         T(slot_longer_than_1792_is_aborted),
