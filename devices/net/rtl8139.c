@@ -149,7 +149,7 @@ static int init_pci(struct rtl8139 *nic, struct bus *bus, const struct machine_n
     return pci_func_init(pci, bus, PCI_DEVFN(nic->slot, 0), &id);
 }
 
-/* A 93C46: the mark 0x8129, IDs, the address from word 7 on, configuration bytes (RTL8139C(L), 7). */
+/* A 93C46: the mark 0x8129, IDs, the address from word 7 on, configuration (RTL8139C(L), 7). */
 static void init_eeprom(struct rtl8139 *nic, const uint8_t mac[NET_MAC_BYTES])
 {
     uint16_t *data = nic->eeprom.data;

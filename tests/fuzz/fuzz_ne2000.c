@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A script of register accesses, block transfers, frames from outside, waiting and migrations, read
- * from the input, against an NE2000. Invariants, each an assert:
+ * from the input, against an NE2000 whose data port the hypervisor answers from the buffered PIO
+ * page. Invariants, each an assert:
  *  - guest memory is never touched
  *  - an access receives nothing: CURR moves by receiving between accesses only, or by being written
  *  - what leaves is a frame, no longer than one
  *  - INTA is what ISR and IMR make it
+ *  - the page's positions are never refused
  *  - quiesced, the state loads into a new NIC and saves as it was; a made-up one is refused or
  *    works
  */
@@ -17,6 +19,7 @@
 
 #include "devices/net/ne2000_internal.h"
 #include "tests/fuzz/script.h"
+#include "tests/unit/bufpio_rig.h"
 #include "tests/unit/ne2000_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define BLOCK_MAX 4096u
 
 static struct ne2000_rig rig;
+static struct bufpio_rig page;
 static unsigned sent;
 
 static int no_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
@@ -37,6 +41,11 @@ static int no_dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
     abort();
 }
 
+static void windows_out(void *ctx)
+{
+    bufpio_take_out(&page.bufpio);
+}
+
 static void check(void)
 {
     const struct ne2000 *nic = (const struct ne2000 *)rig.dev;
@@ -44,6 +53,7 @@ static void check(void)
                   !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     assert(ne2000_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
+    assert(!page.bufpio.counters.rejected);
     for (; sent < rig.n_sent; sent++) {
         uint32_t bytes = rig.sent[sent % NE2000_RIG_SENT].bytes;
         assert(bytes >= NET_FRAME_MIN && bytes <= NE2000_FRAME_MAX);
@@ -57,9 +67,9 @@ static void access_port(unsigned reg, unsigned size, bool write, uint32_t value)
     uint8_t curr = nic->curr;
 
     if (write)
-        ne2000_rig_out(&rig, reg, size, value);
+        bufpio_rig_out(&page, (uint16_t)(NE2000_RIG_PORT + reg), size, value);
     else
-        ne2000_rig_in(&rig, reg, size);
+        bufpio_rig_in(&page, (uint16_t)(NE2000_RIG_PORT + reg), size);
     assert(nic->curr == curr || write);
     assert(net_counters(rig.net)->rx_packets == packets);
     check();
@@ -76,6 +86,19 @@ static void do_block(struct script *script)
         bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
     else
         bus_port_write_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+}
+
+/* A transfer by single accesses, left where the script leaves it. */
+static void do_singles(struct script *script)
+{
+    unsigned size = take(script) & 1 ? 2 : 4, count = take16(script) % 800;
+    bool write = take(script) & 1;
+    uint8_t rd = write ? NE2000_CR_RD_WRITE : NE2000_CR_RD_READ;
+
+    ne2000_rig_remote(&rig, rd, take16(script), take16(script));
+    bufpio_arm(&page.bufpio);
+    for (unsigned i = 0; i < count; i++)
+        access_port(NE2000_DATA, size, write, i);
 }
 
 static void do_receive(struct script *script)
@@ -113,10 +136,14 @@ static void do_migrate(struct script *script)
     rig.dev->ops->resume(rig.dev);
 }
 
+/* Frames come and go beside the page; before all else the windows are taken out, as by dispatch. */
 static void step(struct script *script)
 {
     uint8_t what = take(script);
+    bool beside = what % 12 == 1 || what % 12 == 2 || what % 12 == 4 || what % 12 == 7;
 
+    if (!beside)
+        bufpio_take_out(&page.bufpio);
     switch (what % 12) {
     case 0:
         do_block(script);
@@ -149,11 +176,16 @@ static void step(struct script *script)
     case 9:
         access_port(take(script) % 0x20, 1u << take(script) % 3, false, 0);
         break;
+    case 10:
+        do_singles(script);
+        break;
     default: {
         unsigned reg = take(script) % 0x20, size = 1u << take(script) % 3;
         access_port(reg, size, true, take16(script) | (uint32_t)take16(script) << 16);
     }
     }
+    if (!beside)
+        bufpio_arm(&page.bufpio);
     check();
 }
 
@@ -168,9 +200,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ops = *rig.fake.host.ops;
     ops.dma_read = no_dma_read;
     ops.dma_write = no_dma_write;
+    ops.windows_out = windows_out;
     rig.fake.host.ops = &ops;
+    bufpio_rig_init(&page, rig.bus, rig.dev->data_ports);
     for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
         step(&script);
+    bufpio_rig_finish(&page);
     ne2000_rig_finish(&rig);
     return 0;
 }
