@@ -10,11 +10,11 @@ from e1000_pair import (BUFFER_STEP, BUFFERS, DATA, MAC, MEM, RING, RING_SIZE, R
 from packets import packet, pieces
 
 OPS = 300
-LAYOUTS = ("registers", "receiver")
+LAYOUTS = ("registers", "receiver", "interrupts")
 KEEP = {"receiver": 1}
 
 CTRL, STATUS, EECD, EERD, MDIC, VET = 0x0, 0x8, 0x10, 0x14, 0x20, 0x38
-ICR, ICS, IMS, IMC = 0xC0, 0xC8, 0xD0, 0xD8
+ICR, ITR, ICS, IMS, IMC = 0xC0, 0xC4, 0xC8, 0xD0, 0xD8
 TCTL, TDBAL, TDBAH, TDLEN, TDH, TDT, TIDV = 0x400, 0x3800, 0x3804, 0x3808, 0x3810, 0x3818, 0x3820
 RCTL, RDBAL, RDBAH, RDLEN, RDH, RDT = 0x100, 0x2800, 0x2804, 0x2808, 0x2810, 0x2818
 MTA, RA, VFTA = 0x5200, 0x5400, 0x5600
@@ -33,6 +33,7 @@ KEPT = {
     # The transmitter's: while it is off.
     0x3800: 0xFFFFFFF0, 0x3804: 0xFFFFFFFF, 0x3808: 0xFFFFF, 0x3810: 0xFFFF, 0x3818: 0xFFFF,
 }
+TIMED = (ITR, 0x2820, 0x282C, 0x382C)  # QEMU's has none of them without throttling
 TABLES = ((0x5200, 128), (0x5400, 32), (0x5600, 128))  # MTA, RA, VFTA
 STATISTICS = {
     0x4080: "GPTC", 0x40D4: "TPT", 0x4090: "GOTCL", 0x4094: "GOTCH", 0x40C8: "TOTL", 0x40CC: "TOTH",
@@ -50,10 +51,18 @@ TCP, IPV4 = 1 << 24, 1 << 25
 
 # ---- carrying out ----
 
+def compare_line(pair):
+    if pair.lines:
+        pair.interrupt_compare()
+
+
 def do_register(pair, offset, value):
+    if pair.lines and offset in TIMED:
+        return
     mask = KEPT[offset]
     pair.write(offset, value & mask)
     pair.read(offset, f"register {offset:#06x}", mask)
+    compare_line(pair)
 
 
 def do_table(pair, table, index, value):
@@ -64,11 +73,20 @@ def do_table(pair, table, index, value):
 
 
 def do_interrupt(pair, offset, value):
-    pair.write(offset, value & 0x1FFFF)
+    # deliberate: transmit queue low
+    pair.write(offset, value & (0x17FFF if pair.lines and offset == IMS else 0x1FFFF))
     pair.read(IMS, "IMS", 0x1FFFF)
+    compare_line(pair)
     if value & 0x80000000:
         pair.read(ICR, "ICR", 0x17FFF)  # deliberate: transmit queue low
         pair.read(ICR, "ICR after reading it", 0x1FFFF)
+        compare_line(pair)
+
+
+def do_config(pair, command, line):
+    pair.config_compare(command, line, {0x10: (MEM, 0xFFFFFFFF)}, 0)  # deliberate: PCI
+    pair.config(0x04, "w", 7)
+    compare_line(pair)
 
 
 def do_eerd(pair, index):
@@ -146,7 +164,9 @@ def do_transmit(pair, vme, head, descriptors, data):
     pair.raw([f"readl {MEM + ICR:#x}"])
     pair.write(TDT, (head + len(descriptors)) % RING_SIZE)
     pair.read(TDH, "TDH")
+    compare_line(pair)
     pair.read(ICR, "ICR of the transmitter", 0x3)
+    compare_line(pair)
     pair.memory_compare(RING, RING_SIZE * 16, "the transmit ring")
     pair.packets_compare()
     # deliberate: octets sent
@@ -240,7 +260,7 @@ ACTIONS = {
     "register": do_register, "table": do_table, "interrupt": do_interrupt, "eerd": do_eerd,
     "eecd": do_eecd, "phy": do_phy, "mdic error": do_mdic_error, "statistics": do_statistics,
     "link": do_link, "transmit": do_transmit, "receiver": do_receiver, "accept": do_accept,
-    "frame": do_frame,
+    "frame": do_frame, "config": do_config,
 }
 
 
@@ -300,7 +320,7 @@ def make_transmit(rng):
 
 def make(rng):
     kind = rng.choices(("register", "table", "interrupt", "eerd", "eecd", "phy", "mdic error", "statistics",
-                        "link", "transmit"), (20, 10, 15, 4, 2, 8, 2, 2, 2, 12))[0]
+                        "link", "transmit", "config"), (20, 10, 15, 4, 2, 8, 2, 2, 2, 12, 1))[0]
     if kind == "register":
         return kind, rng.choice(list(KEPT)), rng.choice((0, 0xFFFFFFFF, rng.getrandbits(32)))
     if kind == "table":
@@ -316,6 +336,8 @@ def make(rng):
         return kind, rng.randrange(32)
     if kind == "transmit":
         return make_transmit(rng)
+    if kind == "config":
+        return kind, rng.choice((1, 2, 6, 7, 0x407)), rng.getrandbits(8)
     return (kind,)
 
 

@@ -14,10 +14,13 @@ BUFFERS, BUFFER_STEP = 0x400000, 0x4000
 class Pair(NicPair):
     """Both have their BARs decoded and bus mastering on."""
 
-    def __init__(self, args, folder, running):
-        super().__init__(args, folder, "e1000", running)
+    def __init__(self, args, folder, layout):
+        # deliberate: throttling
+        self.lines = layout == "interrupts"
+        super().__init__(args, folder, "e1000", layout == "receiver", ",mitigation=off" if self.lines else "")
+        self.route()
         self.config(0x10, "l", MEM)
-        self.config(0x04, "w", 6)
+        self.config(0x04, "w", 7)
 
     def write(self, offset, value):
         self.raw([f"writel {MEM + offset:#x} {value:#x}"])
@@ -27,4 +30,4 @@ class Pair(NicPair):
 
 
 def open_pair(args, folder, seed, layout, patience):
-    return Pair(args, folder, layout == "receiver")
+    return Pair(args, folder, layout)

@@ -45,7 +45,7 @@ def halting_firmware(folder):
 class NicPair:
     """`running`: QEMU's clock does, and frames can come in from the network (give())."""
 
-    def __init__(self, args, folder, model, running=False):
+    def __init__(self, args, folder, model, running=False, options=""):
         self.peers, self.dumps, self.wire = [], [], None
         machine = ["-machine", "pc", "-accel", "tcg"]  # see ide_pair.py
         machine += ["-bios", halting_firmware(folder)] if running else ["-S"]
@@ -57,6 +57,7 @@ class NicPair:
                    "-netdev", "hubport,id=n0,hubid=0",
                    "-object", f"filter-dump,id=d0,netdev=n0,file={path}",
                    "-device", f"{model},netdev=n0,mac={MAC.hex(':')},addr={SLOT},romfile="]
+            nic[-1] += options if name == "qemu" else ""
             self.peers.append(Peer(name, program + nic, folder))
             self.dumps.append(Dump(path))
         self.ours, self.qemu = self.peers
@@ -99,13 +100,13 @@ class NicPair:
             raise Difference(what, f"{what}: ours {ours:#x}, QEMU {qemu:#x}, compared {mask:#x}")
         return ours
 
-    def config_compare(self, command, line, bars):
+    def config_compare(self, command, line, bars, revision=0xFF):
         """Writes to PCI configuration; leaves the command register to the caller. `bars`: what is compared of each
         that is there. deliberate: PCI"""
         self.config(0x3C, "b", line)
         self.config_read(0x3C, "interrupt line and pin", 0xFFFF)
         self.config_read(0x00, "IDs")
-        self.config_read(0x08, "class and revision")
+        self.config_read(0x08, "class and revision", 0xFFFFFF00 | revision)
         self.config_read(0x0C, "header type", 0x00FF0000)
         for reg, (value, mask) in bars.items():
             self.config(reg, "l", 0xFFFFFFFF)
