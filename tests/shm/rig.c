@@ -374,6 +374,22 @@ uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, cons
     return number;
 }
 
+bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms)
+{
+    for (int i = 0; i <= ms / 10; i++) {
+        json_t *list = rig_call(rig, "list", NULL, NULL);
+        json_t *nics =
+            json_object_get(json_array_get(json_object_get(list, "guests"), guest), "nics");
+        bool present = json_is_true(json_object_get(json_array_get(nics, 0), "present"));
+
+        json_decref(list);
+        if (!present)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
 {
     for (int i = 0; i <= ms / 10; i++) {

@@ -60,6 +60,8 @@ struct peer *rig_peer(struct rig *rig, const char *name, unsigned vcpus, size_t 
 json_t *rig_call(struct rig *rig, const char *method, const char *params, char error[256]);
 /* A number of a guest's statistics, of one of their groups. */
 uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name);
+/* Waits until the first NIC of a guest, by its place in the list, is gone. */
+bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 

@@ -213,6 +213,7 @@ static void a_card_goes_and_comes_in_mid_transfer(void **state)
         assert_string_equal(error, "");
         assert_int_equal(peer_in(nic->peer, 0, (uint16_t)(nic->base + 0x10), 2), 0xffff);
         assert_true(rig_counted(&f->rig, "n0", "bufpio", "answered") - before > 250);
+        assert_true(rig_wait_nic_gone(&f->rig, 0, 5000));
         json_decref(rig_call(&f->rig, "nic-add", add, error));
         assert_string_equal(error, "");
         ne2000_driver_start(nic, NE2000_PORTS);

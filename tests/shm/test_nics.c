@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -66,10 +65,10 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Guest n1's NIC in the answer of a method. */
-static json_t *nic_of(struct fixture *f, const char *method)
+/* Guest n1's NIC in the statistics. */
+static json_t *nic_stats(struct fixture *f)
 {
-    json_t *result = rig_call(&f->rig, method, NULL, NULL);
+    json_t *result = rig_call(&f->rig, "stats", NULL, NULL);
     json_t *guest = json_array_get(json_object_get(result, "guests"), 1);
     json_t *nic = json_array_get(json_object_get(guest, "nics"), 0);
 
@@ -90,7 +89,7 @@ static void two_guests_of_one_daemon_talk(void **state)
                 expect_frame(&f->nic[1 - way]);
             assert_true(e1000_driver_all_sent(&f->nic[way]));
         }
-    json_t *nic = nic_of(f, "stats");
+    json_t *nic = nic_stats(f);
 
     assert_int_equal(json_integer_value(json_object_get(nic, "rx_packets")), 640);
     assert_int_equal(json_integer_value(json_object_get(nic, "tx_packets")), 640);
@@ -171,16 +170,7 @@ static void a_nic_is_removed_and_another_added(void **state)
     assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0x100e8086);
     peer_out(peer, 0, 0xae08, 4, 1 << 4);
     assert_int_equal(peer_pci_read(peer, 0, E1000_BDF, 0, 4), 0xffffffff);
-    for (unsigned i = 0; i < 100; i++) {
-        json_t *nic = nic_of(f, "list");
-        bool present = json_is_true(json_object_get(nic, "present"));
-
-        json_decref(nic);
-        if (!present)
-            break;
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        assert_true(i < 99);
-    }
+    assert_true(rig_wait_nic_gone(&f->rig, 1, 5000));
     json_decref(rig_call(&f->rig, "nic-add",
                          "{\"name\": \"n1\", \"nic\": {\"devid\": 0, \"backend\": \"null\"}}",
                          error));
