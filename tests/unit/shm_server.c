@@ -126,18 +126,26 @@ static void count_illegal(void *ctx, uint32_t vcpu, const char *what)
     g->illegal++;
 }
 
+static const struct {
+    enum bus_space space;
+    uint64_t first, count;
+    const struct bus_io_ops *ops;
+} ranges[] = {
+    {BUS_PORT, 0x300, 8, &regs_ops},
+    {BUS_PORT, 0x310, 4, &stream_ops},
+    {BUS_MMIO, 0xf0000000, 4096, &mmio_ops},
+};
+
 static int guest_up(struct shm_server *server, struct shm_server_guest *g)
 {
     int rc = hv->guest_start(g->guest, server->worker);
 
     if (rc == 0)
         rc = bus_create(&listener, g, &g->bus);
-    if (rc == 0)
-        rc = bus_claim(g->bus, BUS_PORT, 0x300, 8, &regs_ops, g);
-    if (rc == 0)
-        rc = bus_claim(g->bus, BUS_PORT, 0x310, 4, &stream_ops, g);
-    if (rc == 0)
-        rc = bus_claim(g->bus, BUS_MMIO, 0xf0000000, 4096, &mmio_ops, g);
+    for (unsigned i = 0; rc == 0 && i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        rc = bus_claim(g->bus, ranges[i].space, ranges[i].first, ranges[i].count, ranges[i].ops, g);
+        g->claimed += rc == 0;
+    }
     if (rc == 0)
         rc = hv->claim(g->guest, HV_RANGE_PCI, 5 << 3, 5 << 3);
     g->dispatch = (struct dispatch){.hv = hv,
@@ -152,9 +160,8 @@ static int guest_up(struct shm_server *server, struct shm_server_guest *g)
 static void guest_down(struct shm_server_guest *g)
 {
     if (g->bus) {
-        bus_release(g->bus, BUS_PORT, 0x300);
-        bus_release(g->bus, BUS_PORT, 0x310);
-        bus_release(g->bus, BUS_MMIO, 0xf0000000);
+        for (; g->claimed; g->claimed--)
+            bus_release(g->bus, ranges[g->claimed - 1].space, ranges[g->claimed - 1].first);
         bus_destroy(g->bus);
     }
     g->bus = NULL;

@@ -22,6 +22,7 @@ struct shm_server_guest {
     struct shm_server *server;
     struct hv_guest *guest; /* NULL: free */
     struct bus *bus;
+    unsigned claimed; /* ranges: a peer that hangs up meanwhile ends its start in the middle */
     struct dispatch dispatch;
     uint8_t regs[8];
     uint8_t mmio[4096];
