@@ -146,11 +146,11 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
                                                      const char *format, ...);
 
-/* daemon/guest_pv.c: what the guest may do to its emulated devices. It must not lose a disk or NIC by
- * unplugging all of them, also those that the folder's file has and xl's line does not. */
+/* daemon/guest_pv.c: what the guest may do to its emulated devices. It must not lose a disk or NIC
+ * by unplugging all of them, also those that the folder's file has and xl's line does not. */
 enum machine_unplug guest_unplug(struct guest *guest);
-/* Before its vCPUs run for the first time: libxl gives NICs their PV backends, and the rates that go
- * with them, only after the device model has said that it runs. Asks for them again, once. */
+/* Before its vCPUs run for the first time: libxl gives NICs their PV backends, and the rates that
+ * go with them, only after the device model has said that it runs. Asks for them again, once. */
 void guest_settle_pv(struct guest *guest);
 
 /* For people: a guest that runs is "io-error" while it is stopped for a disk. */

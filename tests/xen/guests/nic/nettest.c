@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Moves data over a network and looks at every word of it; both ends of what the jobs about NICs do.
+ * Moves data over a network and looks at every word of it: both ends of what the jobs about network
+ * cards do.
  *
- *   nettest serve PORT [PID...]                one end, for TCP and UDP, until it is told to end: a line
- *                                              for each transfer, and the CPU time that PIDs took for it
- *   nettest put|get ADDRESS PORT BYTES         a TCP transfer of that many
- *   nettest put-for|get-for ADDRESS PORT SECONDS   one that goes on for that long
- *   nettest echo ADDRESS PORT FROM TO STEP     UDP datagrams of these sizes, there and back
- *   nettest group ADDRESS PORT INTERFACE       joins a multicast group, and gets its packets, no others
- *   nettest ping ADDRESS COUNT                 ICMP echoes: the mean round trip
- *   nettest end ADDRESS PORT                   ends a server
+ *   nettest serve PORT [PID...]              one end, for TCP and UDP, until it is told to end; a
+ *                                            line for each transfer, with the CPU time of the PIDs
+ *   nettest put|get ADDRESS PORT BYTES       a TCP transfer of that many
+ *   nettest put-for|get-for ADDRESS PORT SECONDS  one that goes on for that long
+ *   nettest echo ADDRESS PORT FROM TO STEP   UDP datagrams of these sizes, there and back
+ *   nettest group ADDRESS PORT INTERFACE     joins a multicast group, gets its packets, no others
+ *   nettest ping ADDRESS COUNT               ICMP echoes: the mean round trip
+ *   nettest end ADDRESS PORT                 ends a server
  *
  * Exit status: 0 when all was as it should be; else the last line says what was not.
  */
