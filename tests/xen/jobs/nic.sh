@@ -45,15 +45,19 @@ dhcp()
 serve()
 {
     /lab/nic/nettest serve $PORT "$@" >"$SERVED" 2>&1 &
-    server=$!
+    servers+=($!)
     wait_for 10 says "$SERVED" serves
 }
+
+# However the job ends, the next one finds nothing of it.
+servers=()
 network_end()
 {
-    [ -z "${server:-}" ] || kill "$server" 2>/dev/null
-    [ ! -e $CONFIGS/dnsmasq.pid ] || kill "$(cat $CONFIGS/dnsmasq.pid)"
+    [ ! -e $CONFIGS/dnsmasq.pid ] || servers+=("$(cat $CONFIGS/dnsmasq.pid)")
+    [ ${#servers[@]} = 0 ] || kill "${servers[@]}"
     ip link delete $BRIDGE
-}
+} 2>/dev/null
+trap network_end EXIT
 
 # vif MODEL NN [MORE]: an element of vif=[ ].
 vif() { printf '"model=%s,mac=00:16:3e:77:00:%s,bridge=%s%s"' "$1" "$2" $BRIDGE "${3:+,$3}"; }
