@@ -378,6 +378,10 @@ static void test_cable_shows_and_latches(void **state)
     rtl8139_rig_settle(&rig);
     assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_LINK);
     assert_true(rd(RTL8139_MSR, 1) & RTL8139_MSR_LINKB);
+    assert_true(rd(RTL8139_CSCR, 2) & RTL8139_CSCR_LINK_CHANGED);
+    assert_false(rd(RTL8139_CSCR, 2) & RTL8139_CSCR_LINK_CHANGED);
+    wr(RTL8139_CSCR, 2, 0xffff);
+    assert_int_equal(rd(RTL8139_CSCR, 2), 0xffff & ~RTL8139_CSCR_LINK_CHANGED);
     net_set_link(rig.net, true);
     rtl8139_rig_settle(&rig);
     assert_false(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
