@@ -204,19 +204,13 @@ static void fill_spec(struct guest *guest)
 {
     struct machine_spec *spec = &guest->params.spec;
     const struct guest_config *config = &guest->config;
-    struct hv_host *host = guest->hv == guest->daemon->hv[DAEMON_XEN]
-                               ? guest->daemon->host[DAEMON_XEN]
-                               : guest->daemon->host[DAEMON_SHM];
 
     *spec = (struct machine_spec){
         .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
         .slot = guest_secondary_slot(config),
         .platform = config->platform,
-        .unplug = MACHINE_UNPLUG_NEVER,
+        .unplug = guest_unplug(guest),
     };
-    if (config->unplug == GUEST_UNPLUG_AUTO && config->role == GUEST_PRIMARY &&
-        guest_disks_have_pv(guest, host) && guest_nics_have_pv(guest))
-        spec->unplug = MACHINE_UNPLUG_DISKS;
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
 }
 

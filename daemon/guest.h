@@ -107,6 +107,7 @@ struct guest {
     struct log_limit qmp_limit;
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
+    bool pv_settled;                    /* guest_settle_pv() */
     bool reset; /* its devices started anew under it: until it reboots it has no disks */
 
     /* daemon/guest_stop.c: drives, a bit each, whose disks' errors have stopped the guest. */
@@ -145,9 +146,12 @@ int guest_peer_outcome(struct daemon *daemon, const char *name);
 __attribute__((format(printf, 3, 4))) void guest_log(struct guest *guest, int priority,
                                                      const char *format, ...);
 
-/* daemon/guest_pv.c: whether the guest loses no disk by unplugging all that are emulated, also
- * those that the folder's file has and xl's line does not. `host` is its hypervisor's. */
-bool guest_disks_have_pv(struct guest *guest, struct hv_host *host);
+/* daemon/guest_pv.c: what the guest may do to its emulated devices. It must not lose a disk or NIC
+ * by unplugging all of them, also those that the folder's file has and xl's line does not. */
+enum machine_unplug guest_unplug(struct guest *guest);
+/* Before its vCPUs run for the first time: libxl gives NICs their PV backends, and the rates that
+ * go with them, only after the device model has said that it runs. Asks for them again, once. */
+void guest_settle_pv(struct guest *guest);
 
 /* For people: a guest that runs is "io-error" while it is stopped for a disk. */
 const char *guest_state_name(const struct guest *guest);

@@ -179,12 +179,12 @@ static bool has_pv(const struct guest *guest, const struct nic_config *nic,
            guest->hv->nic_has_pv(host, guest->domid, nic->devid, ret_credit);
 }
 
-static void fill_limits(const struct guest *guest, const struct nic_config *nic,
-                        struct net_limits *limits)
+void guest_nic_limits(const struct guest *guest, const struct nic_config *nic,
+                      struct net_limits *ret_limits)
 {
     struct hv_nic_credit credit;
 
-    *limits = (struct net_limits){
+    *ret_limits = (struct net_limits){
         .tx_rate = nic->rate,
         .tx_burst = nic->rate / BURST_SHARE,
         .rx_rate = nic->rate_in,
@@ -192,8 +192,9 @@ static void fill_limits(const struct guest *guest, const struct nic_config *nic,
     };
     if (nic->rate || !has_pv(guest, nic, &credit) || !credit.bytes || !credit.interval_us)
         return;
-    limits->tx_rate = (uint64_t)((unsigned __int128)credit.bytes * 1000000 / credit.interval_us);
-    limits->tx_burst = credit.bytes;
+    ret_limits->tx_rate =
+        (uint64_t)((unsigned __int128)credit.bytes * 1000000 / credit.interval_us);
+    ret_limits->tx_burst = credit.bytes;
 }
 
 static int open_nic(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
@@ -210,7 +211,7 @@ static int open_nic(struct guest *guest, const struct nic_config *nic, struct vm
         .link = nic->link,
     };
     nic_config_mac(nic, guest->config.name, vm_nic->mac);
-    fill_limits(guest, nic, &vm_nic->limits);
+    guest_nic_limits(guest, nic, &vm_nic->limits);
     err = open_rom(guest, nic, vm_nic, reason);
     if (!err)
         err = open_way_out(guest, nic, vm_nic, reason);

@@ -10,6 +10,9 @@
 int guest_nics_open(struct guest *guest, char *why);
 /* Whether each has a PV backend that serves it without us. */
 bool guest_nics_have_pv(const struct guest *guest);
+/* The description's rates, or those that the PV backend has been given. */
+void guest_nic_limits(const struct guest *guest, const struct nic_config *nic,
+                      struct net_limits *ret_limits);
 /* The worker has them, or closed them. */
 void guest_nics_forget(struct guest *guest);
 /* Descriptors that it never got. */

@@ -27,9 +27,11 @@ static int qmp_set_running(void *ctx, bool running, char *ret_why)
     struct guest *guest = ctx;
 
     guest->run = running ? GUEST_CONT : GUEST_STOP;
+    if (!running)
+        return 0;
+    guest_settle_pv(guest);
     /* As QEMU's `cont` does after an I/O error; libxl lets the vCPUs go on itself. */
-    if (running)
-        guest_resume(guest, false, NULL, NULL);
+    guest_resume(guest, false, NULL, NULL);
     return 0;
 }
 

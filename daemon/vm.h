@@ -169,6 +169,7 @@ int vm_nic_add(struct vm *vm, unsigned index, struct vm_nic *nic, char *why);
 /* Asks the guest, or with `force` does not. -ENOENT; -ENOTSUP: it cannot be asked. */
 int vm_nic_remove(struct vm *vm, unsigned index, bool force);
 int vm_nic_link(struct vm *vm, unsigned index, bool up);
+int vm_nic_limits(struct vm *vm, unsigned index, const struct net_limits *limits);
 /* Takes `fd` over, whatever comes of it; -1: no more. */
 int vm_nic_capture(struct vm *vm, unsigned index, int fd, uint64_t limit);
 /* Closes what never got as far as a port. */

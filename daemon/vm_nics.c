@@ -196,6 +196,14 @@ int vm_nic_link(struct vm *vm, unsigned index, bool up)
     return 0;
 }
 
+int vm_nic_limits(struct vm *vm, unsigned index, const struct net_limits *limits)
+{
+    if (!vm->net[index])
+        return -ENOENT;
+    net_set_limits(vm->net[index], limits);
+    return 0;
+}
+
 int vm_nic_capture(struct vm *vm, unsigned index, int fd, uint64_t limit)
 {
     struct capture *capture = NULL;

@@ -60,6 +60,7 @@ struct machine {
     /* Among them, the ones that are spoken to; NULL where the role has none. */
     struct dev *pm;
     struct dev *ide;
+    struct dev *platform;
     enum machine_role role;
     /* At fixed positions: statistics and the saved state tell NICs apart by them. */
     struct dev *nic[MACHINE_NICS]; /* set atomically: statistics look from another thread */
@@ -82,6 +83,8 @@ static int add_device(struct machine *machine, const struct machine_spec *spec,
         machine->pm = dev;
     else if (model->create == piix3_ide_create || model->create == cmd646_create)
         machine->ide = dev;
+    else if (model->create == xen_platform_create)
+        machine->platform = dev;
     return 0;
 }
 
@@ -393,6 +396,12 @@ int machine_eject(struct machine *machine, unsigned drive, bool force, struct bl
 int machine_insert(struct machine *machine, unsigned drive, struct blk *blk)
 {
     return ide_insert(machine->ide, drive, blk);
+}
+
+void machine_set_unplug(struct machine *machine, enum machine_unplug unplug)
+{
+    if (machine->platform)
+        xen_platform_set_unplug(machine->platform, unplug);
 }
 
 void machine_unplug_disks(struct machine *machine)

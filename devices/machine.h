@@ -118,6 +118,10 @@ bool machine_remove_nic(struct machine *machine, unsigned index);
 /* Whether it is there: false once it has been removed or unplugged by the guest. */
 bool machine_has_nic(const struct machine *machine, unsigned index);
 
+/* Whether the platform device answers from now on; what has been unplugged stays so. Without such a
+ * device nothing. */
+void machine_set_unplug(struct machine *machine, enum machine_unplug unplug);
+
 /* The ACPI CPU map: `vcpu-set`. */
 void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 

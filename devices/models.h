@@ -29,6 +29,8 @@ int reset_ports_create(const struct dev_env *env, struct dev **ret_dev); /* 0x92
 int dma8237_create(const struct dev_env *env, struct dev **ret_dev);
 int uart16550_create(const struct dev_env *env, struct dev **ret_dev); /* both serial ports */
 
+void xen_platform_set_unplug(struct dev *dev, enum machine_unplug unplug);
+
 /* devices/ide */
 int piix3_ide_create(const struct dev_env *env, struct dev **ret_dev); /* 01.1 */
 int cmd646_create(const struct dev_env *env, struct dev **ret_dev);

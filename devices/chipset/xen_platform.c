@@ -222,6 +222,11 @@ static const struct dev_ops xen_platform_ops = {
     .destroy = xen_platform_destroy,
 };
 
+void xen_platform_set_unplug(struct dev *dev, enum machine_unplug unplug)
+{
+    ((struct xen_platform *)dev)->unplug = unplug;
+}
+
 int xen_platform_create(const struct dev_env *env, struct dev **ret_dev)
 {
     static const struct pci_id id = {.vendor = 0x5853,

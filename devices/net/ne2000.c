@@ -239,7 +239,7 @@ static void write_page0(struct ne2000 *nic, unsigned reg, uint8_t value)
     case NE2000_ISR:
         nic->isr &= (uint8_t)~value | NE2000_ISR_RST;
         ne2000_irq_update(nic);
-        return;
+        break; /* a frame that waits for room raises PRX once more */
     case NE2000_RSAR0:
     case NE2000_RSAR1:
         nic->rsar = with_byte(nic->rsar, reg - NE2000_RSAR0, value);

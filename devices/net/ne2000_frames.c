@@ -131,8 +131,13 @@ enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes
         miss(nic);
         return NET_FILTERED;
     }
-    if (!fits(nic, pages))
+    if (!fits(nic, pages)) {
+        /* For a driver that has acknowledged PRX and left some in the ring, as Linux's may: nothing
+         * else would come. Not OVW, which says that a frame is lost. */
+        nic->isr |= NE2000_ISR_PRX;
+        ne2000_irq_update(nic);
         return NET_NO_ROOM;
+    }
     host_windows_out(nic->host); /* the frame may come to lie where the guest reads or writes */
     store(nic, frame, bytes);
     return NET_TAKEN;

@@ -55,6 +55,8 @@ static void on_link(void *owner, bool up)
 
     if (!up)
         nic->link_fell = true;
+    rtl8139_put(nic->reg + RTL8139_CSCR, 2,
+                rtl8139_get(nic->reg + RTL8139_CSCR, 2) | RTL8139_CSCR_LINK_CHANGED);
     rtl8139_irq_set(nic, RTL8139_INT_LINK);
     rtl8139_update(nic);
 }

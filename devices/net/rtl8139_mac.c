@@ -307,7 +307,7 @@ static const struct reg regs[] = {
     {RTL8139_BMCR, 2, false, 0x3100, after_bmcr},
     {RTL8139_ANAR, 2, false, 0x25e0, NULL},
     {RTL8139_NWAYTR, 2, false, 0x0080, NULL},
-    {RTL8139_CSCR, 2, false, 0xffff, NULL},
+    {RTL8139_CSCR, 2, false, 0xffff & ~RTL8139_CSCR_LINK_CHANGED, NULL},
     {RTL8139_PHY1, 4, false, 0xffffffff, NULL},
     {0x7c, 4, false, 0xffffffff, NULL},
     {0x80, 1, false, 0xff, NULL},
@@ -375,6 +375,8 @@ uint32_t rtl8139_read(struct rtl8139 *nic, uint32_t offset, unsigned size)
     }
     if (offset <= RTL8139_BMSR && offset + size > RTL8139_BMSR)
         nic->link_fell = false;
+    if (offset <= RTL8139_CSCR + 1 && offset + size > RTL8139_CSCR + 1)
+        put(nic, RTL8139_CSCR, 2, get(nic, RTL8139_CSCR, 2) & ~RTL8139_CSCR_LINK_CHANGED);
     return value;
 }
 

@@ -95,6 +95,9 @@
 #define RTL8139_MSR_LINKB    0x04u
 #define RTL8139_MSR_SPEED_10 0x08u
 
+/* Not in the data sheet; Linux's 8139too believes in a change of the link only when it is set. */
+#define RTL8139_CSCR_LINK_CHANGED 0x0800u
+
 /* IEEE 802.3, 22.2.4. */
 #define RTL8139_BMCR_RESET   0x8000u
 #define RTL8139_BMCR_100     0x2000u

@@ -52,13 +52,6 @@ static bool is_own(const struct rtl8139 *nic, const uint8_t *frame)
     return true;
 }
 
-static enum net_answer wait_for_room(struct rtl8139 *nic)
-{
-    nic->counts.rx_no_buffers++;
-    rtl8139_irq_set(nic, RTL8139_INT_RXOVW);
-    return NET_NO_ROOM;
-}
-
 static enum net_answer lose(struct rtl8139 *nic)
 {
     uint32_t missed = rtl8139_get(nic->reg + RTL8139_MPC, 3);
@@ -115,8 +108,14 @@ static enum net_answer receive_ring(struct rtl8139 *nic, const uint8_t *frame, u
 
     if (bytes > RTL8139_RX_MAX)
         return lose(nic);
-    if (need >= ring_bytes(nic) - ring_used(nic)) /* a full ring would look empty */
-        return wait_for_room(nic);
+    if (need >= ring_bytes(nic) - ring_used(nic)) { /* a full ring would look empty */
+        /* ROK once more, for a driver that has acknowledged it and left some in the ring: nothing
+         * else would come. Not RXOVW, by which drivers count a frame as lost (Linux's 8139too an
+         * error), and this one is not. */
+        nic->counts.rx_no_buffers++;
+        rtl8139_irq_set(nic, RTL8139_INT_ROK);
+        return NET_NO_ROOM;
+    }
     if (frame_dest(frame) == FRAME_BROADCAST)
         status |= RTL8139_RX_BAR;
     else if (frame_dest(frame) == FRAME_MULTICAST)
@@ -257,7 +256,9 @@ static enum net_answer receive_descs(struct rtl8139 *nic, const uint8_t *frame, 
     n = lay_out(nic, frame, bytes, stored, &opts2);
     switch (find_slots(nic, n, &slots)) {
     case FOUND_TOO_FEW:
-        return wait_for_room(nic);
+        nic->counts.rx_no_buffers++;
+        rtl8139_irq_set(nic, RTL8139_INT_RXOVW);
+        return NET_NO_ROOM;
     case FOUND_NEVER:
         return lose(nic);
     case FOUND:

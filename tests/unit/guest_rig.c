@@ -143,6 +143,13 @@ static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struc
     return rig->have_pv;
 }
 
+static bool fake_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
+                            struct hv_nic_credit *ret_credit)
+{
+    *ret_credit = host->rig->credit;
+    return host->rig->nics_have_pv;
+}
+
 static int fake_start(struct hv_guest *guest, struct hv_worker *worker)
 {
     assert_ptr_equal(worker, &workers);
@@ -288,6 +295,7 @@ static const struct hv_ops fake_ops = {
     .guest_pause = fake_pause,
     .guest_record = fake_record,
     .disks_have_pv = fake_disks_have_pv,
+    .nic_has_pv = fake_nic_has_pv,
     .guest_start = fake_start,
     .guest_enable = fake_enable,
     .guest_stop = fake_stop,
@@ -360,6 +368,11 @@ bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu)
     uint8_t flags = __atomic_load_n(&guest->slots[vcpu].flags, __ATOMIC_ACQUIRE);
 
     return (flags & IOREQ_STATE_MASK) == IOREQ_STATE_RESP_READY;
+}
+
+uint8_t guest_rig_answer(struct hv_guest *guest, uint32_t vcpu)
+{
+    return (uint8_t)__atomic_load_n(&guest->slots[vcpu].data, __ATOMIC_RELAXED);
 }
 
 /* The daemon around it. */

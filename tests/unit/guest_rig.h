@@ -38,7 +38,9 @@ struct guest_rig {
     unsigned n_pv;               /* and what it was asked */
     unsigned pv_place[CONFIG_DISKS];
     char pv_path[CONFIG_DISKS][64]; /* "": none */
-    sem_t held, release;            /* rig_hold_worker() */
+    bool nics_have_pv;              /* what nic_has_pv() is to say of each */
+    struct hv_nic_credit credit;
+    sem_t held, release; /* rig_hold_worker() */
     struct mail hold;
 };
 
@@ -85,5 +87,7 @@ void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, 
 /* What no hypervisor would send. */
 void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);
+/* The byte that was read. */
+uint8_t guest_rig_answer(struct hv_guest *guest, uint32_t vcpu);
 
 #endif

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "daemon/guest_nics.h"
+#include "devices/backend/net_internal.h"
 #include "tests/unit/guest_rig.h"
 
 static struct rig_outcome outcome;
@@ -340,6 +341,90 @@ static void nics_do_not_hide_what_another_server_has(void **state)
     assert_int_equal(outcome.err, -EEXIST);
 }
 
+static bool is_answered(struct guest_rig *rig, void *arg)
+{
+    return guest_rig_answered(rig->last, 0);
+}
+
+/* The protocol's version, at a port that answers only when there is something to be unplugged
+ * (Xen's docs/misc/hvm-emulated-unplug); after the worker has had all mail. */
+static uint8_t unplug_version(struct guest_rig *rig)
+{
+    guest_rig_hold_worker(rig);
+    guest_rig_release_worker(rig);
+    guest_rig_ask(rig->last, 0, 0x12);
+    guest_rig_kick(rig->last, false);
+    guest_rig_run(rig, is_answered, NULL);
+    return guest_rig_answer(rig->last, 0);
+}
+
+static bool has_returned(struct guest_rig *rig, void *arg)
+{
+    char answer[256];
+    ssize_t n = recv(*(int *)arg, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+
+    answer[n > 0 ? n : 0] = '\0';
+    return strstr(answer, "\"return\"");
+}
+
+/* As libxl unpauses a domain. */
+static void cont(struct guest_rig *rig)
+{
+    static const char *const lines[] = {"{\"execute\":\"qmp_capabilities\"}\n",
+                                        "{\"execute\":\"cont\"}\n"};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), listening;
+    char why[OPENER_WHY_SIZE];
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", in_dir(rig, "qmp"));
+    assert_int_equal(opener_listen(address.sun_path, SOCK_STREAM, 0600, "", &listening, why), 0);
+    assert_int_equal(guest_qmp_add(rig->daemon.guests, listening), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(write(fd, lines[i], strlen(lines[i])), (ssize_t)strlen(lines[i]));
+        guest_rig_run(rig, has_returned, &fd);
+    }
+    close(fd);
+    unlink(address.sun_path);
+}
+
+/* libxl adds NICs to xenstore when the device model runs already. */
+static void what_libxl_gives_nics_later_counts_from_the_first_cont(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct net *const *net;
+
+    rig->have_pv = true;
+    attach(rig, "{'devid': 0, 'backend': 'null'}, {'devid': 3, 'backend': 'null', 'rate': 5000}");
+    guest_rig_settle(rig, 1);
+    net = rig->daemon.guests->vm->net;
+    assert_int_equal(unplug_version(rig), 0xff);
+    assert_int_equal(net[0]->tx_bucket.rate, 0);
+    rig->nics_have_pv = true;
+    rig->credit = (struct hv_nic_credit){.bytes = 10000, .interval_us = 50000};
+    cont(rig);
+    assert_int_equal(unplug_version(rig), 1);
+    assert_int_equal(net[0]->tx_bucket.rate, 200000);
+    assert_int_equal(net[0]->tx_bucket.burst, 10000);
+    assert_int_equal(net[3]->tx_bucket.rate, 5000); /* the description goes first */
+    /* A `cont` after a pause changes nothing any more. */
+    rig->nics_have_pv = false;
+    guest_settle_pv(rig->daemon.guests);
+    assert_int_equal(unplug_version(rig), 1);
+    assert_int_equal(net[0]->tx_bucket.rate, 200000);
+}
+
+static void a_nic_without_a_pv_backend_keeps_the_guest_from_unplugging(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    rig->have_pv = true;
+    attach(rig, "{'backend': 'null'}");
+    guest_rig_settle(rig, 1);
+    guest_settle_pv(rig->daemon.guests);
+    assert_int_equal(unplug_version(rig), 0xff);
+}
+
 static void a_guest_that_ends_meanwhile_answers_all_the_same(void **state)
 {
     struct guest_rig *rig = *state;
@@ -370,6 +455,8 @@ int main(void)
         TEST(a_capture_begins_and_ends),
         TEST(nics_come_and_go_while_statistics_are_read),
         TEST(nics_do_not_hide_what_another_server_has),
+        TEST(what_libxl_gives_nics_later_counts_from_the_first_cont),
+        TEST(a_nic_without_a_pv_backend_keeps_the_guest_from_unplugging),
         TEST(a_guest_that_ends_meanwhile_answers_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,6 +259,12 @@ static void a_full_ring_stops_the_reader_until_bnry_moves(void **state)
     assert_int_equal(n, 10); /* 57 pages for 6 each, and one that waits */
     uint8_t at = curr();
     assert_false(rd(NE2000_ISR) & NE2000_ISR_OVW);
+    /* A driver that leaves the rest for later hears of it again. */
+    wr(NE2000_ISR, NE2000_ISR_PRX);
+    assert_false(rd(NE2000_ISR) & NE2000_ISR_PRX);
+    ne2000_rig_settle(&rig);
+    assert_false(rig.port.reading);
+    assert_true(rd(NE2000_ISR) & NE2000_ISR_PRX);
     wr(NE2000_BNRY, NE2000_RIG_START + 12);
     ne2000_rig_settle(&rig);
     assert_true(rig.port.reading);

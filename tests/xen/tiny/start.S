@@ -29,6 +29,7 @@ _start:
         mov     $__bss_end, %ecx
         sub     %edi, %ecx
         rep stosb
+        mov     %ebx, boot_information
         call    tiny_init
         call    tiny_main
 2:      hlt
@@ -114,4 +115,7 @@ idt_pointer:
 stack_top:
         .skip   16384
 ap_stack_top:
+        .globl  boot_information
+boot_information:
+        .skip   4
         .section .note.GNU-stack, "", @progbits

@@ -19,6 +19,8 @@
 #include "pattern.h"
 
 void tiny_main(void);
+/* EBX at entry: what a boot loader leaves its information's address in (Multiboot 0.6.96, 3.2). */
+extern uint32_t boot_information;
 
 /* Port I/O. */
 
