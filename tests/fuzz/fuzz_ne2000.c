@@ -10,13 +10,12 @@
  *    works
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "devices/net/ne2000_internal.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/nic_script.h"
 #include "tests/unit/ne2000_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_STEPS 300
 #define BLOCK_MAX 4096u
 
-static struct ne2000_rig rig;
+static struct nic_rig rig;
 static unsigned sent;
 
 static int no_dma_read(void *ctx, uint64_t gpa, void *buf, size_t len)
@@ -43,9 +42,9 @@ static void check(void)
     bool wanted = nic->isr & nic->imr & 0x7f &&
                   !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
-    assert(ne2000_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
+    assert(nic_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
     for (; sent < rig.n_sent; sent++) {
-        uint32_t bytes = rig.sent[sent % NE2000_RIG_SENT].bytes;
+        uint32_t bytes = rig.sent[sent % NIC_RIG_SENT].bytes;
         assert(bytes >= NET_FRAME_MIN && bytes <= NE2000_FRAME_MAX);
     }
 }
@@ -73,9 +72,9 @@ static void do_block(struct script *script)
 
     ne2000_rig_remote(&rig, rd, take16(script), take16(script));
     if (rd == NE2000_CR_RD_READ)
-        bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+        bus_port_read_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, size, block, count);
     else
-        bus_port_write_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+        bus_port_write_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, size, block, count);
 }
 
 static void do_receive(struct script *script)
@@ -84,33 +83,10 @@ static void do_receive(struct script *script)
     uint32_t bytes = take16(script) % 2048;
 
     memset(frame, take(script), sizeof(frame));
-    memcpy(frame, ne2000_rig_mac, NET_MAC_BYTES);
+    memcpy(frame, nic_rig_mac, NET_MAC_BYTES);
     if (take(script) % 4 == 0)
         memset(frame, 0xff, NET_MAC_BYTES);
-    ne2000_rig_receive(&rig, frame, bytes);
-}
-
-static void do_migrate(struct script *script)
-{
-    size_t size, again;
-
-    rig.dev->ops->quiesce(rig.dev);
-    uint8_t *state = ne2000_rig_save(&rig, &size);
-    int err = ne2000_rig_migrate(&rig, state, size);
-    assert(!err);
-    uint8_t *copy = ne2000_rig_save(&rig, &again);
-    assert(size == again && !memcmp(state, copy, size));
-    for (unsigned i = take(script) % 8; i; i--)
-        copy[take16(script) % size] = take(script);
-    err = ne2000_rig_migrate(&rig, copy, size);
-    assert(!err || err == -EBADMSG);
-    if (err) {
-        err = ne2000_rig_migrate(&rig, state, size);
-        assert(!err);
-    }
-    free(state);
-    free(copy);
-    rig.dev->ops->resume(rig.dev);
+    nic_rig_receive(&rig, frame, bytes);
 }
 
 static void step(struct script *script)
@@ -126,7 +102,8 @@ static void step(struct script *script)
         do_receive(script);
         break;
     case 3:
-        do_migrate(script);
+        nic_rig_move(&rig);
+        nic_step_hostile_state(&rig, script, take(script) % 8);
         break;
     case 4:
         rig.port.busy = take(script) & 1;
@@ -137,14 +114,14 @@ static void step(struct script *script)
         net_set_link(rig.net, take(script) & 3);
         break;
     case 6:
-        ne2000_rig_program(&rig);
+        nic_rig_program(&rig);
         ne2000_rig_start(&rig);
         break;
     case 7:
         fake_loop_turn(rig.loop, 0);
         break;
     case 8:
-        bus_pci_write(rig.bus, PCI_DEVFN(NE2000_RIG_SLOT, 0), take(script) % 0x40, 1, take(script));
+        bus_pci_write(rig.bus, NIC_RIG_SBDF, take(script) % 0x40, 1, take(script));
         break;
     case 9:
         access_port(take(script) % 0x20, 1u << take(script) % 3, false, 0);
@@ -171,6 +148,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rig.fake.host.ops = &ops;
     for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
         step(&script);
-    ne2000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }

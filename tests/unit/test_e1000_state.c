@@ -14,9 +14,8 @@
 #include "tests/unit/packets.h"
 
 #define LEGACY_END (E1000_TXD_EOP | E1000_TXD_IFCS | E1000_TXD_RS)
-#define SBDF       PCI_DEVFN(E1000_RIG_SLOT, 0)
 
-static struct e1000_rig rig;
+static struct nic_rig rig;
 
 static int setup(void **state)
 {
@@ -26,7 +25,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    e1000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -44,7 +43,7 @@ static void fill(uint32_t bytes)
 {
     for (uint32_t i = 0; i < bytes; i++)
         rig.fake.ram[E1000_RIG_DATA + i] = (uint8_t)(i * 17 + 3);
-    memcpy(rig.fake.ram + E1000_RIG_DATA, e1000_rig_mac, 6);
+    memcpy(rig.fake.ram + E1000_RIG_DATA, nic_rig_mac, 6);
 }
 
 /* Quiesced, moved to a new NIC that saves the same, and resumed. */
@@ -53,9 +52,9 @@ static void move(void)
     size_t size, again;
 
     assert_true(rig.dev->ops->quiesce(rig.dev));
-    uint8_t *before = e1000_rig_save(&rig, &size);
-    assert_int_equal(e1000_rig_migrate(&rig, before, size), 0);
-    uint8_t *after = e1000_rig_save(&rig, &again);
+    uint8_t *before = nic_rig_save(&rig, &size);
+    assert_int_equal(nic_rig_migrate(&rig, before, size), 0);
+    uint8_t *after = nic_rig_save(&rig, &again);
     assert_int_equal(again, size);
     assert_memory_equal(before, after, size);
     free(before);
@@ -71,23 +70,23 @@ static void what_a_guest_sees_moves_along(void **state)
     wr(E1000_RA + 24, 0x11111111);
     wr(E1000_TIPG, 0x602008);
     wr(E1000_MDIC, E1000_MDIC_OP_WRITE | 1u << 21 | 4u << 16 | 0x0061);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, E1000_TIPG);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, E1000_TIPG);
     fill(200);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
-    assert_true(e1000_rig_inta(&rig));
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
+    assert_true(nic_rig_inta(&rig));
     move();
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_ICR), E1000_INT_RXT0);
     assert_int_equal(rd(E1000_MTA + 40), 0x12345678);
     assert_int_equal(rd(E1000_VFTA + 44), 0x87654321);
     assert_int_equal(rd(E1000_RA + 24), 0x11111111);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4), 0x602008);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4), 0x602008);
     wr(E1000_MDIC, E1000_MDIC_OP_READ | 1u << 21 | 4u << 16);
     assert_int_equal(rd(E1000_MDIC) & 0xffff, 0x0061);
     assert_int_equal(rd(E1000_GPRC), 1);
     assert_int_equal(rd(E1000_RDH), 1);
     assert_true(rig.port.reading);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
     assert_int_equal(rd(E1000_RDH), 2);
 }
 
@@ -117,7 +116,7 @@ static void a_packet_that_waits_for_its_way_out_moves_along(void **state)
     net_port_writable(&rig.port.port);
     assert_int_equal(rig.n_sent, 0); /* quiesced: nothing moves */
     move();
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 3);
 }
 
@@ -148,19 +147,19 @@ static void timers_move_along(void **state)
     wr(E1000_RDTR, 1000);
     wr(E1000_ITR, 2000);
     fill(100);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
     fake_host_advance(&rig.fake, 500 * 1024);
     move();
     fake_host_advance(&rig.fake, 499 * 1024);
     assert_int_equal(rd(E1000_ICR), 0);
     fake_host_advance(&rig.fake, 2 * 1024);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_ICR), E1000_INT_RXT0);
     wr(E1000_ICS, E1000_INT_LSC);
-    assert_false(e1000_rig_inta(&rig)); /* throttled */
+    assert_false(nic_rig_inta(&rig)); /* throttled */
     move();
     fake_host_advance(&rig.fake, 2000 * 256);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
 }
 
 static void a_negotiation_under_way_moves_along(void **state)
@@ -178,9 +177,9 @@ static void the_cable_is_the_one_that_is_here(void **state)
     size_t size;
 
     rig.dev->ops->quiesce(rig.dev);
-    uint8_t *saved = e1000_rig_save(&rig, &size);
+    uint8_t *saved = nic_rig_save(&rig, &size);
     net_set_link(rig.net, false);
-    assert_int_equal(e1000_rig_migrate(&rig, saved, size), 0);
+    assert_int_equal(nic_rig_migrate(&rig, saved, size), 0);
     free(saved);
     rig.dev->ops->resume(rig.dev);
     assert_false(rd(E1000_STATUS) & E1000_STATUS_LU);
@@ -191,14 +190,14 @@ static void while_quiesced_frames_wait(void **state)
 {
     fill(100);
     rig.dev->ops->quiesce(rig.dev);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 100, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(E1000_RDH), 0);
     assert_int_equal(rig.n_sent, 0);
     rig.dev->ops->resume(rig.dev);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(E1000_RDH), 1);
     assert_int_equal(rig.n_sent, 1);
 }
@@ -207,15 +206,15 @@ static void while_quiesced_frames_wait(void **state)
 static void poke(void)
 {
     rig.dev->ops->resume(rig.dev);
-    e1000_rig_program(&rig);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 300);
+    nic_rig_program(&rig);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 300);
     wr(E1000_TDT, 3);
     wr(E1000_RDT, 3);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     fake_host_advance(&rig.fake, 200000000);
-    e1000_rig_settle(&rig);
-    e1000_rig_forget(&rig);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4, 0);
+    nic_rig_settle(&rig);
+    nic_rig_forget(&rig);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4, 0);
 }
 
 static void hostile_states_are_refused_or_survived(void **state)
@@ -227,12 +226,12 @@ static void hostile_states_are_refused_or_survived(void **state)
     e1000_rig_desc(&rig, E1000_RIG_DATA, 60, 0);
     e1000_rig_doorbell(&rig);
     wr(E1000_RDTR, 1000);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
     rig.dev->ops->quiesce(rig.dev);
-    uint8_t *good = e1000_rig_save(&rig, &size), *bad = malloc(size);
+    uint8_t *good = nic_rig_save(&rig, &size), *bad = malloc(size);
     assert_non_null(bad);
     for (size_t cut = 0; cut < size; cut += cut < size - 400 ? 37 : 1)
-        assert_int_equal(e1000_rig_migrate(&rig, good, cut), -EBADMSG);
+        assert_int_equal(nic_rig_migrate(&rig, good, cut), -EBADMSG);
     for (size_t at = 0; at < size; at++) {
         /* Tables are plain words: a sample of them is enough. */
         if (at > 900 && at < size - 700 && at % 61)
@@ -240,13 +239,13 @@ static void hostile_states_are_refused_or_survived(void **state)
         for (unsigned i = 0; i < sizeof(values); i++) {
             memcpy(bad, good, size);
             bad[at] = values[i];
-            int err = e1000_rig_migrate(&rig, bad, size);
+            int err = nic_rig_migrate(&rig, bad, size);
             assert_true(!err || err == -EBADMSG);
             if (!err)
                 poke();
         }
     }
-    assert_int_equal(e1000_rig_migrate(&rig, good, size), 0);
+    assert_int_equal(nic_rig_migrate(&rig, good, size), 0);
     rig.dev->ops->resume(rig.dev);
     free(good);
     free(bad);
