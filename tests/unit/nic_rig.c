@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/nic_rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,38 @@ void nic_rig_move(struct nic_rig *rig)
     free(before);
     free(after);
     rig->dev->ops->resume(rig->dev);
+}
+
+/* Each byte that is not in the middle of large tables of plain words: of these, samples. */
+static size_t next_byte(size_t at, size_t size)
+{
+    return at > 900 && at + 700 < size ? at + 61 : at + 1;
+}
+
+void nic_rig_hostile_states(struct nic_rig *rig, void (*poke)(void))
+{
+    static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
+    size_t size;
+
+    require(rig, rig->dev->ops->quiesce(rig->dev), "it does not come to rest");
+    uint8_t *good = nic_rig_save(rig, &size), *bad = malloc(size);
+    require(rig, bad, "out of memory");
+    for (size_t cut = 0; cut < size; cut = cut + 400 < size ? cut + 37 : cut + 1)
+        require(rig, nic_rig_migrate(rig, good, cut) == -EBADMSG, "it takes half a state");
+    for (size_t at = 0; at < size; at = next_byte(at, size)) {
+        for (unsigned i = 0; i < sizeof(values); i++) {
+            memcpy(bad, good, size);
+            bad[at] = values[i];
+            int err = nic_rig_migrate(rig, bad, size);
+            require(rig, !err || err == -EBADMSG, "a state fails in another way");
+            if (!err)
+                poke();
+        }
+    }
+    require(rig, !nic_rig_migrate(rig, good, size), "it refuses its own state");
+    rig->dev->ops->resume(rig->dev);
+    free(good);
+    free(bad);
 }
 
 bool nic_rig_inta(const struct nic_rig *rig)

@@ -79,6 +79,10 @@ int nic_rig_migrate(struct nic_rig *rig, const void *state, size_t size);
 /* Quiesced, moved to a new NIC that must save the same, and resumed. */
 void nic_rig_move(struct nic_rig *rig);
 
+/* Its state is refused (-EBADMSG) or survived with each byte replaced by hostile ones, and refused
+ * cut short. `poke` uses a NIC that took one, and resumes it. */
+void nic_rig_hostile_states(struct nic_rig *rig, void (*poke)(void));
+
 bool nic_rig_inta(const struct nic_rig *rig);
 /* Turns of the loop, and timers that are due, until nothing more happens; that takes no time. */
 void nic_rig_settle(struct nic_rig *rig);
