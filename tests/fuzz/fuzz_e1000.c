@@ -357,9 +357,10 @@ static void do_migrate(struct target *target)
 
 static void do_hostile_state(struct target *target, struct script *script)
 {
+    nic_step_hostile_state(&target->rig, script, take(script) % 8);
     target->n_tx = target->n_rx = 0;
     begin(target, false);
-    nic_step_hostile_state(&target->rig, script, take(script) % 8);
+    target->rig.dev->ops->resume(target->rig.dev);
     check(target);
 }
 

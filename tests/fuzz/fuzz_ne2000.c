@@ -104,6 +104,7 @@ static void step(struct script *script)
     case 3:
         nic_rig_move(&rig);
         nic_step_hostile_state(&rig, script, take(script) % 8);
+        rig.dev->ops->resume(rig.dev);
         break;
     case 4:
         rig.port.busy = take(script) & 1;

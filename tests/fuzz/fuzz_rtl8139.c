@@ -201,11 +201,11 @@ static void do_migrate(struct script *script)
 {
     unsigned changes = take(script) % 8;
 
-    begin(false);
+    nic_rig_move(&target.rig);
     if (changes)
         nic_step_hostile_state(&target.rig, script, changes);
-    else
-        nic_rig_move(&target.rig);
+    begin(false);
+    target.rig.dev->ops->resume(target.rig.dev);
     check();
 }
 
