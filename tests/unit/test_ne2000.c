@@ -314,6 +314,54 @@ static void cve_2015_8743_remote_dma_out_of_bounds_reads_ones_and_writes_nothing
     assert_int_equal(rig.sent[0].data[NE2000_PAGE], 0xff);
 }
 
+/* Neither one as long as the wire carries, nor one that is longer than the card sends. */
+static void cve_2012_6075_an_oversized_frame_stays_out_of_the_ring(void **state)
+{
+    static uint8_t large[NET_FRAME_MAX];
+
+    memcpy(large, frame, NET_MAC_BYTES);
+    for (uint32_t bytes = NE2000_FRAME_MAX + 1; bytes <= sizeof(large); bytes += 251)
+        nic_rig_receive(&rig, large, bytes);
+    nic_rig_settle(&rig);
+    assert_int_equal(curr(), NE2000_RIG_START + 1);
+    assert_int_equal(net_counters(rig.net)->rx_packets, 0);
+    nic_rig_receive(&rig, large, NE2000_FRAME_MAX);
+    assert_int_equal(net_counters(rig.net)->rx_packets, 1);
+}
+
+/* XSA-135 (pcnet): what is sent is gathered in a buffer of a frame's size, whatever the count says.
+ */
+static void cve_2015_3209_a_count_beyond_a_frame_sends_nothing(void **state)
+{
+    static const uint16_t counts[] = {0, 1, 13, 1523, 0x4000, 0x7fff, 0x8000, 0xffff};
+
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        transmit(counts[i]);
+        nic_rig_settle(&rig);
+        assert_false(rd(NE2000_CR) & NE2000_CR_TXP);
+    }
+    assert_int_equal(rig.n_sent, 0);
+}
+
+/* The FIFO then holds the end of the frame and its FCS, and nothing that lay beside it. */
+static void cve_2025_12464_a_short_frame_in_loopback_shows_nothing_else(void **state)
+{
+    put(TX_ADDR, frame, 100);
+    wr(NE2000_TCR, 2);
+    for (uint16_t bytes = NET_ETH_BYTES; bytes < 70; bytes++) {
+        uint32_t crc = frame_crc32(frame, bytes);
+
+        transmit(bytes);
+        nic_rig_settle(&rig);
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(rd(NE2000_FIFO), frame[bytes - 4 + i]);
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(rd(NE2000_FIFO), (uint8_t)(crc >> (8 * i)));
+    }
+    assert_int_equal(rig.n_sent, 0);
+    assert_int_equal(curr(), NE2000_RIG_START + 1);
+}
+
 static void a_count_that_vanishes_during_a_transfer_ends_it(void **state)
 {
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, 64);
@@ -359,6 +407,9 @@ int main(void)
         T(cve_2021_3416_a_loopback_frame_goes_no_further_than_the_fifo),
         T(cve_2015_5279_ring_pointers_out_of_bounds_reach_nothing),
         T(cve_2015_8743_remote_dma_out_of_bounds_reads_ones_and_writes_nothing),
+        T(cve_2012_6075_an_oversized_frame_stays_out_of_the_ring),
+        T(cve_2015_3209_a_count_beyond_a_frame_sends_nothing),
+        T(cve_2025_12464_a_short_frame_in_loopback_shows_nothing_else),
         T(a_count_that_vanishes_during_a_transfer_ends_it),
         T(what_a_guest_sees_moves_along),
     };
