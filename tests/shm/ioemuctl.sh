@@ -46,7 +46,7 @@ expect 2 'Try ioemuctl --help.' ctl --jsno list
 expect 2 'missing after attach' ctl attach
 expect 2 'one argument too many: b' ctl detach a b
 expect 2 '--force does not go with list' ctl list --force
-expect 2 '--domid does not go with detach' ctl detach x --domid 3
+expect 2 '--domid does not go with shutdown' ctl shutdown --domid 3
 expect 2 'no id of a domain: 0' ctl attach x --domid 0
 expect 2 'an argument is missing after link' ctl link sim1 0
 expect 2 '--limit does not go with link' ctl link sim1 0 up --limit 1M
