@@ -41,7 +41,7 @@ uint8_t ide_wait(const struct ide *ide)
     while (rdtsc() < end) {
         uint8_t status = inb(ide->control);
 
-        if (!(status & IDE_BSY) || status == 0xff)
+        if (!(status & IDE_BSY))
             return status;
     }
     return 0xff;

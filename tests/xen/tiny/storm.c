@@ -48,7 +48,8 @@ void tiny_main(void)
         good = ide_dma(&ide, turn & 1, LBA, SECTORS, table) == BM_INTERRUPT && good;
         if (!good) {
             check("storm", false, "turn %u failed", turn);
-            finish();
+            for (;;) /* still there to be destroyed */
+                pause();
         }
     }
 }

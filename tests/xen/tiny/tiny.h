@@ -171,8 +171,7 @@ struct prd {
 } __attribute__((packed));
 
 bool ide_setup(struct ide *primary, struct ide *secondary);
-/* Waits while BSY; returns the status register, or 0xff when it takes over five seconds, and at once
- * when nothing answers. */
+/* Waits while BSY; returns the status register, or 0xff when it takes over five seconds. */
 uint8_t ide_wait(const struct ide *ide);
 /* Selects the drive, loads the taskfile (28-bit LBA; count 256 is written as 0), issues. */
 void ide_command(const struct ide *ide, uint8_t command, uint32_t lba, uint32_t count);
