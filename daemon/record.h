@@ -13,8 +13,8 @@
 int record_write(const char *run_dir, const char *guest, const struct hv_record *record);
 void record_remove(const char *run_dir, const char *guest, uint32_t domid);
 /* Calls `each` for every record and removes those for which it returns true; with `record` NULL for
- * one that cannot be read, whose `guest` is what the file is called, without .json. Returns how many
- * were removed, or -errno. */
+ * one that cannot be read, whose `guest` is what the file is called, without .json. Returns how
+ * many were removed, or -errno. */
 int record_each(const char *run_dir,
                 bool (*each)(void *ctx, const char *guest, const struct hv_record *record),
                 void *ctx);

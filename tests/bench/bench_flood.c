@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Nine simulated guests read their disks while frames of the smallest size come as fast as an
- * interface delivers them: at a tap interface that nobody serves, and at the NIC of a tenth guest of
- * the same worker, by turns in one run. What counts is the ratio of the latencies: it stays below 2.
+ * interface delivers them: at a tap interface that nobody serves, and at the NIC of a tenth guest
+ * of the same worker, by turns in one run. What counts is the ratio of the latencies: it stays
+ * below 2.
  * On a machine that does other work the latency is mostly that; the processor time that the daemon
  * took between a read's beginning and its end is not.
  * As root: in a network namespace of its own.
