@@ -496,8 +496,8 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
     struct guest *guest;
     int err = refusal(daemon, attach, why);
 
-    if (!err)
-        guest_make_way(daemon, &attach->config);
+    if (!err && attach->config.hypervisor == GUEST_XEN)
+        guest_make_way(daemon, attach->config.name);
     guest = err ? NULL : guest_new(daemon, attach);
     if (!guest) {
         if (attach->done)

@@ -145,7 +145,7 @@ bool guest_is_attached(const struct daemon *daemon, const struct guest_config *c
                        uint32_t domid);
 /* Before the description's next domain starts: those of its guests end whose domain is over, which
  * xl's on_xxx= may have preserved. Nothing in there can need its devices, its successor does. */
-void guest_make_way(struct daemon *daemon, const struct guest_config *config);
+void guest_make_way(struct daemon *daemon, const char *name);
 /* When it has its hypervisor's half: called as its domain is, it goes on to be. */
 void guest_follow_name(struct guest *guest);
 /* What xl renamed has its new name in guest->name. */

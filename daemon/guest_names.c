@@ -34,7 +34,7 @@ static int domain_of(const struct guest *guest, struct hv_domain *ret_domain)
     return guest->hv->guest_domain(guest->hv_guest, ret_domain);
 }
 
-void guest_make_way(struct daemon *daemon, const struct guest_config *config)
+void guest_make_way(struct daemon *daemon, const char *name)
 {
     struct guest *guest, *next;
     struct hv_domain domain;
@@ -43,7 +43,7 @@ void guest_make_way(struct daemon *daemon, const struct guest_config *config)
         int err;
 
         next = guest->next; /* detaching frees no other */
-        if (guest_leaves(guest) || strcmp(guest->config.name, config->name))
+        if (guest_leaves(guest) || strcmp(guest->config.name, name))
             continue;
         err = domain_of(guest, &domain);
         if (err != -ESRCH && (err || !domain.over))

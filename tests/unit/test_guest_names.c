@@ -121,6 +121,9 @@ static void a_domain_that_is_over_keeps_its_devices_until_then(void **state)
     rig->domain[5].over = true;
     attach(rig, "{'name': 'web2'}", 2);
     expect_found(rig, "web1", 0, 5);
+    attach(rig, "{'name': 'web1', 'hypervisor': 'shm'}", 3); /* no domain at all */
+    guest_detach(guest_of_peer(&rig->daemon, "web1"), NULL, NULL);
+    expect_found(rig, "web1", 0, 5);
 }
 
 static void images_of_one_that_lives_are_not_shared(void **state)
