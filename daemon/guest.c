@@ -487,6 +487,7 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             attach->domid, config->name);
         return -EINVAL;
     }
+    guest_names_refresh(daemon); /* for what is said of others */
     return xen ? guest_conflict(daemon, attach, why) : 0;
 }
 
