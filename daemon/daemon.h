@@ -63,8 +63,8 @@ void daemon_stop(struct daemon *daemon);
 extern const struct rpc_method daemon_control_methods[];
 extern const struct rpc_method daemon_stats_methods[];
 
-/* daemon/stats.c: everything countable as JSON; `guest` NULL: all. NULL when memory is short. */
-json_t *daemon_stats(struct daemon *daemon, const char *guest);
+/* daemon/stats.c: everything countable as JSON; `only` NULL: all. NULL when memory is short. */
+json_t *daemon_stats(struct daemon *daemon, const struct guest *only);
 /* What stopped the guest at this disk; NULL: nothing did. */
 json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk);
 

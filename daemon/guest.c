@@ -14,14 +14,6 @@
 
 static void guest_start(struct guest *guest);
 
-struct guest *guest_by_name(struct daemon *daemon, const char *name)
-{
-    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (!guest_leaves(guest) && !strcmp(guest->config.name, name))
-            return guest;
-    return NULL;
-}
-
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
@@ -377,7 +369,8 @@ static void guest_start(struct guest *guest)
     int err = 0;
 
     for (struct guest *other = daemon->guests; other && !err; other = other->next)
-        if (other != guest && !strcmp(other->config.name, guest->config.name))
+        if (other != guest && guest_leaves(other) &&
+            !strcmp(other->config.name, guest->config.name))
             err = -EBUSY;
     fill_spec(guest);
     if (err)
@@ -449,6 +442,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .drained.run = run_drained,
         .lost.run = run_lost,
     };
+    snprintf(guest->name, sizeof(guest->name), "%s", guest->config.name);
     guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
@@ -469,7 +463,7 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
         snprintf(why, GUEST_WHY_SIZE, "the daemon is shutting down");
         return -ESHUTDOWN;
     }
-    if (guest_by_name(daemon, config->name)) {
+    if (guest_is_attached(daemon, config, attach->domid)) {
         snprintf(why, GUEST_WHY_SIZE, "guest %s is attached already", config->name);
         return -EEXIST;
     }
@@ -487,6 +481,7 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             attach->domid, config->name);
         return -EINVAL;
     }
+    guest_names_refresh(daemon); /* for what is said of others */
     return xen ? guest_conflict(daemon, attach, why) : 0;
 }
 
@@ -496,6 +491,8 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
     struct guest *guest;
     int err = refusal(daemon, attach, why);
 
+    if (!err && attach->config.hypervisor == GUEST_XEN)
+        guest_make_way(daemon, attach->config.name);
     guest = err ? NULL : guest_new(daemon, attach);
     if (!guest) {
         if (attach->done)
@@ -513,7 +510,7 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
 
 int guest_peer_outcome(struct daemon *daemon, const char *name)
 {
-    const struct guest *guest = guest_by_name(daemon, name);
+    const struct guest *guest = guest_of_peer(daemon, name);
 
     /* A parked one is taken over when its predecessor has drained; hv_shm keeps the peer so long.
      */
@@ -522,13 +519,13 @@ int guest_peer_outcome(struct daemon *daemon, const char *name)
 
 int guest_peer(struct daemon *daemon, const char *name, void *peer)
 {
-    struct guest *guest = guest_by_name(daemon, name);
+    struct guest *guest = guest_of_peer(daemon, name);
 
     /* Who was parked with a peer at this address lost it: hung up, and its memory used again. */
     for (struct guest *other = daemon->guests; other; other = other->next)
         if (other->peer == peer)
             other->peer = NULL;
-    if (!guest || guest->config.hypervisor != GUEST_SHM)
+    if (!guest)
         return -ENOENT;
     if (guest->state != GUEST_WAITING)
         return -EBUSY;

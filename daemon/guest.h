@@ -7,8 +7,12 @@
  *    PARKED --------> STARTING ----------> RUNNING -> STOPPING
  *      ^ an image or the name is held by a guest that still drains
  *
- * A guest belongs to the daemon's list from guest_attach() until it has drained: its name and
- * images are free again only then.
+ * A guest belongs to the daemon's list from guest_attach() until it has drained: its images are
+ * free again only then.
+ *
+ * Names: an hv_shm guest is its name, since that is how its peer finds it. A guest of Xen is its
+ * description's name and its domain's number, as xl can have two domains of one description: it
+ * renames one that crashed (on_crash="rename-restart"), and so may the administrator.
  */
 #ifndef IOEMUD_DAEMON_GUEST_H
 #define IOEMUD_DAEMON_GUEST_H
@@ -56,7 +60,9 @@ struct guest {
     struct daemon *daemon;
     struct guest *next;
     enum guest_state state;
-    struct guest_config config;
+    struct guest_config config;     /* with the name that it was attached by, the log's */
+    char name[CONFIG_NAME_MAX + 1]; /* for people: guest_names_refresh() */
+    bool named_as_domain;           /* it follows when the domain is renamed */
     uint32_t domid;
     uint32_t vcpus;
     void *peer;
@@ -134,8 +140,22 @@ static inline bool guest_leaves(const struct guest *guest)
     return guest->state == GUEST_STOPPING || guest->detach_wanted;
 }
 
-/* Those that do not leave; NULL if there is none. */
-struct guest *guest_by_name(struct daemon *daemon, const char *name);
+/* daemon/guest_names.c. Of those that do not leave. */
+struct guest *guest_of_peer(struct daemon *daemon, const char *name); /* hv_shm; NULL */
+bool guest_is_attached(const struct daemon *daemon, const struct guest_config *config,
+                       uint32_t domid);
+/* Before the description's next domain starts: those of its guests end whose domain is over, which
+ * xl's on_xxx= may have preserved. Nothing in there can need its devices, its successor does. */
+void guest_make_way(struct daemon *daemon, const char *name);
+/* When it has its hypervisor's half: called as its domain is, it goes on to be. */
+void guest_follow_name(struct guest *guest);
+/* What xl renamed has its new name in guest->name. */
+void guest_names_refresh(struct daemon *daemon);
+/* Whom an administrator means: a name or, if none is called that, the number of a domain; `domid`
+ * says which of several (0: not said). NULL, and why: there is none, or more than one. */
+struct guest *guest_find(struct daemon *daemon, const char *name, uint32_t domid, char *ret_why);
+
+/* Of those that do not leave; NULL if there is none. */
 struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
 /* A peer calls itself `name`: the waiting guest of that name gets it. -ENOENT, or what failed. */
 int guest_peer(struct daemon *daemon, const char *name, void *peer);

@@ -52,16 +52,16 @@ int guest_conflict(const struct daemon *daemon, const struct guest_attach *attac
                  "domain %u has something in PCI slot %d already: guest %s; give this one another "
                  "\"slot\"",
                  attach->domid, __builtin_ctz(slots_of(config) & slots_of(&other->config)),
-                 other->config.name);
+                 other->name);
     else if (other->config.role == GUEST_SECONDARY)
         snprintf(ret_why, GUEST_WHY_SIZE,
                  "domain %u has a secondary controller or NIC where a primary device model's "
                  "belongs: guest %s; give that one another \"slot\"",
-                 attach->domid, other->config.name);
+                 attach->domid, other->name);
     else
         snprintf(ret_why, GUEST_WHY_SIZE,
                  "domain %u has a primary device model already: guest %s; give this one \"role\": "
                  "\"secondary\"",
-                 attach->domid, other->config.name);
+                 attach->domid, other->name);
     return -EEXIST;
 }

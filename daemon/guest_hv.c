@@ -50,6 +50,7 @@ int guest_create_hv(struct guest *guest, char *why)
                  err == -EPIPE ? "it hung up" : strerror(-err));
     if (err || hv != DAEMON_XEN)
         return err;
+    guest_follow_name(guest);
     guest->hv->guest_record(guest->hv_guest, &made);
     return made.server_id == intended.server_id ? 0 : record(guest, &made, why);
 }
@@ -62,6 +63,6 @@ void guest_release_hv(struct guest *guest)
         guest->hv->guest_destroy(guest->hv_guest);
     guest->hv_guest = NULL;
     if (guest->recorded)
-        record_remove(guest->daemon->config.run_dir, guest->config.name);
+        record_remove(guest->daemon->config.run_dir, guest->config.name, guest->domid);
     guest->recorded = false;
 }

@@ -159,7 +159,7 @@ static struct disk_config *find_cdrom(struct guest *guest, const char *vdev, cha
     snprintf(why, GUEST_WHY_SIZE,
              known ? "%.16s of guest %s is a disk, not a CD-ROM drive"
                    : "there is no CD-ROM drive %.16s in guest %s",
-             vdev, guest->config.name);
+             vdev, guest->name);
     return NULL;
 }
 
@@ -184,7 +184,7 @@ static int open_medium(struct media_change *change, const char *path, int fd)
 static int refusal(struct guest *guest, const char *vdev, struct media_change *change)
 {
     if (guest->state != GUEST_RUNNING) {
-        snprintf(change->why, sizeof(change->why), "guest %s is not running", guest->config.name);
+        snprintf(change->why, sizeof(change->why), "guest %s is not running", guest->name);
         return -ESHUTDOWN;
     }
     change->disk = find_cdrom(guest, vdev, change->why);

@@ -113,8 +113,9 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
         return opener_connect(nic->path, &vm_nic->fd, why);
     case NIC_VDE:
         vm_nic->kind = VM_NET_DGRAM;
-        if (snprintf(own, sizeof(own), "%s/%s-nic%u", guest->daemon->config.run_dir,
-                     guest->config.name, nic->devid) > (int)sizeof(vm_nic->peer) - 1) {
+        if (snprintf(own, sizeof(own), "%s/%s-%u-nic%u", guest->daemon->config.run_dir,
+                     guest->config.name, guest->domid,
+                     nic->devid) > (int)sizeof(vm_nic->peer) - 1) {
             snprintf(why, OPENER_WHY_SIZE, "socket %s: the path is too long", own);
             return -ENAMETOOLONG;
         }

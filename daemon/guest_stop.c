@@ -75,11 +75,12 @@ static void run_io_stopped(struct mail *mail)
     if (guest->state != GUEST_RUNNING)
         return;
     guest->io_stopped |= 1u << stop->drive;
+    guest_names_refresh(guest->daemon); /* for the hint */
     guest_log(guest, LOG_ERR,
               "event=io-error vdev=hd%c op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
               'a' + stop->drive, op[stop->what.op], (unsigned long long)stop->what.sector,
-              strerror(-stop->what.error), guest->config.name);
+              strerror(-stop->what.error), guest->name);
     if (!guest->paused)
         set_paused(guest, true);
 }

@@ -33,7 +33,8 @@ static const char help[] =
     "  stats [GUEST]                    counters; with GUEST, those of its devices, too\n"
     "  attach NAME|FILE [--domid N]     serve the guest of guests.d/NAME.json, or of a FILE\n"
     "                                   (anything with a / or .json); without --domid the\n"
-    "                                   running domain of that name\n"
+    "                                   running domain of that name. Below, NAME may also be\n"
+    "                                   the number of a guest's domain\n"
     "  detach NAME                      stop serving it: the guest loses its devices\n"
     "  resume NAME                      a guest that an error of a disk has stopped goes on\n"
     "  eject GUEST VDEV [--force]       empty a CD-ROM drive; --force: locked or not\n"
@@ -45,6 +46,7 @@ static const char help[] =
     "  nic-remove NAME NIC [--force]    ask the guest to give it up; by force it is pulled out\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
+    "      --domid N                    of several guests of one NAME that of domain N\n"
     "      --limit SIZE                 capture: the largest size of FILE (64M)\n"
     "  -j, --json                       print the daemon's answer as it came\n"
     "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
@@ -83,20 +85,33 @@ static json_t *no_params(const struct invocation *invocation)
     return json_object();
 }
 
+/* Of a request about the guest that the first argument names. */
+static json_t *about_guest(const struct invocation *invocation, const char *key)
+{
+    json_t *params = json_pack("{s:s}", key, invocation->args[0]);
+
+    if (invocation->domid)
+        json_object_set_new(params, "domid", json_integer(invocation->domid));
+    return params;
+}
+
 static json_t *params_stats(const struct invocation *invocation)
 {
-    return invocation->n_args ? json_pack("{s:s}", "guest", invocation->args[0]) : json_object();
+    return invocation->n_args ? about_guest(invocation, "guest") : json_object();
 }
 
 static json_t *params_name(const struct invocation *invocation)
 {
-    return json_pack("{s:s}", "name", invocation->args[0]);
+    return about_guest(invocation, "name");
 }
 
 static json_t *params_eject(const struct invocation *invocation)
 {
-    return json_pack("{s:s, s:s, s:b}", "name", invocation->args[0], "vdev", invocation->args[1],
-                     "force", invocation->force);
+    json_t *params = about_guest(invocation, "name");
+
+    json_object_set_new(params, "vdev", json_string(invocation->args[1]));
+    json_object_set_new(params, "force", json_boolean(invocation->force));
+    return params;
 }
 
 /* The daemon has another working directory. */
@@ -150,9 +165,11 @@ static json_t *params_of_file(const char *path)
 
 static json_t *params_attach(const struct invocation *invocation)
 {
-    json_t *params = is_file(invocation->args[0]) ? params_of_file(invocation->args[0])
-                                                  : params_name(invocation);
+    json_t *params;
 
+    if (!is_file(invocation->args[0]))
+        return params_name(invocation);
+    params = params_of_file(invocation->args[0]);
     if (params && invocation->domid)
         json_object_set_new(params, "domid", json_integer(invocation->domid));
     return params;
@@ -162,12 +179,15 @@ static json_t *params_attach(const struct invocation *invocation)
 static json_t *params_nic(const struct invocation *invocation)
 {
     const char *text = invocation->args[1];
+    json_t *params;
 
     if (text[0] < '0' || text[0] >= '0' + CONFIG_NICS || text[1]) {
         fprintf(stderr, "ioemuctl: no number of a NIC (0 to %d): %s\n", CONFIG_NICS - 1, text);
         return NULL;
     }
-    return json_pack("{s:s, s:i}", "name", invocation->args[0], "nic", text[0] - '0');
+    params = about_guest(invocation, "name");
+    json_object_set_new(params, "nic", json_integer(text[0] - '0'));
+    return params;
 }
 
 static json_t *params_link(const struct invocation *invocation)
@@ -231,13 +251,15 @@ static json_t *params_capture(const struct invocation *invocation)
 static json_t *params_nic_add(const struct invocation *invocation)
 {
     json_error_t error;
-    json_t *nic = json_loads(invocation->args[1], JSON_REJECT_DUPLICATES, &error);
+    json_t *nic = json_loads(invocation->args[1], JSON_REJECT_DUPLICATES, &error), *params;
 
     if (!nic) {
         fprintf(stderr, "ioemuctl: no JSON at column %d: %s\n", error.column, error.text);
         return NULL;
     }
-    return json_pack("{s:s, s:o}", "name", invocation->args[0], "nic", nic);
+    params = about_guest(invocation, "name");
+    json_object_set_new(params, "nic", nic);
+    return params;
 }
 
 static json_t *params_nic_remove(const struct invocation *invocation)
@@ -328,17 +350,17 @@ static void show_shutdown(const struct invocation *invocation, const json_t *res
 
 static const struct command commands[] = {
     {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
-    {"stats", 0, 1, true, false, false, false, params_stats, "stats", show_stats},
+    {"stats", 0, 1, true, false, true, false, params_stats, "stats", show_stats},
     {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
-    {"detach", 1, 1, false, false, false, false, params_name, "detach", show_detach},
-    {"resume", 1, 1, false, false, false, false, params_name, "resume", show_resume},
-    {"link", 3, 3, false, false, false, false, params_link, "link", show_link},
-    {"capture", 3, 3, false, false, false, true, params_capture, "capture", show_capture},
-    {"nic-add", 2, 2, false, false, false, false, params_nic_add, "nic-add", show_nic_add},
-    {"nic-remove", 2, 2, false, true, false, false, params_nic_remove, "nic-remove",
+    {"detach", 1, 1, false, false, true, false, params_name, "detach", show_detach},
+    {"resume", 1, 1, false, false, true, false, params_name, "resume", show_resume},
+    {"link", 3, 3, false, false, true, false, params_link, "link", show_link},
+    {"capture", 3, 3, false, false, true, true, params_capture, "capture", show_capture},
+    {"nic-add", 2, 2, false, false, true, false, params_nic_add, "nic-add", show_nic_add},
+    {"nic-remove", 2, 2, false, true, true, false, params_nic_remove, "nic-remove",
      show_nic_remove},
-    {"eject", 2, 2, false, true, false, false, params_eject, "eject", show_eject},
-    {"insert", 3, 3, false, true, false, false, params_insert, "insert", show_insert},
+    {"eject", 2, 2, false, true, true, false, params_eject, "eject", show_eject},
+    {"insert", 3, 3, false, true, true, false, params_insert, "insert", show_insert},
     {"shutdown", 0, 0, false, true, false, false, params_shutdown, "shutdown", show_shutdown},
 };
 
@@ -443,7 +465,7 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
         return usage("one argument too many: ", words[1 + command->max_args]);
     if (invocation->force && !command->takes_force)
         return usage("--force does not go with ", command->name);
-    if (invocation->domid && !command->takes_domid)
+    if (invocation->domid && (!command->takes_domid || !invocation->n_args))
         return usage("--domid does not go with ", command->name);
     if (invocation->limit && !command->takes_limit)
         return usage("--limit does not go with ", command->name);

@@ -74,13 +74,24 @@ static void attach_done(void *ctx, struct guest *guest, int err, const char *why
                                   (int)guest->domid, "state", guest_state_name(guest)));
 }
 
+/* "domid" of a request; 0: it has none. False: it is no domain's. */
+static bool domid_of(const json_t *params, uint32_t *ret_domid)
+{
+    const json_t *domid = json_object_get(params, "domid");
+
+    if (domid && (!json_is_integer(domid) || json_integer_value(domid) < 1 ||
+                  json_integer_value(domid) >= 0x7ff0))
+        return false;
+    *ret_domid = (uint32_t)json_integer_value(domid);
+    return true;
+}
+
 /* {name | config, domid?} */
 static void method_attach(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
     struct guest_attach attach = {.done = attach_done, .ctx = call};
     const json_t *config = json_object_get(params, "config");
-    const json_t *domid = json_object_get(params, "domid");
     const char *name = json_string_value(json_object_get(params, "name"));
     struct config_error error;
     int err;
@@ -89,8 +100,7 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
         rpc_fail(call, RPC_INVALID_PARAMS, "give either \"name\" or \"config\"");
         return;
     }
-    if (domid && (!json_is_integer(domid) || json_integer_value(domid) < 1 ||
-                  json_integer_value(domid) >= 0x7ff0)) {
+    if (!domid_of(params, &attach.domid)) {
         rpc_fail(call, RPC_INVALID_PARAMS, "\"domid\" is not a domain id");
         return;
     }
@@ -100,11 +110,9 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
         rpc_fail(call, RPC_FAILED, "%s", error.text);
         return;
     }
-    if (domid)
-        attach.domid = (uint32_t)json_integer_value(domid);
-    else if (attach.config.hypervisor == GUEST_XEN && daemon->host[DAEMON_XEN] &&
-             daemon->hv[DAEMON_XEN]->find_domain(daemon->host[DAEMON_XEN], attach.config.name,
-                                                 &attach.domid)) {
+    if (!attach.domid && attach.config.hypervisor == GUEST_XEN && daemon->host[DAEMON_XEN] &&
+        daemon->hv[DAEMON_XEN]->find_domain(daemon->host[DAEMON_XEN], attach.config.name,
+                                            &attach.domid)) {
         rpc_fail(call, RPC_FAILED, "there is no domain named %s; give --domid", attach.config.name);
         guest_config_finish(&attach.config);
         return;
@@ -177,24 +185,41 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     guest_attach(daemon, &attach);
 }
 
+/* The guest that `key` of the request names, or is the domain of; "domid" says which of several.
+ * NULL: the call has been answered. */
+static struct guest *guest_of(struct daemon *daemon, struct rpc_call *call, const json_t *params,
+                              const char *key)
+{
+    const char *name = json_string_value(json_object_get(params, key));
+    struct guest *guest = NULL;
+    char why[GUEST_WHY_SIZE];
+    uint32_t domid;
+
+    if (!name) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "give \"%s\"", key);
+    } else if (!domid_of(params, &domid)) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "\"domid\" is not a domain id");
+    } else {
+        guest = guest_find(daemon, name, domid, why);
+        if (!guest)
+            rpc_fail(call, RPC_FAILED, "%s", why);
+    }
+    return guest;
+}
+
 static void detached(void *ctx)
 {
     rpc_reply(ctx, json_object());
 }
 
-/* {name} */
+/* {name, domid?} */
 static void method_detach(void *ctx, struct rpc_call *call, const json_t *params)
 {
-    const char *name = json_string_value(json_object_get(params, "name"));
-    struct guest *guest = name ? guest_by_name(ctx, name) : NULL;
+    struct guest *guest = guest_of(ctx, call, params, "name");
 
-    if (!name)
-        rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\"");
-    else if (!guest)
-        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
-    else if (guest->gone)
-        rpc_fail(call, RPC_FAILED, "guest %.64s is being detached already", name);
-    else
+    if (guest && guest->gone)
+        rpc_fail(call, RPC_FAILED, "guest %s is being detached already", guest->name);
+    else if (guest)
         guest_detach(guest, detached, call);
 }
 
@@ -203,18 +228,13 @@ static void resumed(void *ctx)
     rpc_reply(ctx, json_object());
 }
 
-/* {name} */
+/* {name, domid?} */
 static void method_resume(void *ctx, struct rpc_call *call, const json_t *params)
 {
-    const char *name = json_string_value(json_object_get(params, "name"));
-    struct guest *guest = name ? guest_by_name(ctx, name) : NULL;
+    struct guest *guest = guest_of(ctx, call, params, "name");
 
-    if (!name)
-        rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\"");
-    else if (!guest)
-        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
-    else if (guest_resume(guest, true, resumed, call))
-        rpc_fail(call, RPC_FAILED, "guest %.64s is not stopped%s", name,
+    if (guest && guest_resume(guest, true, resumed, call))
+        rpc_fail(call, RPC_FAILED, "guest %s is not stopped%s", guest->name,
                  guest->resuming ? " any more: it is being resumed" : "");
 }
 
@@ -229,30 +249,29 @@ static void medium_changed(void *ctx, int err, const char *why)
 static void change_medium(struct daemon *daemon, struct rpc_call *call, const json_t *params,
                           const char *path)
 {
-    const char *name = json_string_value(json_object_get(params, "name"));
     struct guest_medium medium = {
         .vdev = json_string_value(json_object_get(params, "vdev")),
         .path = path,
         .fd = -1,
         .force = json_is_true(json_object_get(params, "force")),
     };
-    struct guest *guest = name ? guest_by_name(daemon, name) : NULL;
+    struct guest *guest = NULL;
 
-    if (!name || !medium.vdev)
+    if (!medium.vdev)
         rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\" and \"vdev\"");
-    else if (!guest)
-        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
     else
+        guest = guest_of(daemon, call, params, "name");
+    if (guest)
         guest_change_medium(guest, &medium, medium_changed, call);
 }
 
-/* {name, vdev, force?} */
+/* {name, domid?, vdev, force?} */
 static void method_eject(void *ctx, struct rpc_call *call, const json_t *params)
 {
     change_medium(ctx, call, params, NULL);
 }
 
-/* {name, vdev, path, force?} */
+/* {name, domid?, vdev, path, force?} */
 static void method_insert(void *ctx, struct rpc_call *call, const json_t *params)
 {
     const char *path = json_string_value(json_object_get(params, "path"));
@@ -323,7 +342,7 @@ static json_t *describe(const struct guest *guest)
     const struct guest_config *config = &guest->config;
 
     return json_pack("{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
-                     config->name, "domid", (int)guest->domid, "hypervisor",
+                     guest->name, "domid", (int)guest->domid, "hypervisor",
                      config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
                      config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
                      guest_state_name(guest), "reset", guest->reset, "worker",
@@ -343,27 +362,25 @@ static void nic_done(void *ctx, int err, const char *why)
         rpc_reply(ctx, json_object());
 }
 
-/* "name" and "nic", a devid. NULL: the call has been answered. */
+/* "name", "domid" and "nic", a devid. NULL: the call has been answered. */
 static struct guest *nic_guest(struct daemon *daemon, struct rpc_call *call, const json_t *params,
                                unsigned *ret_number)
 {
-    const char *name = json_string_value(json_object_get(params, "name"));
     const json_t *number = json_object_get(params, "nic");
-    struct guest *guest = name ? guest_by_name(daemon, name) : NULL;
+    struct guest *guest;
 
-    if (!name || (ret_number && (!json_is_integer(number) || json_integer_value(number) < 0 ||
-                                 json_integer_value(number) >= CONFIG_NICS))) {
+    if (ret_number && (!json_is_integer(number) || json_integer_value(number) < 0 ||
+                       json_integer_value(number) >= CONFIG_NICS)) {
         rpc_fail(call, RPC_INVALID_PARAMS, "give \"name\" and \"nic\", 0 to %d", CONFIG_NICS - 1);
         return NULL;
     }
-    if (!guest)
-        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
-    else if (ret_number)
+    guest = guest_of(daemon, call, params, "name");
+    if (guest && ret_number)
         *ret_number = (unsigned)json_integer_value(number);
     return guest;
 }
 
-/* {name, nic, up} */
+/* {name, domid?, nic, up} */
 static void method_link(void *ctx, struct rpc_call *call, const json_t *params)
 {
     const json_t *up = json_object_get(params, "up");
@@ -382,7 +399,7 @@ static void method_link(void *ctx, struct rpc_call *call, const json_t *params)
 #define CAPTURE_LIMIT     (UINT64_C(64) << 20)
 #define CAPTURE_LIMIT_MAX (UINT64_C(1) << 40)
 
-/* {name, nic, path?, limit?}; without a path the capture ends. */
+/* {name, domid?, nic, path?, limit?}; without a path the capture ends. */
 static void method_capture(void *ctx, struct rpc_call *call, const json_t *params)
 {
     const char *path = json_string_value(json_object_get(params, "path"));
@@ -401,7 +418,7 @@ static void method_capture(void *ctx, struct rpc_call *call, const json_t *param
         guest_nic_capture(guest, number, path, bytes, nic_done, call);
 }
 
-/* {name, nic: {...}}: as in a guest's file. */
+/* {name, domid?, nic: {...}}: as in a guest's file. */
 static void method_nic_add(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct guest *guest = nic_guest(ctx, call, params, NULL);
@@ -419,7 +436,7 @@ static void method_nic_add(void *ctx, struct rpc_call *call, const json_t *param
         guest_nic_add(guest, &config, nic_done, call);
 }
 
-/* {name, nic, force?} */
+/* {name, domid?, nic, force?} */
 static void method_nic_remove(void *ctx, struct rpc_call *call, const json_t *params)
 {
     unsigned number;
@@ -435,21 +452,22 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
     struct daemon *daemon = ctx;
     json_t *guests = json_array();
 
+    guest_names_refresh(daemon);
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         json_array_insert_new(guests, 0, describe(guest)); /* the newest is first in the list */
     rpc_reply(call, json_pack("{s:o}", "guests", guests));
 }
 
+/* {guest?, domid?} */
 static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 {
-    const char *name = json_string_value(json_object_get(params, "guest"));
+    bool one = json_object_get(params, "guest") || json_object_get(params, "domid");
+    const struct guest *guest = one ? guest_of(ctx, call, params, "guest") : NULL;
     json_t *stats;
 
-    if (name && !guest_by_name(ctx, name)) {
-        rpc_fail(call, RPC_FAILED, "no guest %.64s is attached", name);
+    if (one && !guest)
         return;
-    }
-    stats = daemon_stats(ctx, name);
+    stats = daemon_stats(ctx, guest);
     if (stats)
         rpc_reply(call, stats);
     else

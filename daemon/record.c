@@ -11,10 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static void record_path(char path[PATH_MAX], const char *run_dir, const char *guest,
-                        const char *suffix)
+/* A leading dot, so that record_each() never sees half a record. */
+static void record_path(char path[PATH_MAX], const char *run_dir, const char *dot,
+                        const char *guest, uint32_t domid)
 {
-    snprintf(path, PATH_MAX, "%s/guests/%s%s", run_dir, guest, suffix);
+    snprintf(path, PATH_MAX, "%s/guests/%s%s-%u.json", run_dir, dot, guest, domid);
 }
 
 static int write_synced(const char *path, const char *text)
@@ -40,9 +41,8 @@ int record_write(const char *run_dir, const char *guest, const struct hv_record 
     json_decref(object);
     if (!text)
         return err;
-    /* A leading dot, so that record_each() never sees half a record. */
-    snprintf(temporary, sizeof(temporary), "%s/guests/.%s", run_dir, guest);
-    record_path(path, run_dir, guest, ".json");
+    record_path(temporary, run_dir, ".", guest, record->domid);
+    record_path(path, run_dir, "", guest, record->domid);
     err = write_synced(temporary, text);
     if (!err && rename(temporary, path))
         err = -errno;
@@ -52,11 +52,11 @@ int record_write(const char *run_dir, const char *guest, const struct hv_record 
     return err;
 }
 
-void record_remove(const char *run_dir, const char *guest)
+void record_remove(const char *run_dir, const char *guest, uint32_t domid)
 {
     char path[PATH_MAX];
 
-    record_path(path, run_dir, guest, ".json");
+    record_path(path, run_dir, "", guest, domid);
     unlink(path);
 }
 
@@ -79,6 +79,17 @@ static bool record_read(const char *path, struct hv_record *ret_record)
     return good;
 }
 
+/* What the file is called is the guest's name and its domain; in `name` remains the former. */
+static void strip_domid(char *name, uint32_t domid)
+{
+    char end[16];
+    int len = snprintf(end, sizeof(end), "-%u", domid);
+    size_t name_len = strlen(name);
+
+    if (name_len > (size_t)len && !strcmp(name + name_len - (size_t)len, end))
+        name[name_len - (size_t)len] = '\0';
+}
+
 int record_each(const char *run_dir,
                 bool (*each)(void *ctx, const char *guest, const struct hv_record *record),
                 void *ctx)
@@ -86,6 +97,7 @@ int record_each(const char *run_dir,
     char path[PATH_MAX], name[NAME_MAX + 1];
     struct hv_record record;
     struct dirent *entry;
+    bool good;
     int removed = 0;
     DIR *dir;
 
@@ -99,8 +111,11 @@ int record_each(const char *run_dir,
         if (entry->d_name[0] == '.' || len < 6 || strcmp(entry->d_name + len - 5, ".json"))
             continue;
         snprintf(name, sizeof(name), "%.*s", (int)len - 5, entry->d_name);
-        record_path(path, run_dir, name, ".json");
-        if (each(ctx, name, record_read(path, &record) ? &record : NULL) && !unlink(path))
+        snprintf(path, sizeof(path), "%s/guests/%s", run_dir, entry->d_name);
+        good = record_read(path, &record);
+        if (good)
+            strip_domid(name, record.domid);
+        if (each(ctx, name, good ? &record : NULL) && !unlink(path))
             removed++;
     }
     closedir(dir);

@@ -194,7 +194,7 @@ static json_t *serials(const struct guest *guest)
  */
 static json_t *one_guest(const struct guest *guest)
 {
-    json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->config.name, "state",
+    json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->name, "state",
                                guest_state_name(guest), "domid", (int)guest->domid);
     uint32_t features;
     json_t *disks;
@@ -243,15 +243,16 @@ static json_t *one_worker(const struct worker *worker)
     return object;
 }
 
-json_t *daemon_stats(struct daemon *daemon, const char *guest_name)
+json_t *daemon_stats(struct daemon *daemon, const struct guest *only)
 {
     json_t *workers = json_array(), *guests = json_array();
     uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
 
+    guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
         json_array_append_new(workers, one_worker(daemon->worker[i]));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (!guest_name || !strcmp(guest->config.name, guest_name))
+        if (!only || guest == only)
             json_array_insert_new(guests, 0, one_guest(guest));
     return json_pack("{s:{s:i, s:I, s:s, s:o}, s:o}", "daemon", "pid", (int)getpid(), "uptime_s",
                      (json_int_t)((now - daemon->started_ns) / 1000000000), "version",

@@ -94,6 +94,12 @@ struct hv_record {
     char domain_handle[37]; /* the domain's UUID: a recycled domid is not taken for it */
 };
 
+/* What the toolstack says of a guest's domain. */
+struct hv_domain {
+    char name[HV_NAME_MAX + 1]; /* as it is called now */
+    bool over;                  /* shut down for good: its vCPUs will not run again */
+};
+
 /* An emulated disk, as far as a PV backend may be another way to it. */
 struct hv_disk {
     unsigned place;   /* 0-3: hda to hdd, or xvda to xvdd */
@@ -154,6 +160,8 @@ struct hv_ops {
     void (*guest_record)(const struct hv_guest *guest, struct hv_record *ret_record);
     /* The domain of this name; -ENOENT. hv_shm: -ENOENT always. */
     int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
+    /* -ESRCH: it is gone, or being torn down. hv_shm: NULL. */
+    int (*guest_domain)(const struct hv_guest *guest, struct hv_domain *ret_domain);
     /* True when each of these emulated disks can be reached without us, by a PV backend that serves
      * the same image at the same place, so that the domain may unplug them. */
     bool (*disks_have_pv)(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,

@@ -193,6 +193,7 @@ const struct hv_ops hv_xen_ops = {
     .guest_pause = hv_xen_guest_pause,
     .guest_record = hv_xen_guest_record,
     .find_domain = hv_xen_find_domain,
+    .guest_domain = hv_xen_guest_domain,
     .disks_have_pv = hv_xen_disks_have_pv,
     .nic_has_pv = hv_xen_nic_has_pv,
     .orphan_remove = hv_xen_orphan_remove,

@@ -77,6 +77,7 @@ int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *para
                         struct hv_record *ret_record);
 int hv_xen_guest_pause(struct hv_guest *guest, bool pause);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
+int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_domain);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
                           unsigned n_disks);

@@ -471,6 +471,33 @@ int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_dom
     return err;
 }
 
+/* Not one that is suspended, or that a soft reset (xl's on_soft_reset=) lets begin anew. */
+static bool is_over(const xc_dominfo_t *info)
+{
+    return info->crashed || (info->shutdown && (info->shutdown_reason == SHUTDOWN_poweroff ||
+                                                info->shutdown_reason == SHUTDOWN_reboot ||
+                                                info->shutdown_reason == SHUTDOWN_watchdog));
+}
+
+int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_domain)
+{
+    xc_dominfo_t info;
+    int err = domain_info(guest->host, guest->domid, &info);
+    char *name;
+
+    if (!err && memcmp(info.handle, guest->handle, sizeof(info.handle)))
+        err = -ESRCH;
+    if (err)
+        return err;
+    name = read_path(guest->host, "/local/domain/%u/name", guest->domid);
+    if (!name)
+        return -ESRCH;
+    snprintf(ret_domain->name, sizeof(ret_domain->name), "%s", name);
+    ret_domain->over = is_over(&info);
+    free(name);
+    return 0;
+}
+
 /* "vbd" is the kernel's blkback, which libxl uses for files as well (by a loop device); "qdisk" is
  * what it expects the domain's own device model to serve, if it is in our domain. */
 static bool backend_serves(const char *backend)

@@ -53,6 +53,7 @@ static void on_link(void *owner, bool up)
 {
     struct rtl8139 *nic = owner;
 
+    nic->link = up;
     if (!up)
         nic->link_fell = true;
     rtl8139_put(nic->reg + RTL8139_CSCR, 2,
@@ -76,6 +77,7 @@ static void reset(struct dev *dev)
     for (unsigned i = 0; i < RTL8139_BAR_BYTES; i++)
         nic->reg[i] = 0;
     nic->tally = (struct rtl8139_tally){0};
+    nic->link = net_link(nic->net);
     nic->link_fell = false;
     rtl8139_autoload(nic);
     rtl8139_phy_reset(nic);
@@ -94,6 +96,8 @@ static void resume(struct dev *dev)
     struct rtl8139 *nic = (struct rtl8139 *)dev;
 
     nic->held = false;
+    if (nic->link != net_link(nic->net))
+        on_link(nic, !nic->link);
     rtl8139_update(nic);
 }
 
@@ -119,7 +123,7 @@ static void destroy(struct dev *dev)
 
 static const struct dev_ops rtl8139_ops = {
     .model = "rtl8139",
-    .version = 1,
+    .version = 2,
     .reset = reset,
     .quiesce = quiesce,
     .resume = resume,

@@ -76,6 +76,7 @@ struct rtl8139 {
     uint8_t reg[RTL8139_BAR_BYTES]; /* little-endian, as the guest sees them */
     uint32_t dtccr[2];              /* shares its place with TSD0 and TSD1 */
     uint8_t rx_at;                  /* C+: receive descriptor */
+    bool link;                      /* the cable's, as the driver has been told */
     bool link_fell;                 /* since BMSR was read: it latches (IEEE 802.3, 22.2.4.2.13) */
     struct eeprom93 eeprom;
     struct rtl8139_tx tx;

@@ -80,9 +80,11 @@ void rtl8139_save(const struct dev *dev, struct state_writer *writer)
     state_put_u32(writer, nic->tally.rx_multicast);
     state_put_u16(writer, nic->tally.missed);
     state_put_u64(writer, host_now_ns(nic->host) - nic->tctr_ns);
+    state_put_u8(writer, nic->link);
 }
 
-/* It stays quiesced until resume(), which looks at the cable that is here. */
+/* It stays quiesced until resume(), which looks at the cable that is here. What that was is known
+ * from version 2 on. */
 void rtl8139_load(struct dev *dev, struct state_reader *reader, uint32_t version)
 {
     struct rtl8139 *nic = (struct rtl8139 *)dev;
@@ -112,6 +114,7 @@ void rtl8139_load(struct dev *dev, struct state_reader *reader, uint32_t version
     if (elapsed > TCTR_MAX_NS)
         state_reject(reader);
     nic->tctr_ns = host_now_ns(nic->host) - elapsed;
+    nic->link = version >= 2 ? state_get_u8(reader) : net_link(nic->net);
     if (reader->error)
         return;
     rtl8139_timer_update(nic);

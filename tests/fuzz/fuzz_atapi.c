@@ -21,16 +21,13 @@
 #include <unistd.h>
 
 #include "devices/ide/atapi_internal.h"
-#include "devices/ide/controller.h"
 #include "tests/fuzz/dma_watch.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/ide_steps.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_STEPS  300
-#define TABLES     0x1000u
-#define BUFFERS    0x20000u
 #define CD         2u /* disk number; 3 is a CD-ROM drive, too */
 #define DISK_BYTES (64u * 512)
 
@@ -40,24 +37,13 @@ struct target {
     uint8_t disk[DISK_BYTES];
 };
 
-static struct ide_channel *channel_of(struct target *target, unsigned i)
-{
-    return &((struct ide_controller *)target->rig.dev)->channel[i];
-}
-
-static struct ata_drive *drive_of(struct target *target, unsigned disk)
-{
-    return &channel_of(target, disk / 2)->drive[disk % 2];
-}
-
 static void check_drive(const struct ata_drive *drive)
 {
     const struct ata_state *state = &drive->state;
     const struct atapi_state *packet = &state->packet;
     uint8_t status = ata_status(drive);
 
-    assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
-    assert(!drive->in_flight || (status & ATA_SR_BSY));
+    ide_check_status(drive);
     assert(!packet->transfer || state->phase != ATA_IDLE);
     assert(state->phase != ATA_PIO_IN || !drive->req ||
            blk_req_bytes(drive->req) <= BLK_HELD_BYTES);
@@ -77,14 +63,9 @@ static void check(struct target *target)
 {
     struct ide_rig *rig = &target->rig;
 
-    for (unsigned c = 0; c < IDE_CHANNELS; c++) {
-        const struct ide_channel *channel = channel_of(target, c);
-        const struct ata_drive *drive = &channel->drive[channel->selected];
-        bool level = drive->present && drive->state.intrq && !(channel->control & ATA_DC_NIEN);
-        assert(channel->irq_level == level);
-    }
-    check_drive(drive_of(target, CD));
-    check_drive(drive_of(target, CD + 1));
+    ide_check_lines(rig);
+    check_drive(ide_drive_of(&target->rig, CD));
+    check_drive(ide_drive_of(&target->rig, CD + 1));
     assert(!memcmp(target->disk, rig->disk[0], DISK_BYTES));
 }
 
@@ -153,26 +134,19 @@ static void do_packet(struct target *target, struct script *script)
     rig_packet(&target->rig, disk, cdb, features & 4 ? features & 3 : features & 1, limit);
 }
 
-/* Whether the channel's registers are where the script thinks: configuration may say otherwise. */
-static bool decoded(struct target *target)
-{
-    return rig_in8(&target->rig, target->rig.control[1]) != 0xff &&
-           rig_reg(&target->rig, CD, ATA_REG_DEVICE) != 0xff;
-}
-
 /* All that the data port can give now, it gives, from the right place, and no more. */
 static void do_data_in(struct target *target, struct script *script)
 {
     static uint8_t buf[4096 * 4];
     unsigned size = 1u << take(script) % 3;
     uint32_t count = take16(script) % 4096 + 1;
-    struct ide_channel *channel = channel_of(target, 1);
+    struct ide_channel *channel = ide_channel_of(&target->rig, 1);
     const struct ata_drive *drive = &channel->drive[channel->selected];
     const struct ata_state before = drive->state;
     bool in = before.phase == ATA_PIO_IN;
     uint32_t avail = in ? before.block_left : 0, wanted = count * size;
 
-    if (!decoded(target))
+    if (!ide_decoded(&target->rig, 1))
         return;
     bus_port_read_block(target->rig.bus, target->rig.command[1], size, buf, count);
     if (in && before.packet.transfer == ATAPI_MEDIUM && before.packet.fields == ATAPI_FIELD_USER &&
@@ -189,7 +163,8 @@ static void do_data_in(struct target *target, struct script *script)
     }
     if (drive->state.phase != ATA_PIO_IN) {
         uint8_t nothing[8];
-        assert(!ata_data_in(drive_of(target, CD + channel->selected), nothing, sizeof(nothing)));
+        assert(!ata_data_in(ide_drive_of(&target->rig, CD + channel->selected), nothing,
+                            sizeof(nothing)));
     }
 }
 
@@ -209,7 +184,7 @@ static void do_whole_read(struct target *target, struct script *script)
 {
     static uint8_t data[64 * ATAPI_BLOCK];
     struct ide_rig *rig = &target->rig;
-    struct ata_drive *drive = drive_of(target, CD);
+    struct ata_drive *drive = ide_drive_of(&target->rig, CD);
     uint16_t limit = take16(script) | 2;
     uint32_t lba = take16(script) % 500, count = 1 + take(script) % 60, at = 0;
     uint8_t cdb[ATAPI_PACKET] = {0xa8, [9] = (uint8_t)count};
@@ -217,7 +192,7 @@ static void do_whole_read(struct target *target, struct script *script)
     settle(target);
     rig_select(rig, CD);
     if (drive->state.phase != ATA_IDLE || drive->state.power == ATA_POWER_SLEEP || drive->held ||
-        channel_of(target, 1)->selected || !decoded(target))
+        ide_channel_of(&target->rig, 1)->selected || !ide_decoded(&target->rig, 1))
         return;
     put32(cdb + 2, lba);
     rig_packet(rig, CD, cdb, 0, limit);
@@ -241,17 +216,9 @@ static void do_whole_read(struct target *target, struct script *script)
 
 static void do_dma(struct target *target, struct script *script)
 {
-    uint32_t table = TABLES + 0x100u * (take(script) % 64), addr = BUFFERS + take16(script) * 8u;
-    unsigned n = take(script) % 24 + 1;
-    uint8_t how = take(script), cdb[ATAPI_PACKET];
+    uint8_t how, cdb[ATAPI_PACKET];
+    uint32_t table = ide_step_table(&target->rig, script, &how);
 
-    for (unsigned i = 0; i < n; i++) {
-        uint32_t len = how & 1 ? 512u * (take(script) % 32) : (uint32_t)take16(script) >> (how & 6);
-        rig_prd(&target->rig, table, i, addr, len, i == n - 1 && !(how & 0x80));
-        addr += (len & 0xffff) + (how & 8 ? take(script) : 0);
-        if (how & 0x70 && i == 3)
-            addr = how & 0x40 ? 0xfffff000u : RIG_RAM - 300; /* off the edge */
-    }
     make_packet(script, cdb);
     rig_dma_stop(&target->rig, 1);
     rig_dma_setup(&target->rig, 1, table, how & 2);
@@ -286,26 +253,9 @@ static void do_media(struct target *target, struct script *script)
 
 static void do_migrate(struct target *target)
 {
-    struct ide_rig *rig = &target->rig;
-    size_t size, again;
-
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
-        if (rig->image[i])
-            ide_rig_fault(rig, i, &(struct mem_faults){0});
-    }
-    while (!rig->dev->ops->quiesce(rig->dev)) {
-        bool moved = fake_loop_turn(rig->loop, 0);
-        assert(moved);
-    }
+    ide_step_rest(&target->rig);
     check(target);
-    uint8_t *state = ide_rig_save(rig, &size);
-    int err = ide_rig_migrate(rig, state, size);
-    assert(!err);
-    uint8_t *copy = ide_rig_save(rig, &again);
-    assert(size == again && !memcmp(state, copy, size));
-    free(state);
-    free(copy);
-    rig->dev->ops->resume(rig->dev);
+    ide_step_move(&target->rig);
 }
 
 static void do_faults(struct target *target, struct script *script)
@@ -320,7 +270,7 @@ static void do_faults(struct target *target, struct script *script)
     };
 
     /* Guest memory that cannot be reached, and a host for whom it costs too much. */
-    target->rig.fake.broken_from = (reach & 1 ? TABLES : BUFFERS) + first * 8u;
+    target->rig.fake.broken_from = (reach & 1 ? IDE_TABLES : IDE_BUFFERS) + first * 8u;
     target->rig.fake.broken_len = reach & 2 ? 4096 : 0;
     target->rig.fake.dma_rests = reach & 4 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[CD])
@@ -441,11 +391,7 @@ static void end(struct target *target)
     rig_srst(rig, 1);
     rig->dev->ops->reset(rig->dev);
     settle(target);
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
-        if (rig->spec.drive[i].blk)
-            assert(blk_idle(rig->spec.drive[i].blk));
-    }
-    assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
+    ide_check_idle(rig);
     ide_rig_finish(rig);
 }
 

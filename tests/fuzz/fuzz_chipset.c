@@ -7,7 +7,8 @@
  * the sanitizers check by themselves:
  *  - reads fit their size; interrupt lines other than the machine's own are never touched
  *  - the machine claims a bounded number of ranges, and none once it is destroyed
- *  - nothing is allocated on behalf of the guest
+ *  - nothing is allocated on behalf of the guest, but by a migration for the block that a drive is
+ *    in the middle of
  *  - the guest's log lines stay bounded
  *  - save, load, save gives the same bytes at any moment
  */
@@ -156,11 +157,17 @@ static void check_lines(const struct machine_rig *rig)
     assert(!rig->fake.msis);
 }
 
+/* 0: this build cannot tell. */
+static size_t allocated(void)
+{
+    return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes() : 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct machine_rig *rig = malloc(sizeof(*rig));
     unsigned migrations = 0;
-    size_t before = 0;
+    size_t before;
     char why[64];
 
     assert(rig);
@@ -168,15 +175,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(!machine_rig_create(rig, why, sizeof(why)));
     if (size && data[0] & 1)
         firmware(rig);
-    if (__sanitizer_get_current_allocated_bytes)
-        before = __sanitizer_get_current_allocated_bytes();
+    before = allocated();
     for (size_t n = 0; n < MAX_RECORDS && (n + 1) * RECORD < size; n++) {
+        unsigned moved = migrations;
+
         step(rig, data + 1 + n * RECORD, &migrations);
+        if (migrations != moved && allocated() > before)
+            before = allocated();
         assert(rig->ranges <= MAX_RANGES);
     }
     machine_rig_settle(rig);
-    if (__sanitizer_get_current_allocated_bytes)
-        assert(__sanitizer_get_current_allocated_bytes() <= before);
+    assert(allocated() <= before);
     check_lines(rig);
     machine_rig_migrate(rig);
     machine_rig_finish(rig);

@@ -12,12 +12,12 @@
  *  - quiesced, the state loads into a new NIC and saves as it was
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "devices/net/e1000_internal.h"
+#include "tests/fuzz/nic_script.h"
 #include "tests/unit/e1000_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,18 +28,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Of one access or turn: a turn's descriptors with their data, reports, and the fetches. */
 #define TRANSFERS_MAX (4 * E1000_TX_TURN)
 
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct described {
     uint64_t at;          /* the descriptor */
     uint64_t addr, bytes; /* receive: its buffer */
 };
 
 struct target {
-    struct e1000_rig rig;
+    struct nic_rig rig;
     struct host_ops ops, fake;
     struct described tx[DESCRIBED], rx[DESCRIBED];
     unsigned n_tx, n_rx;
@@ -51,23 +46,6 @@ struct target {
 
 /* The host's hooks take only the fake host. */
 static struct target *current;
-
-static uint8_t take(struct script *script)
-{
-    if (!script->size)
-        return 0;
-    script->size--;
-    return *script->data++;
-}
-
-static uint32_t take_n(struct script *script, unsigned bytes)
-{
-    uint32_t value = 0;
-
-    while (bytes--)
-        value = value << 8 | take(script);
-    return value;
-}
 
 static struct e1000 *nic_of(struct target *target)
 {
@@ -173,17 +151,17 @@ static void check_line(struct target *target)
                   !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
     bool throttled = nic->timer.throttle.deadline_ns;
 
-    assert(nic->intx == e1000_rig_inta(&target->rig));
+    assert(nic->intx == nic_rig_inta(&target->rig));
     assert(nic->intx == (wanted && !throttled));
 }
 
 static void check_sent(struct target *target)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
 
     assert(rig->n_sent - target->sent <= 2 * NET_BUDGET);
     for (; target->sent < rig->n_sent; target->sent++) {
-        const struct e1000_rig_packet *packet = &rig->sent[target->sent % E1000_RIG_SENT];
+        const struct nic_rig_packet *packet = &rig->sent[target->sent % NIC_RIG_SENT];
         const struct net_offload *offload = &packet->offload;
         assert(packet->bytes >= NET_FRAME_MIN);
         assert(packet->bytes <= (offload->gso ? NET_PACKET_MAX : NET_FRAME_MAX));
@@ -268,8 +246,8 @@ static void do_read(struct target *target, struct script *script)
     unsigned size = 1u << take(script) % 4;
 
     begin(target, true);
-    bus_read(target->rig.bus, BUS_MMIO, E1000_RIG_MEM + offset, size);
-    bus_write(target->rig.bus, BUS_MMIO, E1000_RIG_MEM + offset, size, take(script));
+    bus_read(target->rig.bus, BUS_MMIO, NIC_RIG_MEM + offset, size);
+    bus_write(target->rig.bus, BUS_MMIO, NIC_RIG_MEM + offset, size, take(script));
     target->in_access = false;
     check(target);
 }
@@ -292,7 +270,7 @@ static uint64_t take_addr(struct script *script)
 
 static void do_transmit(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
     unsigned n = take(script) % 24 + 1;
 
     for (unsigned i = 0; i < n && script->size; i++) {
@@ -317,7 +295,7 @@ static void do_transmit(struct target *target, struct script *script)
 
 static void do_buffers(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
     unsigned n = take(script) % 40 + 1;
     uint32_t count = e1000_rig_read(rig, E1000_RDLEN) == 8 * E1000_DESC_BYTES ? 8 : E1000_RIG_RING;
     uint32_t at = e1000_rig_read(rig, E1000_RDT) % count;
@@ -341,7 +319,7 @@ static void do_receive(struct target *target, struct script *script)
     struct net_offload offload = {.csum_valid = how & 2};
 
     memset(frame, take(script), sizeof(frame));
-    memcpy(frame, e1000_rig_mac, 6);
+    memcpy(frame, nic_rig_mac, 6);
     if (how & 4)
         memset(frame, 0xff, 6);
     if (how & 8)
@@ -351,7 +329,7 @@ static void do_receive(struct target *target, struct script *script)
         frame[18 + i] = take(script);
     for (unsigned n = how & 16 ? 12 : 1; n; n--) {
         begin(target, false);
-        e1000_rig_receive_offload(&target->rig, frame, bytes, &offload);
+        nic_rig_receive_offload(&target->rig, frame, bytes, &offload);
         check(target);
     }
 }
@@ -367,76 +345,49 @@ static void do_phy(struct target *target, struct script *script)
 
 static void do_migrate(struct target *target)
 {
-    struct e1000_rig *rig = &target->rig;
-    size_t size, again;
+    struct nic_rig *rig = &target->rig;
 
-    bool quiet = rig->dev->ops->quiesce(rig->dev);
-    assert(quiet);
+    rig->dev->ops->quiesce(rig->dev);
     begin(target, false);
     turn(target);
-    uint8_t *state = e1000_rig_save(rig, &size);
-    int err = e1000_rig_migrate(rig, state, size);
-    assert(!err);
-    uint8_t *copy = e1000_rig_save(rig, &again);
-    assert(size == again && !memcmp(state, copy, size));
-    free(state);
-    free(copy);
     begin(target, false);
-    rig->dev->ops->resume(rig->dev);
+    nic_rig_move(rig);
     check(target);
 }
 
-/* A state that another host made up: refused, or as good as any other. */
 static void do_hostile_state(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
-    size_t size;
-
-    rig->dev->ops->quiesce(rig->dev);
-    uint8_t *state = e1000_rig_save(rig, &size), *bad = malloc(size);
-    if (!bad)
-        abort();
-    memcpy(bad, state, size);
-    for (unsigned i = take(script) % 8; i; i--)
-        bad[take_n(script, 3) % size] = take(script);
-    int err = e1000_rig_migrate(rig, bad, size);
-    assert(!err || err == -EBADMSG);
-    if (err) {
-        err = e1000_rig_migrate(rig, state, size);
-        assert(!err);
-    }
-    free(bad);
-    free(state);
+    nic_step_hostile_state(&target->rig, script, take(script) % 8);
     target->n_tx = target->n_rx = 0;
     begin(target, false);
-    rig->dev->ops->resume(rig->dev);
+    target->rig.dev->ops->resume(target->rig.dev);
     check(target);
 }
 
 static void do_config(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
 
     begin(target, true);
-    bus_pci_write(rig->bus, PCI_DEVFN(E1000_RIG_SLOT, 0), take(script) % 0x40, 1, take(script));
+    bus_pci_write(rig->bus, NIC_RIG_SBDF, take(script) % 0x40, 1, take(script));
     target->in_access = false;
     check(target);
     begin(target, true);
     if (take(script) % 4)
-        e1000_rig_program(rig);
+        nic_rig_program(rig);
     target->in_access = false;
     check(target);
 }
 
 static void do_ports(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
 
     for (unsigned i = 0; i < 3; i++) {
         begin(target, true);
-        bus_write(rig->bus, BUS_PORT, E1000_RIG_PORT + take(script) % 9, 1u << take(script) % 3,
+        bus_write(rig->bus, BUS_PORT, NIC_RIG_PORT + take(script) % 9, 1u << take(script) % 3,
                   take_n(script, 3));
-        bus_read(rig->bus, BUS_PORT, E1000_RIG_PORT + take(script) % 9, 1u << take(script) % 3);
+        bus_read(rig->bus, BUS_PORT, NIC_RIG_PORT + take(script) % 9, 1u << take(script) % 3);
         target->in_access = false;
         check(target);
     }
@@ -444,12 +395,12 @@ static void do_ports(struct target *target, struct script *script)
 
 static void do_rings(struct target *target, bool small)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
 
     for (unsigned i = 0; i < 2; i++)
         turn(target);
     begin(target, false);
-    e1000_rig_program(rig);
+    nic_rig_program(rig);
     e1000_rig_rings(rig);
     if (small) {
         e1000_rig_write(rig, E1000_RDLEN, 8 * E1000_DESC_BYTES);
@@ -460,7 +411,7 @@ static void do_rings(struct target *target, bool small)
 
 static void step(struct target *target, struct script *script)
 {
-    struct e1000_rig *rig = &target->rig;
+    struct nic_rig *rig = &target->rig;
 
     switch (take(script) % 20) {
     case 0:
@@ -550,7 +501,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     do_migrate(&target);
     do_rings(&target, false);
     begin(&target, false);
-    e1000_rig_finish(&target.rig);
+    nic_rig_finish(&target.rig);
     alarm(0);
     return 0;
 }

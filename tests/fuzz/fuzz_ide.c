@@ -22,16 +22,14 @@
 #include <unistd.h>
 
 #include "devices/ide/ata_internal.h"
-#include "devices/ide/controller.h"
 #include "tests/fuzz/dma_watch.h"
 #include "tests/fuzz/ide_script.h"
+#include "tests/fuzz/ide_steps.h"
 #include "tests/unit/ide_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_STEPS 400
-#define TABLES    0x1000u
-#define BUFFERS   0x20000u
 
 static const uint16_t disk_sectors[RIG_DISKS] = {600, 64, 0, 300};
 
@@ -43,16 +41,6 @@ struct target {
     bool may_vanish[RIG_DISKS][600]; /* a TRIM is */
     bool faulty;
 };
-
-static struct ide_channel *channel_of(struct target *target, unsigned i)
-{
-    return &((struct ide_controller *)target->rig.dev)->channel[i];
-}
-
-static struct ata_drive *drive_of(struct target *target, unsigned disk)
-{
-    return &channel_of(target, disk / 2)->drive[disk % 2];
-}
 
 static bool writing(const struct ata_drive *drive)
 {
@@ -69,7 +57,7 @@ static bool trimming(const struct ata_drive *drive)
 /* The ranges that are left, read off the drive's copy of the list by our own lights. */
 static void note_trim(struct target *target, unsigned disk)
 {
-    const struct ata_drive *drive = drive_of(target, disk);
+    const struct ata_drive *drive = ide_drive_of(&target->rig, disk);
 
     for (uint32_t at = drive->state.pos; at < drive->state.chunk * ATA_SECTOR; at += 8) {
         uint64_t entry;
@@ -86,26 +74,14 @@ static void check(struct target *target)
 {
     struct ide_rig *rig = &target->rig;
 
-    for (unsigned c = 0; c < IDE_CHANNELS; c++) {
-        const struct ide_channel *channel = channel_of(target, c);
-        const struct ata_drive *drive = &channel->drive[channel->selected];
-        bool level = drive->present && drive->state.intrq && !(channel->control & ATA_DC_NIEN);
-        assert(channel->irq_level == level);
-        if (!rig->options.cmd646)
-            assert(rig->fake.isa[14 + c] == level);
-        else if (!level)
-            assert(!(bus_pci_read(rig->bus, rig->sbdf, 0x71, 1) & (4u << c)));
-    }
+    ide_check_lines(rig);
     for (unsigned i = 0; i < RIG_DISKS; i++) {
-        const struct ata_drive *drive = drive_of(target, i);
+        const struct ata_drive *drive = ide_drive_of(&target->rig, i);
         const struct ata_state *state = &drive->state;
         if (!drive->present)
             continue;
-        uint8_t status = ata_status(drive);
-        assert((status & (ATA_SR_BSY | ATA_SR_DRQ)) != (ATA_SR_BSY | ATA_SR_DRQ));
-        assert(!drive->in_flight || (status & ATA_SR_BSY));
-        assert(!drive->in_flight || !blk_stopped(drive->config.blk));
-        if (status & ATA_SR_DRQ)
+        ide_check_status(drive);
+        if (ata_status(drive) & ATA_SR_DRQ)
             assert(state->block_left && state->block_left <= ATA_MULTIPLE_MAX * ATA_SECTOR &&
                    state->pos + state->block_left <= state->chunk * ATA_SECTOR &&
                    state->chunk <= state->sectors);
@@ -124,7 +100,7 @@ static const uint8_t zeroes[512];
 static void check_disks(struct target *target)
 {
     for (unsigned i = 0; i < RIG_DISKS; i++) {
-        const struct ata_drive *drive = drive_of(target, i);
+        const struct ata_drive *drive = ide_drive_of(&target->rig, i);
         for (uint32_t s = 0; s < disk_sectors[i]; s++) {
             uint8_t *shadow = target->shadow[i] + s * 512;
             const uint8_t *disk = target->rig.disk[i] + s * 512;
@@ -167,22 +143,13 @@ static void do_command(struct target *target, struct script *script)
         rig_command_chs(rig, disk, opcode, lba >> 6, lba & 3, lba & 0x3f, count & 0xff);
 }
 
-/* Whether the channel's registers are where the script thinks: configuration may say otherwise. */
-static bool decoded(struct target *target, unsigned c)
-{
-    struct ide_rig *rig = &target->rig;
-
-    return rig_in8(rig, rig->control[c]) != 0xff &&
-           rig_in8(rig, (uint16_t)(rig->command[c] + ATA_REG_DEVICE)) != 0xff;
-}
-
 /* All that the data port can give now, it gives, from the right place, and no more. */
 static void do_data_in(struct target *target, struct script *script)
 {
     static uint8_t buf[4096 * 4];
     unsigned c = take(script) & 1, size = 1u << take(script) % 3;
     uint32_t count = take16(script) % 4096 + 1;
-    struct ide_channel *channel = channel_of(target, c);
+    struct ide_channel *channel = ide_channel_of(&target->rig, c);
     const struct ata_drive *drive = &channel->drive[channel->selected];
     unsigned disk = 2 * c + channel->selected;
     const struct ata_state before = drive->state;
@@ -191,7 +158,7 @@ static void do_data_in(struct target *target, struct script *script)
     uint32_t avail = in ? before.chunk * ATA_SECTOR - before.pos : 0;
     bool aligned = before.pos % size == 0;
 
-    if (!decoded(target, c))
+    if (!ide_decoded(&target->rig, c))
         return;
     bus_port_read_block(target->rig.bus, target->rig.command[c], size, buf, count);
     if (known && aligned) {
@@ -214,29 +181,14 @@ static void do_data_out(struct target *target, struct script *script)
     bus_port_write_block(target->rig.bus, target->rig.command[c], size, buf, count);
 }
 
-static uint32_t make_table(struct target *target, struct script *script)
-{
-    uint32_t table = TABLES + 0x100u * (take(script) % 64), addr = BUFFERS + take16(script) * 8u;
-    unsigned n = take(script) % 24 + 1;
-    uint8_t how = take(script);
-
-    for (unsigned i = 0; i < n; i++) {
-        uint32_t len = how & 1 ? 512u * (take(script) % 32) : (uint32_t)take16(script) >> (how & 6);
-        rig_prd(&target->rig, table, i, addr, len, i == n - 1 && !(how & 0x80));
-        addr += (len & 0xffff) + (how & 8 ? take(script) : 0);
-        if (how & 0x70 && i == 3)
-            addr = how & 0x40 ? 0xfffff000u : RIG_RAM - 300; /* off the edge */
-    }
-    return table;
-}
-
 static void do_dma(struct target *target, struct script *script)
 {
     static const uint8_t opcodes[] = {0xc8, 0xca, 0x25, 0x35, 0x3d, 0x47, 0x57, 0x35};
     unsigned disk = take_disk(script);
     uint8_t opcode = opcodes[take(script) % 8];
     bool read = opcode == 0xc8 || opcode == 0x25 || opcode == 0x47;
-    uint32_t table = make_table(target, script);
+    uint8_t how;
+    uint32_t table = ide_step_table(&target->rig, script, &how);
     uint32_t lba = take16(script) % 600, count = take16(script) % 300;
 
     rig_dma_stop(&target->rig, disk / 2);
@@ -259,10 +211,11 @@ static void do_whole_write(struct target *target, struct script *script)
     uint8_t seed = take(script), size = seed & 1 ? 2 : 4;
 
     settle(target);
-    const struct ata_drive *drive = drive_of(target, disk);
+    const struct ata_drive *drive = ide_drive_of(&target->rig, disk);
     rig_select(rig, disk);
     if (!drive->present || drive->state.phase != ATA_IDLE || drive->held ||
-        channel_of(target, disk / 2)->selected != disk % 2 || !decoded(target, disk / 2))
+        ide_channel_of(&target->rig, disk / 2)->selected != disk % 2 ||
+        !ide_decoded(&target->rig, disk / 2))
         return;
     for (uint32_t i = 0; i < count * 512; i++)
         data[i] = (uint8_t)(i + (i >> 9) * seed + seed);
@@ -287,8 +240,9 @@ static void do_trim(struct target *target, struct script *script)
 {
     struct ide_rig *rig = &target->rig;
     unsigned disk = take_disk(script), n = take(script) % 80;
-    uint8_t how = take(script);
-    uint32_t table = how & 1 ? make_table(target, script) : TABLES, list = BUFFERS + 0x10000;
+    uint8_t how = take(script), unused;
+    uint32_t table = how & 1 ? ide_step_table(rig, script, &unused) : IDE_TABLES;
+    uint32_t list = IDE_BUFFERS + 0x10000;
 
     memset(rig->fake.ram + list, 0, 8 * ATA_SECTOR);
     for (unsigned i = 0; i < n; i++) {
@@ -301,8 +255,8 @@ static void do_trim(struct target *target, struct script *script)
         memcpy(rig->fake.ram + list + 8 * i * (how & 8 ? 3 : 1), &entry, 8);
     }
     if (!(how & 1)) {
-        rig_prd(rig, TABLES, 0, list, how & 16 ? 300 : 0x1000, !(how & 16));
-        rig_prd(rig, TABLES, 1, list + 300, 0x1000 - 300, true);
+        rig_prd(rig, IDE_TABLES, 0, list, how & 16 ? 300 : 0x1000, !(how & 16));
+        rig_prd(rig, IDE_TABLES, 1, list + 300, 0x1000 - 300, true);
     }
     rig_dma_stop(rig, disk / 2);
     rig_dma_setup(rig, disk / 2, table, false);
@@ -330,9 +284,10 @@ static void do_smart(struct target *target, struct script *script)
         rig_command_ext(rig, disk, 0x2f, low, 1);
     else
         rig_smart(rig, disk, feature, low, how & 0x40 ? 1 : take(script));
-    const struct ata_drive *drive = drive_of(target, disk);
+    const struct ata_drive *drive = ide_drive_of(&target->rig, disk);
     if (!(how & 0x80) || !drive->present || drive->state.phase != ATA_PIO_IN || drive->state.pos ||
-        channel_of(target, disk / 2)->selected != disk % 2 || !decoded(target, disk / 2))
+        ide_channel_of(&target->rig, disk / 2)->selected != disk % 2 ||
+        !ide_decoded(&target->rig, disk / 2))
         return;
     /* It may be an earlier command's block that is still there: then ours was not taken. */
     feature = drive->state.reg[ATA_REG_FEATURES];
@@ -364,27 +319,10 @@ static void restart(struct ide_rig *rig)
 
 static void do_migrate(struct target *target)
 {
-    struct ide_rig *rig = &target->rig;
-    size_t size, again;
-
-    for (unsigned i = 0; i < RIG_DISKS; i++)
-        if (rig->image[i])
-            ide_rig_fault(rig, i, &(struct mem_faults){0});
     target->faulty = false;
-    restart(rig);
-    while (!rig->dev->ops->quiesce(rig->dev)) {
-        bool moved = fake_loop_turn(rig->loop, 0);
-        assert(moved);
-    }
+    ide_step_rest(&target->rig);
     check(target);
-    uint8_t *state = ide_rig_save(rig, &size);
-    int err = ide_rig_migrate(rig, state, size);
-    assert(!err);
-    uint8_t *copy = ide_rig_save(rig, &again);
-    assert(size == again && !memcmp(state, copy, size));
-    free(state);
-    free(copy);
-    rig->dev->ops->resume(rig->dev);
+    ide_step_move(&target->rig);
 }
 
 static void do_faults(struct target *target, struct script *script)
@@ -400,7 +338,7 @@ static void do_faults(struct target *target, struct script *script)
     };
 
     /* Guest memory that cannot be reached, and a host for whom it costs too much. */
-    target->rig.fake.broken_from = (how & 0x10 ? TABLES : BUFFERS) + first * 8u;
+    target->rig.fake.broken_from = (how & 0x10 ? IDE_TABLES : IDE_BUFFERS) + first * 8u;
     target->rig.fake.broken_len = how & 8 ? 4096 : 0;
     target->rig.fake.dma_rests = how & 0x20 ? target->rig.fake.now + 1000 : 0;
     if (!target->rig.image[disk])
@@ -537,11 +475,7 @@ static void end(struct target *target)
     settle(target);
     rig->dev->ops->reset(rig->dev);
     settle(target);
-    for (unsigned i = 0; i < RIG_DISKS; i++) {
-        if (rig->spec.drive[i].blk)
-            assert(blk_idle(rig->spec.drive[i].blk));
-    }
-    assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
+    ide_check_idle(rig);
     for (unsigned i = 0; i < RIG_DISKS; i++)
         free(target->shadow[i]);
     ide_rig_finish(rig);

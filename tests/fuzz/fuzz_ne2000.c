@@ -12,13 +12,12 @@
  *    works
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "devices/net/ne2000_internal.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/nic_script.h"
 #include "tests/unit/bufpio_rig.h"
 #include "tests/unit/ne2000_rig.h"
 
@@ -27,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_STEPS 300
 #define BLOCK_MAX 4096u
 
-static struct ne2000_rig rig;
+static struct nic_rig rig;
 static struct bufpio_rig page;
 static unsigned sent;
 
@@ -52,10 +51,10 @@ static void check(void)
     bool wanted = nic->isr & nic->imr & 0x7f &&
                   !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
-    assert(ne2000_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
+    assert(nic_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
     assert(!page.bufpio.counters.rejected);
     for (; sent < rig.n_sent; sent++) {
-        uint32_t bytes = rig.sent[sent % NE2000_RIG_SENT].bytes;
+        uint32_t bytes = rig.sent[sent % NIC_RIG_SENT].bytes;
         assert(bytes >= NET_FRAME_MIN && bytes <= NE2000_FRAME_MAX);
     }
 }
@@ -67,9 +66,9 @@ static void access_port(unsigned reg, unsigned size, bool write, uint32_t value)
     uint8_t curr = nic->curr;
 
     if (write)
-        bufpio_rig_out(&page, (uint16_t)(NE2000_RIG_PORT + reg), size, value);
+        bufpio_rig_out(&page, (uint16_t)(NIC_RIG_PORT + reg), size, value);
     else
-        bufpio_rig_in(&page, (uint16_t)(NE2000_RIG_PORT + reg), size);
+        bufpio_rig_in(&page, (uint16_t)(NIC_RIG_PORT + reg), size);
     assert(nic->curr == curr || write);
     assert(net_counters(rig.net)->rx_packets == packets);
     check();
@@ -83,9 +82,9 @@ static void do_block(struct script *script)
 
     ne2000_rig_remote(&rig, rd, take16(script), take16(script));
     if (rd == NE2000_CR_RD_READ)
-        bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+        bus_port_read_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, size, block, count);
     else
-        bus_port_write_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, size, block, count);
+        bus_port_write_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, size, block, count);
 }
 
 /* A transfer by single accesses, left where the script leaves it. */
@@ -107,33 +106,10 @@ static void do_receive(struct script *script)
     uint32_t bytes = take16(script) % 2048;
 
     memset(frame, take(script), sizeof(frame));
-    memcpy(frame, ne2000_rig_mac, NET_MAC_BYTES);
+    memcpy(frame, nic_rig_mac, NET_MAC_BYTES);
     if (take(script) % 4 == 0)
         memset(frame, 0xff, NET_MAC_BYTES);
-    ne2000_rig_receive(&rig, frame, bytes);
-}
-
-static void do_migrate(struct script *script)
-{
-    size_t size, again;
-
-    rig.dev->ops->quiesce(rig.dev);
-    uint8_t *state = ne2000_rig_save(&rig, &size);
-    int err = ne2000_rig_migrate(&rig, state, size);
-    assert(!err);
-    uint8_t *copy = ne2000_rig_save(&rig, &again);
-    assert(size == again && !memcmp(state, copy, size));
-    for (unsigned i = take(script) % 8; i; i--)
-        copy[take16(script) % size] = take(script);
-    err = ne2000_rig_migrate(&rig, copy, size);
-    assert(!err || err == -EBADMSG);
-    if (err) {
-        err = ne2000_rig_migrate(&rig, state, size);
-        assert(!err);
-    }
-    free(state);
-    free(copy);
-    rig.dev->ops->resume(rig.dev);
+    nic_rig_receive(&rig, frame, bytes);
 }
 
 /* Frames come and go beside the page; before all else the windows are taken out, as by dispatch. */
@@ -153,7 +129,9 @@ static void step(struct script *script)
         do_receive(script);
         break;
     case 3:
-        do_migrate(script);
+        nic_rig_move(&rig);
+        nic_step_hostile_state(&rig, script, take(script) % 8);
+        rig.dev->ops->resume(rig.dev);
         break;
     case 4:
         rig.port.busy = take(script) & 1;
@@ -164,14 +142,14 @@ static void step(struct script *script)
         net_set_link(rig.net, take(script) & 3);
         break;
     case 6:
-        ne2000_rig_program(&rig);
+        nic_rig_program(&rig);
         ne2000_rig_start(&rig);
         break;
     case 7:
         fake_loop_turn(rig.loop, 0);
         break;
     case 8:
-        bus_pci_write(rig.bus, PCI_DEVFN(NE2000_RIG_SLOT, 0), take(script) % 0x40, 1, take(script));
+        bus_pci_write(rig.bus, NIC_RIG_SBDF, take(script) % 0x40, 1, take(script));
         break;
     case 9:
         access_port(take(script) % 0x20, 1u << take(script) % 3, false, 0);
@@ -206,6 +184,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
         step(&script);
     bufpio_rig_finish(&page);
-    ne2000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }

@@ -12,10 +12,10 @@
  *  - quiesced, the state loads into a new NIC and saves as it was
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/nic_script.h"
 #include "tests/unit/rtl8139_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,37 +24,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define DESCRIBED     512
 #define TRANSFERS_MAX (4 * RTL8139_TX_TURN + NET_BUDGET * 3 * RTL8139_DESCS)
 
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
-
 static struct target {
-    struct rtl8139_rig rig;
+    struct nic_rig rig;
     struct host_ops ops, fake;
     struct {
         uint64_t at, addr, bytes;
     } desc[DESCRIBED];
-    unsigned n_desc, transfers;
+    unsigned n_desc, transfers, sent;
     bool in_access;
 } target;
-
-static uint8_t take(struct script *script)
-{
-    if (!script->size)
-        return 0;
-    script->size--;
-    return *script->data++;
-}
-
-static uint32_t take_n(struct script *script, unsigned bytes)
-{
-    uint32_t value = 0;
-
-    while (bytes--)
-        value = value << 8 | take(script);
-    return value;
-}
 
 static struct rtl8139 *nic(void)
 {
@@ -123,16 +101,18 @@ static void begin(bool access)
 static void check(void)
 {
     const struct rtl8139 *dev = nic();
-    const struct rtl8139_rig_packet *last = &target.rig.last;
     bool wanted = rtl8139_get(dev->reg + RTL8139_ISR, 2) & rtl8139_get(dev->reg + RTL8139_IMR, 2) &&
                   !(pci_func_get(&dev->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     assert(dev->tx.at[0] < RTL8139_DESCS && dev->tx.at[1] < RTL8139_DESCS && dev->tx.next < 4);
     assert(dev->rx_at < RTL8139_DESCS && dev->tx.bytes <= RTL8139_PACKET_MAX);
-    assert(target.rig.fake.intx[RTL8139_RIG_SLOT][0] == wanted);
-    if (target.rig.n_sent)
-        assert(last->bytes >= NET_FRAME_MIN &&
-               last->bytes <= (last->offload.gso ? NET_PACKET_MAX : NET_FRAME_MAX));
+    assert(target.rig.fake.intx[NIC_RIG_SLOT][0] == wanted);
+    assert(target.rig.n_sent - target.sent <= NIC_RIG_SENT);
+    for (; target.sent < target.rig.n_sent; target.sent++) {
+        const struct nic_rig_packet *packet = &target.rig.sent[target.sent % NIC_RIG_SENT];
+        assert(packet->bytes >= NET_FRAME_MIN &&
+               packet->bytes <= (packet->offload.gso ? NET_PACKET_MAX : NET_FRAME_MAX));
+    }
     begin(false);
 }
 
@@ -158,7 +138,7 @@ static void do_setup(struct script *script)
 {
     uint8_t how = take(script);
 
-    rtl8139_rig_program(&target.rig);
+    nic_rig_program(&target.rig);
     wr(RTL8139_CPCR, 2, how & 1 ? 3 | (how & 0x60) : 0);
     wr(RTL8139_TNPDS, 4, how & 1 ? RTL8139_RIG_TX : RTL8139_RIG_DATA);
     wr(RTL8139_THPDS, 4, how & 1 ? RTL8139_RIG_TX + 0x400 : RTL8139_RIG_DATA);
@@ -192,15 +172,15 @@ static void do_receive(struct script *script)
     uint8_t how = take(script);
 
     memset(frame, take(script), sizeof(frame));
-    memcpy(frame, rtl8139_rig_mac, 6);
+    memcpy(frame, nic_rig_mac, 6);
     if (how & 4)
         memset(frame, 0xff, 6);
     memcpy(frame + 12, how & 8 ? "\x08\x00\x45" : "\x81\x00\x00", 3);
     for (unsigned i = 0; i < 24; i++)
         frame[15 + i] = take(script);
     begin(false);
-    rtl8139_rig_receive(&target.rig, frame,
-                        how & 1 ? take_n(script, 2) % NET_FRAME_MAX : take(script) * 8u);
+    nic_rig_receive(&target.rig, frame,
+                    how & 1 ? take_n(script, 2) % NET_FRAME_MAX : take(script) * 8u);
     check();
 }
 
@@ -219,31 +199,13 @@ static void do_turn(struct script *script)
 /* As saved, or changed: then refused, or as good as any other. */
 static void do_migrate(struct script *script)
 {
-    struct rtl8139_rig *rig = &target.rig;
     unsigned changes = take(script) % 8;
-    size_t size, again;
 
-    rig->dev->ops->quiesce(rig->dev);
-    uint8_t *state = rtl8139_rig_save(rig, &size), *bad = malloc(size);
-    if (!bad)
-        abort();
-    memcpy(bad, state, size);
-    for (unsigned i = 0; i < changes; i++)
-        bad[take_n(script, 3) % size] = take(script);
-    int err = rtl8139_rig_migrate(rig, bad, size);
-    assert(!err || (changes && err == -EBADMSG));
-    if (err)
-        err = rtl8139_rig_migrate(rig, state, size);
-    assert(!err);
-    if (!changes) {
-        uint8_t *copy = rtl8139_rig_save(rig, &again);
-        assert(size == again && !memcmp(state, copy, size));
-        free(copy);
-    }
-    free(bad);
-    free(state);
+    nic_rig_move(&target.rig);
+    if (changes)
+        nic_step_hostile_state(&target.rig, script, changes);
     begin(false);
-    rig->dev->ops->resume(rig->dev);
+    target.rig.dev->ops->resume(target.rig.dev);
     check();
 }
 
@@ -283,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct script script = {data, size};
 
     memset(&target, 0, sizeof(target));
-    rtl8139_rig_init(&target.rig, 0);
+    nic_rig_init(&target.rig, &rtl8139_rig_model, 0);
     target.fake = *target.rig.fake.host.ops;
     target.ops = target.fake;
     target.ops.dma_read = hook_read;
@@ -293,6 +255,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     do_setup(&script);
     for (unsigned i = 0; i < MAX_STEPS && script.size; i++)
         step(&script);
-    rtl8139_rig_finish(&target.rig);
+    nic_rig_finish(&target.rig);
     return 0;
 }

@@ -25,4 +25,14 @@ static inline uint16_t take16(struct script *script)
     return (uint16_t)(low | take(script) << 8);
 }
 
+/* Up to four, the first is the highest. */
+static inline uint32_t take_n(struct script *script, unsigned bytes)
+{
+    uint32_t value = 0;
+
+    while (bytes--)
+        value = value << 8 | take(script);
+    return value;
+}
+
 #endif

@@ -128,11 +128,33 @@ uint32_t e1000_driver_wait(struct e1000_driver *nic, const uint8_t **ret_frame)
     return length;
 }
 
+static void give_back(struct e1000_driver *nic)
+{
+    set(nic, RDT, (nic->got + E1000_RING - 1) % E1000_RING);
+}
+
 void e1000_driver_take(struct e1000_driver *nic)
 {
     uint32_t slot = nic->got % E1000_RING;
 
     memset((uint8_t *)peer_ram(nic->peer, E1000_RX + slot * DESC, DESC) + 8, 0, 8);
     nic->got++;
-    set(nic, RDT, (nic->got + E1000_RING - 1) % E1000_RING);
+    give_back(nic);
+}
+
+uint32_t e1000_driver_take_all(struct e1000_driver *nic)
+{
+    uint32_t before = nic->got;
+    uint8_t *desc;
+
+    while (nic->got - before < E1000_RING - 1) {
+        desc = peer_ram(nic->peer, E1000_RX + nic->got % E1000_RING * DESC, DESC);
+        if (!(*(volatile uint8_t *)(desc + DESC_STATUS) & 1))
+            break;
+        memset(desc + 8, 0, 8);
+        nic->got++;
+    }
+    if (nic->got != before)
+        give_back(nic);
+    return nic->got - before;
 }

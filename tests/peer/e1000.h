@@ -41,6 +41,8 @@ bool e1000_driver_all_sent(struct e1000_driver *nic);
  * until e1000_driver_take(). */
 uint32_t e1000_driver_wait(struct e1000_driver *nic, const uint8_t **ret_frame);
 void e1000_driver_take(struct e1000_driver *nic);
+/* Takes all that have come, unseen, and gives their buffers back at once; how many. */
+uint32_t e1000_driver_take_all(struct e1000_driver *nic);
 
 /* What frame `number` of e1000_driver_send() is made of; it is no group's: byte 0 is even. */
 uint32_t e1000_frame_bytes(uint32_t number);

@@ -46,7 +46,7 @@ expect 2 'Try ioemuctl --help.' ctl --jsno list
 expect 2 'missing after attach' ctl attach
 expect 2 'one argument too many: b' ctl detach a b
 expect 2 '--force does not go with list' ctl list --force
-expect 2 '--domid does not go with detach' ctl detach x --domid 3
+expect 2 '--domid does not go with shutdown' ctl shutdown --domid 3
 expect 2 'no id of a domain: 0' ctl attach x --domid 0
 expect 2 'an argument is missing after link' ctl link sim1 0
 expect 2 '--limit does not go with link' ctl link sim1 0 up --limit 1M
@@ -91,6 +91,10 @@ expect 0 '"name":"sim2"' ctl --json list
 expect 1 'guest sim2 is not stopped' ctl resume sim2
 expect 1 'no guest nobody' ctl resume nobody
 expect 2 'missing after resume' ctl resume
+expect 1 'no guest sim1' ctl detach sim1 --domid 7 # it is no domain's
+expect 1 'no guest 7' ctl stats 7
+expect 2 '--domid does not go with list' ctl list --domid 7
+expect 2 '--domid does not go with stats' ctl stats --domid 7
 printf '%4096s' "" >"$dir/a.iso"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hdc", "type": "cdrom" } ] }' >"$dir/cd.json"
 expect 0 'cd is attached' ctl attach "$dir/cd.json"

@@ -15,11 +15,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "devices/backend/net.h"
 #include "tests/peer/e1000.h"
 #include "tests/shm/rig.h"
 
@@ -118,6 +120,17 @@ static json_int_t counter(struct fixture *f, const char *name)
     return value;
 }
 
+/* Turns that the worker has made. */
+static json_int_t turns(struct fixture *f)
+{
+    json_t *result = rig_call(&f->rig, "stats", NULL, NULL);
+    json_t *workers = json_object_get(json_object_get(result, "daemon"), "workers");
+    json_int_t value = json_integer_value(json_object_get(json_array_get(workers, 0), "wakeups"));
+
+    json_decref(result);
+    return value;
+}
+
 /* The next frame of the flood: its number. */
 static uint32_t next(struct fixture *f)
 {
@@ -138,12 +151,13 @@ static void a_nic_whose_guest_never_takes_its_packets_costs_nothing(void **state
 {
     struct fixture *f = fixture_or_skip(state);
     unsigned long before = daemon_ms(f);
-    json_int_t received;
+    json_int_t turn = turns(f), received;
 
     /* No driver yet. Not a quarter of what a system call a packet would cost. */
     flood(f);
     assert_true(daemon_ms(f) - before <= 10);
     assert_int_equal(counter(f, "rx_packets"), 0);
+    assert_true(turns(f) <= turn + 2); /* its descriptor is not watched */
 
     /* A driver that never gives a buffer back. */
     e1000_driver_start(&f->nic);
@@ -151,12 +165,41 @@ static void a_nic_whose_guest_never_takes_its_packets_costs_nothing(void **state
     for (unsigned i = 0; i < 100 && counter(f, "rx_packets") < E1000_RING - 1; i++)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     received = counter(f, "rx_packets");
+    flood(f);
+    turn = turns(f); /* libev lets go of a descriptor when it hears from it once more */
     before = daemon_ms(f);
     flood(f);
     assert_true(daemon_ms(f) - before <= 10);
+    assert_true(turns(f) <= turn + 2);
     assert_int_equal(received, E1000_RING - 1);
     assert_int_equal(counter(f, "rx_packets"), received);
     assert_int_equal(counter(f, "rx_waits"), 1);
+}
+
+/* Whoever floods a guest that takes all: others get their turn after every batch of packets. */
+static void a_flooded_guest_has_its_share_of_a_turn_and_no_more(void **state)
+{
+    struct fixture *f = fixture_or_skip(state);
+    json_int_t turn, had, got = 0;
+
+    e1000_driver_start(&f->nic);
+    turn = turns(f); /* before the packets are counted, and after */
+    had = counter(f, "rx_packets");
+    for (unsigned i = 0; i < 200 && got < 20000; i++) {
+        pid_t pid = fork();
+
+        if (!pid) {
+            flood(f);
+            _exit(0);
+        }
+        do
+            while (e1000_driver_take_all(&f->nic))
+                ;
+        while (!waitpid(pid, NULL, WNOHANG));
+        got = counter(f, "rx_packets") - had;
+    }
+    assert_true(got >= 20000);
+    assert_true(got <= NET_BUDGET * (turns(f) - turn + 1));
 }
 
 static void packets_that_waited_arrive_in_order_and_old_ones_not_at_all(void **state)
@@ -183,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_nic_whose_guest_never_takes_its_packets_costs_nothing),
+        TEST(a_flooded_guest_has_its_share_of_a_turn_and_no_more),
         TEST(packets_that_waited_arrive_in_order_and_old_ones_not_at_all),
     };
     int fd;

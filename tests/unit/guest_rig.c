@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -80,7 +82,7 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
 
     /* A daemon that is killed right after this leaves a server that its successor finds. */
     if (!params->peer)
-        assert_true(guest_rig_has_record(rig, params->name, 1));
+        assert_true(guest_rig_has_record(rig, params->name, params->domid, 1));
     if (step(rig, RIG_CREATE))
         return -ENXIO;
     guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
@@ -126,6 +128,17 @@ static void fake_paused(struct hv_guest *guest, bool paused)
 static void fake_record(const struct hv_guest *guest, struct hv_record *ret_record)
 {
     *ret_record = (struct hv_record){.domid = guest->info.domid, .server_id = guest->server_id};
+}
+
+static int fake_domain(const struct hv_guest *guest, struct hv_domain *ret_domain)
+{
+    const struct rig_domain *domain = &guest->rig->domain[guest->info.domid];
+
+    if (domain->gone)
+        return -ESRCH;
+    snprintf(ret_domain->name, sizeof(ret_domain->name), "%s", domain->name);
+    ret_domain->over = domain->over;
+    return 0;
 }
 
 static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
@@ -294,6 +307,7 @@ static const struct hv_ops fake_ops = {
     .guest_intend = fake_intend,
     .guest_pause = fake_pause,
     .guest_record = fake_record,
+    .guest_domain = fake_domain,
     .disks_have_pv = fake_disks_have_pv,
     .nic_has_pv = fake_nic_has_pv,
     .guest_start = fake_start,
@@ -506,6 +520,10 @@ static void attach_with(struct guest_rig *rig, const char *text, void *peer,
     json_decref(object);
     if (attach.config.hypervisor == GUEST_SHM)
         attach.domid = 0;
+    assert_true(attach.domid < RIG_DOMAINS);
+    if (!rig->domain[attach.domid].name[0])
+        snprintf(rig->domain[attach.domid].name, sizeof(rig->domain[0].name), "%s",
+                 attach.config.name);
     *outcome = (struct rig_outcome){0};
     guest_attach(&rig->daemon, &attach);
 }
@@ -549,12 +567,13 @@ unsigned guest_rig_descriptors(void)
     return count_entries("/proc/self/fd") - 1; /* the folder's own */
 }
 
-bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id)
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, uint32_t domid,
+                          unsigned server_id)
 {
     char path[128], text[256] = "", wanted[32];
     FILE *file;
 
-    snprintf(path, sizeof(path), "%s/guests/%s.json", rig->dir, name);
+    snprintf(path, sizeof(path), "%s/guests/%s-%u.json", rig->dir, name, domid);
     snprintf(wanted, sizeof(wanted), "\"server\":%u", server_id);
     file = fopen(path, "re");
     if (!file)
@@ -570,4 +589,53 @@ unsigned guest_rig_records(struct guest_rig *rig)
 
     snprintf(path, sizeof(path), "%s/guests", rig->dir);
     return count_entries(path);
+}
+
+/* The control socket. */
+
+int guest_rig_dial(struct guest_rig *rig)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char why[OPENER_WHY_SIZE];
+    int fd;
+
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/rpc", rig->dir);
+    if (!rig->rpc) {
+        assert_int_equal(opener_listen(addr.sun_path, SOCK_STREAM, 0600, "", &fd, why), 0);
+        assert_int_equal(rpc_server_create(fd, &rig->daemon.evloop.loop, daemon_control_methods,
+                                           &rig->daemon, 64, &rig->rpc),
+                         0);
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+void guest_rig_say(int fd, const char *text)
+{
+    char line[1024];
+    int len = snprintf(line, sizeof(line), "%s\n", text);
+
+    for (char *c = line; *c; c++)
+        if (*c == '\'')
+            *c = '"';
+    assert_int_equal(write(fd, line, (size_t)len), len);
+}
+
+static bool readable(struct guest_rig *rig, void *arg)
+{
+    struct pollfd poll_fd = {.fd = *(int *)arg, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+const char *guest_rig_hear(struct guest_rig *rig, int fd)
+{
+    static char line[4096];
+    ssize_t n;
+
+    guest_rig_run(rig, readable, &fd);
+    n = read(fd, line, sizeof(line) - 1);
+    line[n > 0 ? n : 0] = '\0';
+    return line;
 }

@@ -20,11 +20,18 @@ enum rig_step {
     RIG_ENABLE,
 };
 
+#define RIG_DOMAINS 256u
+
 struct guest_rig {
     struct daemon daemon; /* one worker, unless the test makes more */
     char dir[32];
     uint32_t domid; /* of the next guest */
     struct rpc_server *rpc;
+    /* What the toolstack says of the domains; named as the first guest attached to each. */
+    struct rig_domain {
+        char name[CONFIG_NAME_MAX + 1];
+        bool over, gone;
+    } domain[RIG_DOMAINS];
     /* What is to fail next, with -ENXIO. */
     enum rig_step fail;
     unsigned fail_after;
@@ -69,12 +76,19 @@ void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcom
 /* As that, an hv_shm guest whose peer is there. */
 void guest_rig_attach_peer(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
 
+/* A connection to the control socket; a line to it (quotes as '); the next line that comes, valid
+ * until the next call. */
+int guest_rig_dial(struct guest_rig *rig);
+void guest_rig_say(int fd, const char *text);
+const char *guest_rig_hear(struct guest_rig *rig, int fd);
+
 /* Makes the file DIR/NAME, 1 MiB. */
 void guest_rig_image(struct guest_rig *rig, const char *name);
 unsigned guest_rig_descriptors(void);
 /* Files in DIR/guests. */
 unsigned guest_rig_records(struct guest_rig *rig);
-bool guest_rig_has_record(struct guest_rig *rig, const char *name, unsigned server_id);
+bool guest_rig_has_record(struct guest_rig *rig, const char *name, uint32_t domid,
+                          unsigned server_id);
 
 /* The guest's half of the fake: raises vCPU 0's event, or says that the domain is gone. */
 void guest_rig_kick(struct hv_guest *guest, bool stay_ready);

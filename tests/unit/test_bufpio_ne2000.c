@@ -19,7 +19,7 @@
 
 struct fixture {
     struct bufpio_rig page;
-    struct ne2000_rig nic;
+    struct nic_rig nic;
     struct host_ops ops;
     uint16_t base;
 };
@@ -36,7 +36,7 @@ static void take_out(void *ctx)
 static void start(struct fixture *f)
 {
     ne2000_rig_init(&f->nic, 0);
-    f->base = NE2000_RIG_PORT;
+    f->base = NIC_RIG_PORT;
     f->ops = *f->nic.fake.host.ops;
     f->ops.windows_out = take_out;
     f->nic.fake.host.ops = &f->ops;
@@ -50,7 +50,7 @@ static int setup(void **state)
     without.page.without = true;
     for (unsigned i = 0; i < sizeof(frame); i++)
         frame[i] = (uint8_t)(i * 7 + (i >> 8) * 3 + 1);
-    memcpy(frame, ne2000_rig_mac, NET_MAC_BYTES);
+    memcpy(frame, nic_rig_mac, NET_MAC_BYTES);
     *state = &with;
     return 0;
 }
@@ -62,7 +62,7 @@ static int teardown(void **state)
         bufpio_rig_finish(&f->page);
         assert_int_equal(f->page.bufpio.counters.rejected, 0);
         assert_int_equal(f->page.bufpio.counters.answered, f->page.hv.answered);
-        ne2000_rig_finish(&f->nic);
+        nic_rig_finish(&f->nic);
     }
     return 0;
 }
@@ -165,13 +165,13 @@ static void rdc_comes_with_the_last_element(void **state)
         begin(f, bytes & 2 ? NE2000_CR_RD_WRITE : NE2000_CR_RD_READ, TX_ADDR, (uint16_t)bytes);
         out(f, NE2000_ISR, 1, 0xff);
         for (unsigned i = 0; i < words; i++) {
-            assert_false(ne2000_rig_inta(&f->nic));
+            assert_false(nic_rig_inta(&f->nic));
             if (bytes & 2)
                 out(f, NE2000_DATA, 2, 0x1234 + i);
             else
                 in(f, NE2000_DATA, 2);
         }
-        assert_true(ne2000_rig_inta(&f->nic));
+        assert_true(nic_rig_inta(&f->nic));
         assert_true(done(f));
         assert_int_equal(crda(f), TX_ADDR + 2 * words);
         assert_int_equal(in(f, NE2000_DATA, 2), 0xffff);
@@ -256,10 +256,10 @@ static void the_entry_moves_with_the_bar(void **state)
     put(f, frame, 512, 2);
     begin(f, NE2000_CR_RD_READ, TX_ADDR, 512);
     get(f, back, 200, 2);
-    assert_int_equal(f->page.bufpio.window[BUFPIO_ENTRIES_MIN].port, NE2000_RIG_PORT + NE2000_DATA);
+    assert_int_equal(f->page.bufpio.window[BUFPIO_ENTRIES_MIN].port, NIC_RIG_PORT + NE2000_DATA);
     bufpio_take_out(&f->page.bufpio);
     f->base = 0xd020;
-    bus_pci_write(f->nic.bus, PCI_DEVFN(NE2000_RIG_SLOT, 0), PCI_BAR0, 4, f->base);
+    bus_pci_write(f->nic.bus, NIC_RIG_SBDF, PCI_BAR0, 4, f->base);
     bufpio_arm(&f->page.bufpio);
     uint64_t before = f->page.requests;
     get(f, back + 200, 312, 2);
@@ -298,7 +298,7 @@ static void a_frame_that_comes_in_meanwhile_is_seen(void **state)
     look(f, at, was, sizeof(was));
     begin(f, NE2000_CR_RD_READ, at, sizeof(back));
     get(f, back, 100, 2);
-    ne2000_rig_receive(&f->nic, frame, 296);
+    nic_rig_receive(&f->nic, frame, 296);
     get(f, back + 100, sizeof(back) - 100, 2);
     assert_memory_equal(back, was, 100);
     assert_memory_equal(back + 100, frame + 96, 200);
@@ -320,7 +320,7 @@ static void what_was_written_is_in_the_frame_that_leaves_later(void **state)
     put(f, frame, 64, 2);
     f->nic.port.busy = false;
     net_port_writable(&f->nic.port.port);
-    ne2000_rig_settle(&f->nic);
+    nic_rig_settle(&f->nic);
     put(f, frame + 64, 64, 2);
     assert_int_equal(f->nic.n_sent, 1);
     assert_memory_equal(f->nic.sent[0].data, frame, 64);
@@ -337,8 +337,8 @@ static void a_state_saved_in_mid_transfer_has_what_moved(void **state)
     put(f, frame, 154, 2);
     bufpio_take_out(&f->page.bufpio);
     assert_true(f->nic.dev->ops->quiesce(f->nic.dev));
-    saved = ne2000_rig_save(&f->nic, &size);
-    assert_int_equal(ne2000_rig_migrate(&f->nic, saved, size), 0);
+    saved = nic_rig_save(&f->nic, &size);
+    assert_int_equal(nic_rig_migrate(&f->nic, saved, size), 0);
     free(saved);
     f->nic.dev->ops->resume(f->nic.dev);
     bufpio_arm(&f->page.bufpio);
@@ -387,10 +387,10 @@ static void both_frame(void)
 {
     uint32_t bytes = 60 + pick(1400);
 
-    ne2000_rig_receive(&with.nic, frame, bytes);
-    ne2000_rig_receive(&without.nic, frame, bytes);
-    ne2000_rig_settle(&with.nic);
-    ne2000_rig_settle(&without.nic);
+    nic_rig_receive(&with.nic, frame, bytes);
+    nic_rig_receive(&without.nic, frame, bytes);
+    nic_rig_settle(&with.nic);
+    nic_rig_settle(&without.nic);
 }
 
 static void one_step(void)
@@ -453,11 +453,11 @@ static void every_sequence_does_what_it_does_without_the_page(void **state)
         random_state = round;
         for (unsigned step = 0; step < 400; step++) {
             one_step();
-            assert_int_equal(ne2000_rig_inta(&with.nic), ne2000_rig_inta(&without.nic));
+            assert_int_equal(nic_rig_inta(&with.nic), nic_rig_inta(&without.nic));
         }
         bufpio_take_out(&with.page.bufpio);
-        a = ne2000_rig_save(&with.nic, &a_size);
-        b = ne2000_rig_save(&without.nic, &b_size);
+        a = nic_rig_save(&with.nic, &a_size);
+        b = nic_rig_save(&without.nic, &b_size);
         assert_int_equal(a_size, b_size);
         assert_memory_equal(a, b, a_size);
         free(a);

@@ -11,10 +11,9 @@
 
 #include "tests/unit/e1000_rig.h"
 
-#define SBDF PCI_DEVFN(E1000_RIG_SLOT, 0)
-#define MS   1000000ull
+#define MS 1000000ull
 
-static struct e1000_rig rig;
+static struct nic_rig rig;
 
 static int setup(void **state)
 {
@@ -24,14 +23,14 @@ static int setup(void **state)
 
 static int setup_bare(void **state)
 {
-    e1000_rig_init_bare(&rig, 0);
-    e1000_rig_program(&rig);
+    nic_rig_init_bare(&rig, &e1000_rig_model, 0);
+    nic_rig_program(&rig);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    e1000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -47,16 +46,16 @@ static void wr(uint32_t offset, uint32_t value)
 
 static void it_is_the_82540em(void **state)
 {
-    assert_int_equal(bus_pci_read(rig.bus, SBDF, 0, 4), 0x100e8086);
-    assert_int_equal(bus_pci_read(rig.bus, SBDF, 8, 4), 0x02000002);
-    assert_int_equal(bus_pci_read(rig.bus, SBDF, PCI_SUBSYSTEM_VENDOR_ID, 4), 0x001e8086);
-    assert_int_equal(bus_pci_read(rig.bus, SBDF, PCI_INTERRUPT_PIN, 1), 1);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, 0, 4), 0x100e8086);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, 8, 4), 0x02000002);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, PCI_SUBSYSTEM_VENDOR_ID, 4), 0x001e8086);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, PCI_INTERRUPT_PIN, 1), 1);
     assert_string_equal(rig.dev->name, "nic0");
-    bus_pci_write(rig.bus, SBDF, PCI_COMMAND, 2, 0);
+    bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2, 0);
     for (unsigned i = 0; i < 6; i++) {
         static const uint32_t sizes[6] = {0xfffe0000, 0, 0xffffffc1, 0, 0, 0};
-        bus_pci_write(rig.bus, SBDF, PCI_BAR0 + 4 * i, 4, 0xffffffff);
-        assert_int_equal(bus_pci_read(rig.bus, SBDF, PCI_BAR0 + 4 * i, 4), sizes[i]);
+        bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_BAR0 + 4 * i, 4, 0xffffffff);
+        assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, PCI_BAR0 + 4 * i, 4), sizes[i]);
     }
 }
 
@@ -130,15 +129,15 @@ static void linuxs_register_test_passes(void **state)
 static void registers_are_accessed_whole(void **state)
 {
     wr(E1000_TIPG, 0x12345678);
-    assert_int_equal(bus_read(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_TIPG, 1), 0x78);
-    assert_int_equal(bus_read(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_TIPG + 2, 2), 0x1234);
-    bus_write(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_TIPG, 2, 0xffff);
-    bus_write(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_TIPG + 1, 4, 0xffffffff);
+    assert_int_equal(bus_read(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_TIPG, 1), 0x78);
+    assert_int_equal(bus_read(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_TIPG + 2, 2), 0x1234);
+    bus_write(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_TIPG, 2, 0xffff);
+    bus_write(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_TIPG + 1, 4, 0xffffffff);
     assert_int_equal(rd(E1000_TIPG), 0x12345678);
-    bus_write(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_RDBAL, 8, 0x1122334455667780);
+    bus_write(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_RDBAL, 8, 0x1122334455667780);
     assert_int_equal(rd(E1000_RDBAL), 0x55667780);
     assert_int_equal(rd(E1000_RDBAH), 0x11223344);
-    assert_true(bus_read(rig.bus, BUS_MMIO, E1000_RIG_MEM + E1000_RDBAL, 8) == 0x1122334455667780);
+    assert_true(bus_read(rig.bus, BUS_MMIO, NIC_RIG_MEM + E1000_RDBAL, 8) == 0x1122334455667780);
     assert_int_equal(rd(0x1fffc), 0); /* what there is not */
     wr(0x1fffc, 1);
     assert_int_equal(rd(E1000_CTRL_DUP), rd(E1000_CTRL));
@@ -146,19 +145,19 @@ static void registers_are_accessed_whole(void **state)
 
 static void registers_are_reached_by_ports_too(void **state)
 {
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, E1000_TIPG);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4, 0x602008);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, E1000_TIPG);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4, 0x602008);
     assert_int_equal(rd(E1000_TIPG), 0x602008);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4), 0x602008);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT, 4), E1000_TIPG);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 2, 0); /* part of an address is none */
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT, 4), E1000_TIPG);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, 0x20000); /* beyond the registers */
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4, 1);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4), 0);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, 0xffffffff);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4), 0);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 8, 4), 0);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4), 0x602008);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT, 4), E1000_TIPG);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 2, 0); /* part of an address is none */
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT, 4), E1000_TIPG);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, 0x20000); /* beyond the registers */
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4, 1);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4), 0);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, 0xffffffff);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4), 0);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 8, 4), 0);
 }
 
 /* Linux resets it through the ports, since not all of these parts acknowledge the write itself. */
@@ -167,15 +166,15 @@ static void a_reset_through_the_ports_keeps_link_and_statistics(void **state)
     uint8_t frame[60] = {0};
 
     memset(frame, 0xff, 6);
-    e1000_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     wr(E1000_IMS, E1000_INT_ALL);
     wr(E1000_MTA, 0xffffffff);
     wr(E1000_RA + 12, E1000_RAH_AV);
     wr(E1000_RA, 0);
-    assert_true(e1000_rig_inta(&rig));
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, E1000_CTRL);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4, E1000_CTRL_RST | rd(E1000_CTRL));
-    assert_false(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, E1000_CTRL);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4, E1000_CTRL_RST | rd(E1000_CTRL));
+    assert_false(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_CTRL), E1000_CTRL_INITIAL);
     assert_int_equal(rd(E1000_RCTL), 0);
     assert_int_equal(rd(E1000_IMS), 0);
@@ -309,9 +308,9 @@ static void the_phy_is_one_that_drivers_know(void **state)
         assert_int_equal(!!(rd(E1000_MDIC) & E1000_MDIC_ERROR), phy != 1);
     }
     wr(E1000_IMS, E1000_INT_MDAC);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     wr(E1000_MDIC, E1000_MDIC_OP_READ | E1000_MDIC_INT_ENABLE | 1u << 21 | 2u << 16);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
 }
 
 static void negotiation_takes_the_link_down_and_up_with_interrupts(void **state)
@@ -348,13 +347,13 @@ static void the_cable_shows(void **state)
 {
     wr(E1000_IMS, E1000_INT_LSC);
     net_set_link(rig.net, false);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_ICR), E1000_INT_LSC);
     assert_false(link_up());
     assert_int_equal(phy_read(E1000_PHY_PSSTAT), 0);
     net_set_link(rig.net, true);
     fake_host_advance(&rig.fake, 1000 * MS);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_true(link_up());
     assert_int_equal(phy_read(E1000_PHY_PSSTAT), 0xac00); /* 1000 Mbit/s, full duplex */
 }
@@ -445,16 +444,16 @@ static void linuxs_interrupt_test_passes(void **state)
         uint32_t mask = 1u << i;
         wr(E1000_IMC, mask);
         wr(E1000_ICS, mask);
-        assert_false(e1000_rig_inta(&rig));
+        assert_false(nic_rig_inta(&rig));
         assert_int_equal(rd(E1000_ICR), mask); /* reading clears, masked or not */
         wr(E1000_IMS, mask);
         wr(E1000_ICS, mask);
-        assert_true(e1000_rig_inta(&rig));
+        assert_true(nic_rig_inta(&rig));
         assert_int_equal(rd(E1000_ICR), mask);
-        assert_false(e1000_rig_inta(&rig));
+        assert_false(nic_rig_inta(&rig));
         wr(E1000_IMC, ~mask & 0x7fff);
         wr(E1000_ICS, ~mask & 0x7fff);
-        assert_false(e1000_rig_inta(&rig));
+        assert_false(nic_rig_inta(&rig));
         assert_int_equal(rd(E1000_ICR), ~mask & 0x7fff);
         wr(E1000_IMC, 0xffffffff);
     }
@@ -463,22 +462,22 @@ static void linuxs_interrupt_test_passes(void **state)
 static void causes_and_mask_make_the_line(void **state)
 {
     wr(E1000_ICS, E1000_INT_RXT0);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     wr(E1000_IMS, E1000_INT_RXT0 | E1000_INT_TXDW);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_IMS), E1000_INT_RXT0 | E1000_INT_TXDW);
     wr(E1000_ICS, E1000_INT_TXDW);
     wr(E1000_ICR, E1000_INT_RXT0); /* writing 1 clears, too */
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     wr(E1000_IMC, E1000_INT_TXDW);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     wr(E1000_IMS, E1000_INT_TXDW);
-    assert_true(e1000_rig_inta(&rig));
-    bus_pci_write(rig.bus, SBDF, PCI_COMMAND, 2,
+    assert_true(nic_rig_inta(&rig));
+    bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2,
                   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
-    assert_false(e1000_rig_inta(&rig));
-    bus_pci_write(rig.bus, SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    assert_true(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
+    bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    assert_true(nic_rig_inta(&rig));
     wr(E1000_ICS, 0xffffffff);
     assert_int_equal(rd(E1000_ICR), E1000_INT_ALL);
     assert_int_equal(rd(E1000_ICR), 0);
@@ -486,32 +485,32 @@ static void causes_and_mask_make_the_line(void **state)
 
 static void itr_keeps_interrupts_apart(void **state)
 {
-    unsigned before = rig.fake.intx_rises[E1000_RIG_SLOT][0];
+    unsigned before = rig.fake.intx_rises[NIC_RIG_SLOT][0];
 
     wr(E1000_ITR, 500); /* 128 us: SDM 13.4.18 */
     wr(E1000_IMS, E1000_INT_ALL);
     wr(E1000_ICS, E1000_INT_RXT0);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     rd(E1000_ICR);
     for (unsigned i = 0; i < 100; i++) {
         wr(E1000_ICS, E1000_INT_RXT0);
         fake_host_advance(&rig.fake, 1000);
-        assert_false(e1000_rig_inta(&rig));
+        assert_false(nic_rig_inta(&rig));
     }
     fake_host_advance(&rig.fake, 27999);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     fake_host_advance(&rig.fake, 1);
-    assert_true(e1000_rig_inta(&rig));
-    assert_int_equal(rig.fake.intx_rises[E1000_RIG_SLOT][0], before + 2);
+    assert_true(nic_rig_inta(&rig));
+    assert_int_equal(rig.fake.intx_rises[NIC_RIG_SLOT][0], before + 2);
     rd(E1000_ICR);
     fake_host_advance(&rig.fake, 200000); /* it has been quiet long enough: at once */
     wr(E1000_ICS, E1000_INT_RXT0);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     rd(E1000_ICR);
     wr(E1000_ICS, E1000_INT_RXT0);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     wr(E1000_ITR, 0);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
 }
 
 static void a_throttled_cause_that_is_read_does_not_interrupt(void **state)
@@ -523,7 +522,7 @@ static void a_throttled_cause_that_is_read_does_not_interrupt(void **state)
     wr(E1000_ICS, E1000_INT_RXT0);
     assert_int_equal(rd(E1000_ICR), E1000_INT_RXT0);
     fake_host_advance(&rig.fake, 1000 * MS);
-    assert_false(e1000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
 }
 
 static void pba_shows_what_is_left_for_the_transmitter(void **state)
@@ -544,8 +543,8 @@ static void statistics_clear_when_read(void **state)
 
     memset(frame, 0xff, 6);
     for (unsigned i = 0; i < 3; i++)
-        e1000_rig_receive(&rig, frame, sizeof(frame));
-    e1000_rig_receive(&rig, frame, 60);
+        nic_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, 60);
     assert_int_equal(rd(E1000_GPRC), 4);
     assert_int_equal(rd(E1000_GPRC), 0);
     assert_int_equal(rd(E1000_TPR), 4);
@@ -568,10 +567,10 @@ static void the_buss_reset_is_power_on(void **state)
     wr(E1000_IMS, E1000_INT_ALL);
     wr(E1000_ICS, E1000_INT_LSC);
     rig.dev->ops->reset(rig.dev);
-    assert_false(e1000_rig_inta(&rig));
-    assert_int_equal(bus_pci_read(rig.bus, SBDF, PCI_COMMAND, 2), 0);
+    assert_false(nic_rig_inta(&rig));
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2), 0);
     assert_int_equal(rd(E1000_CTRL), 0xffffffff); /* decoded no more */
-    e1000_rig_program(&rig);
+    nic_rig_program(&rig);
     assert_int_equal(phy_read(E1000_PHY_ANA), 0x0de1);
     assert_true(link_up());
     assert_int_equal(rd(E1000_ICR), 0);

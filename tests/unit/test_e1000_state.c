@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Quiescing, saving and loading, and how a machine holds one. */
+/* Saving and loading: what the others have not (tests/unit/test_nic_life.c). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,9 +14,8 @@
 #include "tests/unit/packets.h"
 
 #define LEGACY_END (E1000_TXD_EOP | E1000_TXD_IFCS | E1000_TXD_RS)
-#define SBDF       PCI_DEVFN(E1000_RIG_SLOT, 0)
 
-static struct e1000_rig rig;
+static struct nic_rig rig;
 
 static int setup(void **state)
 {
@@ -26,7 +25,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    e1000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -44,23 +43,7 @@ static void fill(uint32_t bytes)
 {
     for (uint32_t i = 0; i < bytes; i++)
         rig.fake.ram[E1000_RIG_DATA + i] = (uint8_t)(i * 17 + 3);
-    memcpy(rig.fake.ram + E1000_RIG_DATA, e1000_rig_mac, 6);
-}
-
-/* Quiesced, moved to a new NIC that saves the same, and resumed. */
-static void move(void)
-{
-    size_t size, again;
-
-    assert_true(rig.dev->ops->quiesce(rig.dev));
-    uint8_t *before = e1000_rig_save(&rig, &size);
-    assert_int_equal(e1000_rig_migrate(&rig, before, size), 0);
-    uint8_t *after = e1000_rig_save(&rig, &again);
-    assert_int_equal(again, size);
-    assert_memory_equal(before, after, size);
-    free(before);
-    free(after);
-    rig.dev->ops->resume(rig.dev);
+    memcpy(rig.fake.ram + E1000_RIG_DATA, nic_rig_mac, 6);
 }
 
 static void what_a_guest_sees_moves_along(void **state)
@@ -71,23 +54,23 @@ static void what_a_guest_sees_moves_along(void **state)
     wr(E1000_RA + 24, 0x11111111);
     wr(E1000_TIPG, 0x602008);
     wr(E1000_MDIC, E1000_MDIC_OP_WRITE | 1u << 21 | 4u << 16 | 0x0061);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT, 4, E1000_TIPG);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT, 4, E1000_TIPG);
     fill(200);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
-    assert_true(e1000_rig_inta(&rig));
-    move();
-    assert_true(e1000_rig_inta(&rig));
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
+    assert_true(nic_rig_inta(&rig));
+    nic_rig_move(&rig);
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_ICR), E1000_INT_RXT0);
     assert_int_equal(rd(E1000_MTA + 40), 0x12345678);
     assert_int_equal(rd(E1000_VFTA + 44), 0x87654321);
     assert_int_equal(rd(E1000_RA + 24), 0x11111111);
-    assert_int_equal(bus_read(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4), 0x602008);
+    assert_int_equal(bus_read(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4), 0x602008);
     wr(E1000_MDIC, E1000_MDIC_OP_READ | 1u << 21 | 4u << 16);
     assert_int_equal(rd(E1000_MDIC) & 0xffff, 0x0061);
     assert_int_equal(rd(E1000_GPRC), 1);
     assert_int_equal(rd(E1000_RDH), 1);
     assert_true(rig.port.reading);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 200);
     assert_int_equal(rd(E1000_RDH), 2);
 }
 
@@ -96,7 +79,7 @@ static void a_packet_that_is_being_gathered_moves_along(void **state)
     fill(1000);
     e1000_rig_desc(&rig, E1000_RIG_DATA, 600, 0);
     e1000_rig_doorbell(&rig);
-    move();
+    nic_rig_move(&rig);
     e1000_rig_desc(&rig, E1000_RIG_DATA + 600, LEGACY_END | 400, 0);
     e1000_rig_doorbell(&rig);
     assert_int_equal(rig.n_sent, 1);
@@ -116,8 +99,8 @@ static void a_packet_that_waits_for_its_way_out_moves_along(void **state)
     assert_true(rig.dev->ops->quiesce(rig.dev));
     net_port_writable(&rig.port.port);
     assert_int_equal(rig.n_sent, 0); /* quiesced: nothing moves */
-    move();
-    e1000_rig_settle(&rig);
+    nic_rig_move(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 3);
 }
 
@@ -134,7 +117,7 @@ static void contexts_move_along(void **state)
     data[41] = (uint8_t)sum;
     e1000_rig_desc(&rig, words, E1000_TXD_DEXT | E1000_TXD_TUCMD_IPV4, 0);
     e1000_rig_doorbell(&rig);
-    move();
+    nic_rig_move(&rig);
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | E1000_TXD_DEXT | E1000_TXD_DTYP_DATA | bytes,
                    3u << 8);
     e1000_rig_doorbell(&rig);
@@ -148,26 +131,26 @@ static void timers_move_along(void **state)
     wr(E1000_RDTR, 1000);
     wr(E1000_ITR, 2000);
     fill(100);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
     fake_host_advance(&rig.fake, 500 * 1024);
-    move();
+    nic_rig_move(&rig);
     fake_host_advance(&rig.fake, 499 * 1024);
     assert_int_equal(rd(E1000_ICR), 0);
     fake_host_advance(&rig.fake, 2 * 1024);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(rd(E1000_ICR), E1000_INT_RXT0);
     wr(E1000_ICS, E1000_INT_LSC);
-    assert_false(e1000_rig_inta(&rig)); /* throttled */
-    move();
+    assert_false(nic_rig_inta(&rig)); /* throttled */
+    nic_rig_move(&rig);
     fake_host_advance(&rig.fake, 2000 * 256);
-    assert_true(e1000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
 }
 
 static void a_negotiation_under_way_moves_along(void **state)
 {
     wr(E1000_MDIC, E1000_MDIC_OP_WRITE | 1u << 21 | 0x1340);
     assert_false(rd(E1000_STATUS) & E1000_STATUS_LU);
-    move();
+    nic_rig_move(&rig);
     assert_false(rd(E1000_STATUS) & E1000_STATUS_LU);
     fake_host_advance(&rig.fake, 1000000000);
     assert_true(rd(E1000_STATUS) & E1000_STATUS_LU);
@@ -178,99 +161,39 @@ static void the_cable_is_the_one_that_is_here(void **state)
     size_t size;
 
     rig.dev->ops->quiesce(rig.dev);
-    uint8_t *saved = e1000_rig_save(&rig, &size);
+    uint8_t *saved = nic_rig_save(&rig, &size);
     net_set_link(rig.net, false);
-    assert_int_equal(e1000_rig_migrate(&rig, saved, size), 0);
+    assert_int_equal(nic_rig_migrate(&rig, saved, size), 0);
     free(saved);
     rig.dev->ops->resume(rig.dev);
     assert_false(rd(E1000_STATUS) & E1000_STATUS_LU);
     assert_int_equal(rd(E1000_ICR), E1000_INT_LSC);
 }
 
-static void while_quiesced_frames_wait(void **state)
-{
-    fill(100);
-    rig.dev->ops->quiesce(rig.dev);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
-    e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 100, 0);
-    e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
-    assert_int_equal(rd(E1000_RDH), 0);
-    assert_int_equal(rig.n_sent, 0);
-    rig.dev->ops->resume(rig.dev);
-    e1000_rig_settle(&rig);
-    assert_int_equal(rd(E1000_RDH), 1);
-    assert_int_equal(rig.n_sent, 1);
-}
-
 /* Uses everything that a state may have made of it. */
 static void poke(void)
 {
     rig.dev->ops->resume(rig.dev);
-    e1000_rig_program(&rig);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 300);
+    nic_rig_program(&rig);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 300);
     wr(E1000_TDT, 3);
     wr(E1000_RDT, 3);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     fake_host_advance(&rig.fake, 200000000);
-    e1000_rig_settle(&rig);
-    e1000_rig_forget(&rig);
-    bus_write(rig.bus, BUS_PORT, E1000_RIG_PORT + 4, 4, 0);
+    nic_rig_settle(&rig);
+    nic_rig_forget(&rig);
+    bus_write(rig.bus, BUS_PORT, NIC_RIG_PORT + 4, 4, 0);
 }
 
+/* In the middle of gathering a packet, and of an interrupt's delay. */
 static void hostile_states_are_refused_or_survived(void **state)
 {
-    static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
-    size_t size;
-
     fill(1000);
     e1000_rig_desc(&rig, E1000_RIG_DATA, 60, 0);
     e1000_rig_doorbell(&rig);
     wr(E1000_RDTR, 1000);
-    e1000_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
-    rig.dev->ops->quiesce(rig.dev);
-    uint8_t *good = e1000_rig_save(&rig, &size), *bad = malloc(size);
-    assert_non_null(bad);
-    for (size_t cut = 0; cut < size; cut += cut < size - 400 ? 37 : 1)
-        assert_int_equal(e1000_rig_migrate(&rig, good, cut), -EBADMSG);
-    for (size_t at = 0; at < size; at++) {
-        /* Tables are plain words: a sample of them is enough. */
-        if (at > 900 && at < size - 700 && at % 61)
-            continue;
-        for (unsigned i = 0; i < sizeof(values); i++) {
-            memcpy(bad, good, size);
-            bad[at] = values[i];
-            int err = e1000_rig_migrate(&rig, bad, size);
-            assert_true(!err || err == -EBADMSG);
-            if (!err)
-                poke();
-        }
-    }
-    assert_int_equal(e1000_rig_migrate(&rig, good, size), 0);
-    rig.dev->ops->resume(rig.dev);
-    free(good);
-    free(bad);
-}
-
-/* Through the machine: by name, in its slot, and gone without a trace when unplugged. */
-static void a_machine_makes_and_unplugs_one(void **state)
-{
-    struct machine_spec spec = {.role = MACHINE_PRIMARY, .vcpus = 1};
-    struct machine *machine;
-    char why[64] = "";
-
-    assert_true(machine_nic_model("e1000"));
-    rig.dev->ops->destroy(rig.dev); /* one way out, one NIC */
-    rig.dev = NULL;
-    spec.nic[0] = (struct machine_nic){.model = "e1000", .net = rig.net, .mac = {0, 0x16, 0x3e}};
-    assert_int_equal(machine_create(&rig.fake.host, NULL, NULL, &spec, &machine, why, sizeof(why)),
-                     0);
-    assert_int_equal(bus_pci_read(machine_bus(machine), PCI_DEVFN(MACHINE_NIC_SLOT, 0), 0, 4),
-                     0x100e8086);
-    assert_true(machine_remove_nic(machine, 0));
-    assert_int_equal(bus_pci_read(machine_bus(machine), PCI_DEVFN(MACHINE_NIC_SLOT, 0), 0, 4),
-                     UINT32_MAX);
-    machine_destroy(machine);
+    nic_rig_receive(&rig, rig.fake.ram + E1000_RIG_DATA, 100);
+    nic_rig_hostile_states(&rig, poke);
 }
 
 int main(void)
@@ -284,9 +207,7 @@ int main(void)
         TEST(timers_move_along),
         TEST(a_negotiation_under_way_moves_along),
         TEST(the_cable_is_the_one_that_is_here),
-        TEST(while_quiesced_frames_wait),
         TEST(hostile_states_are_refused_or_survived),
-        TEST(a_machine_makes_and_unplugs_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

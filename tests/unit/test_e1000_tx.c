@@ -18,7 +18,7 @@
 #define TCP4       (E1000_TXD_TUCMD_TCP | E1000_TXD_TUCMD_IPV4)
 #define POPTS(x)   ((uint32_t)(x) << 8)
 
-static struct e1000_rig rig;
+static struct nic_rig rig;
 
 static int setup(void **state)
 {
@@ -35,7 +35,7 @@ static int setup_offloads(void **state)
 
 static int teardown(void **state)
 {
-    e1000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -60,7 +60,7 @@ static void fill(uint32_t bytes)
     for (uint32_t i = 0; i < bytes; i++)
         data()[i] = (uint8_t)(i * 11 + i / 256);
     memset(data(), 0xff, 6);
-    memcpy(data() + 6, e1000_rig_mac, 6);
+    memcpy(data() + 6, nic_rig_mac, 6);
     memcpy(data() + 12, "\x88\xb5", 2);
 }
 
@@ -130,7 +130,7 @@ static void the_ring_wraps(void **state)
         data()[20] = (uint8_t)i;
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 64, 0);
         e1000_rig_doorbell(&rig);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         assert_int_equal(rig.n_sent, i + 1);
         assert_int_equal(rig.sent[i].data[20], (uint8_t)i);
         assert_int_equal(rd(E1000_TDH), (i + 1) % E1000_RIG_RING);
@@ -139,15 +139,15 @@ static void the_ring_wraps(void **state)
 
 static void a_batch_of_packets_makes_one_interrupt(void **state)
 {
-    unsigned before = rig.fake.intx_rises[E1000_RIG_SLOT][0];
+    unsigned before = rig.fake.intx_rises[NIC_RIG_SLOT][0];
 
     wr(E1000_IMS, E1000_INT_TXDW);
     fill(64);
-    for (unsigned i = 0; i < 40; i++)
+    for (unsigned i = 0; i < NET_BUDGET; i++)
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 64, 0);
     e1000_rig_doorbell(&rig);
-    assert_int_equal(rig.n_sent, 40);
-    assert_int_equal(rig.fake.intx_rises[E1000_RIG_SLOT][0], before + 1);
+    assert_int_equal(rig.n_sent, NET_BUDGET);
+    assert_int_equal(rig.fake.intx_rises[NIC_RIG_SLOT][0], before + 1);
 }
 
 /* A driver that does not ask gets no interrupt and no report. */
@@ -205,6 +205,7 @@ static void a_low_queue_interrupts(void **state)
     assert_int_equal(rd(E1000_ICR) & (E1000_INT_TXD_LOW | E1000_INT_TXQE), 0);
     rig.port.busy = false;
     net_port_writable(&rig.port.port);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 20);
     assert_int_equal(rd(E1000_ICR) & (E1000_INT_TXD_LOW | E1000_INT_TXQE),
                      E1000_INT_TXD_LOW | E1000_INT_TXQE);
@@ -217,12 +218,12 @@ static void a_way_out_that_takes_nothing_stops_the_ring(void **state)
     for (unsigned i = 0; i < 8; i++)
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 64, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 0);
     assert_true(rd(E1000_TDH) <= 2); /* one packet is in the device */
     rig.port.busy = false;
     net_port_writable(&rig.port.port);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 8);
     assert_int_equal(rd(E1000_TDH), 8);
 }
@@ -244,7 +245,7 @@ static void a_turn_sends_only_so_much(void **state)
     wr(E1000_TDLEN, count * 16);
     wr(E1000_TDT, 400);
     assert_true(rig.n_sent <= NET_BUDGET);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 400);
     assert_int_equal(rd(E1000_TDH), 400);
 }
@@ -256,12 +257,11 @@ static void nothing_leaves_before_the_transmitter_may(void **state)
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 64, 0);
     e1000_rig_doorbell(&rig);
     assert_int_equal(rig.n_sent, 0);
-    bus_pci_write(rig.bus, PCI_DEVFN(E1000_RIG_SLOT, 0), PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
     wr(E1000_TCTL, E1000_TCTL_EN);
     assert_int_equal(rig.n_sent, 0); /* no bus master */
     net_set_link(rig.net, false);
-    bus_pci_write(rig.bus, PCI_DEVFN(E1000_RIG_SLOT, 0), PCI_COMMAND, 2,
-                  PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    bus_pci_write(rig.bus, NIC_RIG_SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     assert_int_equal(rig.n_sent, 0); /* no link */
     net_set_link(rig.net, true);
     fake_host_advance(&rig.fake, 1000000000);
@@ -318,7 +318,7 @@ static void send_with_checksums(const struct packet_spec *spec)
     e1000_rig_desc(&rig, context_words(l3, l3_bytes, spec->udp), CONTEXT | type, 0);
     e1000_rig_desc(&rig, E1000_RIG_DATA, DATA_END | bytes, POPTS(popts));
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
 }
 
 static void checksums_are_inserted_as_the_context_says(void **state)
@@ -399,14 +399,14 @@ static void send_large(const struct packet_spec *spec, uint32_t mss, bool tag)
                        E1000_TXD_DEXT | E1000_TXD_DTYP_DATA | E1000_TXD_TSE | end | n, 0);
     }
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
 }
 
 static void large_tcp_packets_are_cut(void **state)
 {
     for (unsigned version = 4; version <= 6; version += 2) {
         uint32_t header = version == 4 ? 54 : 74, seq = 0xffffff00, at = 0;
-        e1000_rig_forget(&rig);
+        nic_rig_forget(&rig);
         send_large(&(struct packet_spec){.version = version, .tcp_flags = 0x19, .payload = 60000},
                    1448, false);
         assert_int_equal(rig.n_sent, (60000 + 1447) / 1448);
@@ -456,7 +456,7 @@ static void both_contexts_are_kept(void **state)
     seed(data(), &small, bytes - 34);
     e1000_rig_desc(&rig, E1000_RIG_DATA, DATA_END | bytes, POPTS(3));
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 4);
     for (unsigned i = 0; i < 4; i++)
         packet_assert_checksums(rig.sent[i].data, rig.sent[i].bytes);
@@ -474,14 +474,14 @@ static void tags_are_inserted(void **state)
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | E1000_TXD_VLE | 100, 0xe07bu << 16);
     e1000_rig_desc(&rig, E1000_RIG_DATA, DATA_END | E1000_TXD_VLE | 100, 0xe07bu << 16);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     for (unsigned i = 1; i < 3; i++) {
         assert_int_equal(rig.sent[i].bytes, 104);
         assert_memory_equal(rig.sent[i].data, data(), 12);
         assert_memory_equal(rig.sent[i].data + 12, tag, 4);
         assert_memory_equal(rig.sent[i].data + 16, data() + 12, 88);
     }
-    e1000_rig_forget(&rig);
+    nic_rig_forget(&rig);
     send_large(&(struct packet_spec){.version = 4, .payload = 3000}, 1448, true);
     assert_int_equal(rig.n_sent, 3);
     for (unsigned i = 0; i < 3; i++) {
@@ -500,7 +500,7 @@ static void what_is_no_packet_is_lost(void **state)
     e1000_rig_desc(&rig, E1000_RIG_DATA, DATA_END | E1000_TXD_TSE | 1000, 0); /* MSS 0 */
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 100, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 1);
     assert_int_equal(rig.sent[0].bytes, 100);
     assert_int_equal(rd(E1000_TDH), 7); /* all were done */
@@ -534,7 +534,7 @@ static void linuxs_loopback_test_passes(void **state)
         for (unsigned i = 0; i < 32; i++)
             e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 1024, 0);
         e1000_rig_doorbell(&rig);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         assert_int_equal(rig.n_sent, 0);
         for (unsigned i = 0; i < 32; i++) {
             unsigned slot = (round * 32 + i) % E1000_RIG_RING;
@@ -550,7 +550,7 @@ static void linuxs_loopback_test_passes(void **state)
     for (unsigned i = 0; i < 32; i++)
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 1024, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(E1000_TDH), rd(E1000_TDT));
     assert_false(rig.port.reading); /* from outside nothing comes */
 }
@@ -561,13 +561,13 @@ static void the_macs_loopback_is_one_too(void **state)
     fill(100);
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 100, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 0);
     assert_memory_equal(e1000_rig_buffer(&rig, 0), data(), 100);
     wr(E1000_RCTL, rd(E1000_RCTL) & ~E1000_RCTL_LBM);
     e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 100, 0);
     e1000_rig_doorbell(&rig);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 1);
     assert_true(rig.port.reading);
 }
@@ -580,16 +580,16 @@ static void a_bad_ring_is_walked_within_its_bounds(void **state)
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 64, 0);
     wr(E1000_TDH, E1000_RIG_RING);
     wr(E1000_TDT, 5);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 0);
     wr(E1000_TDH, 3);
     wr(E1000_TDT, 0xffff);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, E1000_RIG_RING);
     assert_int_equal(rd(E1000_TDH), 3);
     wr(E1000_TDLEN, 0);
     wr(E1000_TDT, 1);
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, E1000_RIG_RING);
 }
 

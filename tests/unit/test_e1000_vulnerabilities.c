@@ -14,7 +14,7 @@
 #define LEGACY_END (E1000_TXD_EOP | E1000_TXD_IFCS | E1000_TXD_RS)
 #define DATA       (E1000_TXD_DEXT | E1000_TXD_DTYP_DATA)
 
-static struct e1000_rig rig;
+static struct nic_rig rig;
 
 /* Counts what the device reads and writes. */
 static struct {
@@ -48,7 +48,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    e1000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -68,7 +68,7 @@ static void cve_2016_1981_a_head_outside_of_the_ring_ends_both_walks(void **stat
     static const uint32_t outside[] = {E1000_RIG_RING, E1000_RIG_RING + 1, 0x7fff, 0xffff};
     uint8_t frame[100] = {0};
 
-    memcpy(frame, e1000_rig_mac, 6);
+    memcpy(frame, nic_rig_mac, 6);
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned j = 0; j < 4; j++) {
             wr(E1000_TDH, outside[i]);
@@ -77,8 +77,8 @@ static void cve_2016_1981_a_head_outside_of_the_ring_ends_both_walks(void **stat
             wr(E1000_TDT, outside[j]);
             wr(E1000_TDT, 1);
             wr(E1000_RDT, outside[j]);
-            e1000_rig_receive(&rig, frame, sizeof(frame));
-            e1000_rig_settle(&rig);
+            nic_rig_receive(&rig, frame, sizeof(frame));
+            nic_rig_settle(&rig);
             assert_int_equal(watch.reads, 0);
             assert_int_equal(watch.writes, 0);
         }
@@ -89,8 +89,8 @@ static void cve_2016_1981_a_head_outside_of_the_ring_ends_both_walks(void **stat
     wr(E1000_RDH, 0);
     wr(E1000_TDT, 7);
     wr(E1000_RDT, 7);
-    e1000_rig_receive(&rig, frame, sizeof(frame));
-    e1000_rig_settle(&rig);
+    nic_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_settle(&rig);
     assert_int_equal(watch.reads + watch.writes, 0);
 }
 
@@ -112,7 +112,7 @@ static void cve_2021_20257_a_ring_of_nothing_is_walked_once(void **state)
         wr(E1000_TDT, 0xffff);
         assert_true(watch.reads <= 64); /* within the access itself */
         assert_true(rd(E1000_TDH) <= 5 + 256);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         assert_int_equal(rd(E1000_TDH), 5);
         assert_true(watch.reads <= count / 8);
         assert_int_equal(rig.n_sent, 0);
@@ -131,7 +131,7 @@ static void cve_2021_20257_segmentation_that_makes_no_progress(void **state)
             e1000_rig_desc(&rig, E1000_RIG_DATA,
                            DATA | E1000_TXD_TSE | E1000_TXD_EOP | E1000_TXD_RS | 60000, 0x300);
             e1000_rig_doorbell(&rig);
-            e1000_rig_settle(&rig);
+            nic_rig_settle(&rig);
             assert_int_equal(rd(E1000_TDH), rd(E1000_TDT));
         }
     }
@@ -144,15 +144,15 @@ static void cve_2012_6075_an_oversized_frame_stays_out_of_guest_memory(void **st
     static uint8_t frame[NET_FRAME_MAX];
 
     memset(frame, 0xee, sizeof(frame));
-    memcpy(frame, e1000_rig_mac, 6);
+    memcpy(frame, nic_rig_mac, 6);
     wr(E1000_RCTL, E1000_RCTL_EN | 0x4); /* nor does SBP let it in */
     for (uint32_t bytes = 1519; bytes <= sizeof(frame); bytes += 1231)
-        e1000_rig_receive(&rig, frame, bytes);
+        nic_rig_receive(&rig, frame, bytes);
     assert_int_equal(rd(E1000_RDH), 0);
     assert_int_equal(watch.writes, 0);
     /* With long packets on it goes into as many buffers as it needs, none of which overflows. */
     wr(E1000_RCTL, E1000_RCTL_EN | E1000_RCTL_LPE | 3u << 16);
-    e1000_rig_receive(&rig, frame, 9000);
+    nic_rig_receive(&rig, frame, 9000);
     assert_int_equal(rd(E1000_RDH), (9004 + 255) / 256);
     for (uint32_t i = 0; i < E1000_RIG_RING; i++) {
         const uint8_t *buffer = e1000_rig_buffer(&rig, i);
@@ -166,19 +166,19 @@ static void cve_2012_6075_an_oversized_frame_stays_out_of_guest_memory(void **st
 static void cve_2021_3416_loopback_does_not_come_back_within_the_access(void **state)
 {
     memset(rig.fake.ram + E1000_RIG_DATA, 0x5a, 200);
-    memcpy(rig.fake.ram + E1000_RIG_DATA, e1000_rig_mac, 6);
+    memcpy(rig.fake.ram + E1000_RIG_DATA, nic_rig_mac, 6);
     wr(E1000_RCTL, E1000_RCTL_EN | E1000_RCTL_LBM_MAC);
-    e1000_rig_put_rxd(&rig, 0, E1000_RIG_TX);               /* onto the transmit ring, */
-    e1000_rig_put_rxd(&rig, 1, E1000_RIG_RX);               /* the receive ring, */
-    e1000_rig_put_rxd(&rig, 2, E1000_RIG_MEM + E1000_TDT);  /* the tail, */
-    e1000_rig_put_rxd(&rig, 3, E1000_RIG_MEM + E1000_CTRL); /* the reset bit */
+    e1000_rig_put_rxd(&rig, 0, E1000_RIG_TX);             /* onto the transmit ring, */
+    e1000_rig_put_rxd(&rig, 1, E1000_RIG_RX);             /* the receive ring, */
+    e1000_rig_put_rxd(&rig, 2, NIC_RIG_MEM + E1000_TDT);  /* the tail, */
+    e1000_rig_put_rxd(&rig, 3, NIC_RIG_MEM + E1000_CTRL); /* the reset bit */
     for (unsigned i = 0; i < 4; i++) {
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | 200, 0);
         e1000_rig_doorbell(&rig);
         assert_int_equal(rd(E1000_RDH), i); /* not yet */
-        e1000_rig_settle(&rig);
-        e1000_rig_put_rxd(&rig, 2, E1000_RIG_MEM + E1000_TDT);
-        e1000_rig_put_rxd(&rig, 3, E1000_RIG_MEM + E1000_CTRL);
+        nic_rig_settle(&rig);
+        e1000_rig_put_rxd(&rig, 2, NIC_RIG_MEM + E1000_TDT);
+        e1000_rig_put_rxd(&rig, 3, NIC_RIG_MEM + E1000_CTRL);
     }
     assert_true(rd(E1000_RDH) >= 2);
     assert_int_equal(rd(E1000_TDT), 4);
@@ -190,13 +190,13 @@ static void cve_2021_3416_loopback_does_not_come_back_within_the_access(void **s
 static void cve_2025_12464_a_short_frame_comes_back_padded(void **state)
 {
     memset(rig.fake.ram + E1000_RIG_DATA, 0x5a, 200);
-    memcpy(rig.fake.ram + E1000_RIG_DATA, e1000_rig_mac, 6);
+    memcpy(rig.fake.ram + E1000_RIG_DATA, nic_rig_mac, 6);
     wr(E1000_RCTL, E1000_RCTL_EN | E1000_RCTL_LBM_MAC | E1000_RCTL_UPE | E1000_RCTL_MPE);
     for (uint32_t bytes = 0; bytes < 70; bytes++) {
         uint32_t head = rd(E1000_RDH);
         e1000_rig_desc(&rig, E1000_RIG_DATA, LEGACY_END | bytes, 0);
         e1000_rig_doorbell(&rig);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         if (bytes < NET_ETH_BYTES) {
             assert_int_equal(rd(E1000_RDH), head);
             continue;
@@ -219,7 +219,7 @@ static void cve_2015_3209_fragments_never_overflow_the_packet(void **state)
         e1000_rig_desc(&rig, E1000_RIG_DATA, (round ? DATA | E1000_TXD_TSE : 0) | LEGACY_END | 100,
                        0);
         e1000_rig_doorbell(&rig);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         assert_int_equal(rd(E1000_TDH), rd(E1000_TDT));
     }
     assert_int_equal(rig.n_sent, 0);
@@ -238,7 +238,7 @@ static void cve_2015_5165_no_memory_of_ours_leaves(void **state)
         e1000_rig_desc(&rig, 0xffffffffffffffff, E1000_TXD_DEXT | 0x03000000, 0xffffff00);
         e1000_rig_desc(&rig, E1000_RIG_DATA, DATA | LEGACY_END | 64, 0xffffff00);
         e1000_rig_doorbell(&rig);
-        e1000_rig_settle(&rig);
+        nic_rig_settle(&rig);
     }
     for (unsigned i = 0; i < rig.n_sent; i++) {
         assert_int_equal(rig.sent[i].bytes, 64);
@@ -255,7 +255,7 @@ static void xsa_180_nothing_is_logged_at_a_guests_word(void **state)
         wr(offset, offset * 2654435761u & ~E1000_CTRL_RST);
         rd(offset);
     }
-    e1000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.fake.logs, 0);
 }
 

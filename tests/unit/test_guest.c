@@ -411,7 +411,7 @@ static void a_server_with_another_id_than_expected_is_recorded_as_it_is(void **s
     rig->server_id = 4;
     guest_rig_attach(rig, everything(rig), &outcome);
     guest_rig_settle(rig, 1);
-    assert_true(guest_rig_has_record(rig, "a", 4));
+    assert_true(guest_rig_has_record(rig, "a", 5, 4));
     assert_int_equal(guest_rig_records(rig), 1);
 }
 
@@ -423,7 +423,7 @@ static void a_record_that_cannot_be_written_ends_the_attempt(void **state)
     char path[64];
 
     /* A folder in its place. */
-    snprintf(path, sizeof(path), "%s/guests/a.json", rig->dir);
+    snprintf(path, sizeof(path), "%s/guests/a-5.json", rig->dir);
     assert_int_equal(mkdir(path, 0700), 0);
     guest_rig_attach(rig, json, &outcome);
     assert_int_equal(outcome.told, 1);
@@ -661,54 +661,6 @@ static void a_file_where_a_socket_is_to_be_is_not_removed(void **state)
 
 /* ioemu-dm's connection. */
 
-static int dial(struct guest_rig *rig)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    char why[OPENER_WHY_SIZE];
-    int fd;
-
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/rpc", rig->dir);
-    if (!rig->rpc) {
-        assert_int_equal(opener_listen(addr.sun_path, SOCK_STREAM, 0600, "", &fd, why), 0);
-        assert_int_equal(rpc_server_create(fd, &rig->daemon.evloop.loop, daemon_control_methods,
-                                           &rig->daemon, 64, &rig->rpc),
-                         0);
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    char line[1024];
-    int len = snprintf(line, sizeof(line), "%s\n", text);
-
-    for (char *c = line; *c; c++)
-        if (*c == '\'')
-            *c = '"';
-    assert_int_equal(write(fd, line, (size_t)len), len);
-}
-
-static bool readable(struct guest_rig *rig, void *arg)
-{
-    struct pollfd poll_fd = {.fd = *(int *)arg, .events = POLLIN};
-
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
-/* The next line that comes; valid until the next call. */
-static const char *hear(struct guest_rig *rig, int fd)
-{
-    static char line[4096];
-    ssize_t n;
-
-    guest_rig_run(rig, readable, &fd);
-    n = read(fd, line, sizeof(line) - 1);
-    line[n > 0 ? n : 0] = '\0';
-    return line;
-}
-
 #define DM_ATTACH(name)                                                                            \
     "{'jsonrpc': '2.0', 'id': 1, 'method': 'dm-attach', 'params': {'domid': 5, 'config': "         \
     "{'name': '" name "', 'disks': [" MEM_DISK "]}}}"
@@ -722,27 +674,27 @@ static void the_end_of_the_lease_ends_the_guest(void **state)
 {
     struct guest_rig *rig = *state;
     unsigned descriptors;
-    int fd = dial(rig);
+    int fd = guest_rig_dial(rig);
 
-    hear(rig, (say(fd, "{}"), fd));
+    guest_rig_hear(rig, (guest_rig_say(fd, "{}"), fd));
     descriptors = guest_rig_descriptors();
-    say(fd, DM_ATTACH("a"));
-    assert_non_null(strstr(hear(rig, fd), "running"));
-    say(fd, DM_ATTACH("b")); /* would replace the first lease */
-    assert_non_null(strstr(hear(rig, fd), "lease of another"));
+    guest_rig_say(fd, DM_ATTACH("a"));
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "running"));
+    guest_rig_say(fd, DM_ATTACH("b")); /* would replace the first lease */
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "lease of another"));
     guest_rig_settle(rig, 1);
     close(fd);
     guest_rig_settle(rig, 0);
     assert_int_equal(guest_rig_descriptors(), descriptors - 2);
 
     /* The guest first, then its lease. */
-    fd = dial(rig);
-    say(fd, DM_ATTACH("a"));
-    hear(rig, fd);
+    fd = guest_rig_dial(rig);
+    guest_rig_say(fd, DM_ATTACH("a"));
+    guest_rig_hear(rig, fd);
     guest_detach(rig->daemon.guests, NULL, NULL);
     guest_rig_settle(rig, 0);
-    say(fd, DM_ATTACH("a")); /* the connection is good for another one */
-    assert_non_null(strstr(hear(rig, fd), "running"));
+    guest_rig_say(fd, DM_ATTACH("a")); /* the connection is good for another one */
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "running"));
     close(fd);
     guest_rig_settle(rig, 0);
 }
@@ -751,10 +703,10 @@ static void a_lease_may_end_while_the_guest_starts_or_is_parked(void **state)
 {
     struct guest_rig *rig = *state;
     enum guest_state starting = GUEST_STARTING, parked = GUEST_PARKED;
-    int fd = dial(rig), next;
+    int fd = guest_rig_dial(rig), next;
 
     guest_rig_hold_worker(rig);
-    say(fd, DM_ATTACH("a"));
+    guest_rig_say(fd, DM_ATTACH("a"));
     guest_rig_run(rig, one_guest_is, &starting);
     close(fd);
     for (unsigned i = 0; i < 20; i++)
@@ -763,13 +715,13 @@ static void a_lease_may_end_while_the_guest_starts_or_is_parked(void **state)
     guest_rig_release_worker(rig);
     guest_rig_settle(rig, 0);
 
-    fd = dial(rig);
-    say(fd, DM_ATTACH("a"));
-    hear(rig, fd);
+    fd = guest_rig_dial(rig);
+    guest_rig_say(fd, DM_ATTACH("a"));
+    guest_rig_hear(rig, fd);
     guest_rig_hold_worker(rig);
     guest_detach(rig->daemon.guests, NULL, NULL);
-    next = dial(rig);
-    say(next, DM_ATTACH("a"));
+    next = guest_rig_dial(rig);
+    guest_rig_say(next, DM_ATTACH("a"));
     guest_rig_run(rig, one_guest_is, &parked);
     close(next);
     for (unsigned i = 0; i < 20; i++)
@@ -784,11 +736,13 @@ static void a_lease_may_end_while_the_guest_starts_or_is_parked(void **state)
 static void a_name_is_free_again_when_its_guest_has_been_told_to_go(void **state)
 {
     struct guest_rig *rig = *state;
+    char why[GUEST_WHY_SIZE];
 
     guest_rig_hold_worker(rig);
     guest_rig_attach(rig, "{'name': 'a', 'disks': [" MEM_DISK "]}", &outcome);
     guest_detach(rig->daemon.guests, NULL, NULL);
-    assert_null(guest_by_name(&rig->daemon, "a"));
+    assert_null(guest_find(&rig->daemon, "a", 0, why));
+    assert_string_equal(why, "no guest a is attached");
     guest_rig_attach(rig, "{'name': 'a', 'disks': [" MEM_DISK "]}", &second);
     assert_int_equal(second.told, 0); /* it waits for the first */
     guest_rig_release_worker(rig);
@@ -933,7 +887,7 @@ static void that_xen_has_no_buffered_pio_is_said_once(void **state)
     assert_int_equal(lines_with(file, "event=no-buffered-pio"), 1);
     assert_int_equal(lines_with(file, "event=attached"), 3);
     fclose(file);
-    stats = daemon_stats(&rig->daemon, "b");
+    stats = daemon_stats(&rig->daemon, rig->daemon.guests->next); /* b */
     const json_t *guest = json_array_get(json_object_get(stats, "guests"), 0);
     assert_true(json_is_false(json_object_get(guest, "buffered_pio")));
     assert_null(json_object_get(guest, "bufpio"));

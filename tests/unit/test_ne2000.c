@@ -15,7 +15,7 @@
 
 #define TX_ADDR (NE2000_RIG_TX * NE2000_PAGE)
 
-static struct ne2000_rig rig;
+static struct nic_rig rig;
 static uint8_t frame[2000];
 
 static int setup(void **state)
@@ -23,13 +23,13 @@ static int setup(void **state)
     ne2000_rig_init(&rig, 0);
     for (unsigned i = 0; i < sizeof(frame); i++)
         frame[i] = (uint8_t)(i * 7 + 1);
-    memcpy(frame, ne2000_rig_mac, NET_MAC_BYTES);
+    memcpy(frame, nic_rig_mac, NET_MAC_BYTES);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    ne2000_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -59,13 +59,13 @@ static uint8_t curr(void)
 static void fetch(uint16_t addr, void *buf, uint16_t bytes)
 {
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, addr, bytes);
-    bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, 2, buf, (bytes + 1u) / 2);
+    bus_port_read_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, 2, buf, (bytes + 1u) / 2);
 }
 
 static void put(uint16_t addr, const void *buf, uint16_t bytes)
 {
     ne2000_rig_remote(&rig, NE2000_CR_RD_WRITE, addr, bytes);
-    bus_port_write_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, 2, buf, (bytes + 1u) / 2);
+    bus_port_write_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, 2, buf, (bytes + 1u) / 2);
 }
 
 static void transmit(uint16_t bytes)
@@ -81,11 +81,11 @@ static void the_prom_has_the_address_as_byte_and_word_drivers_read_it(void **sta
 
     fetch(0, prom, sizeof(prom));
     for (unsigned i = 0; i < 12; i++)
-        assert_int_equal(prom[i], ne2000_rig_mac[i / 2]);
+        assert_int_equal(prom[i], nic_rig_mac[i / 2]);
     assert_int_equal(prom[28], 'W');
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, 0, 32); /* Linux: bytes, with WTS set */
     for (unsigned i = 0; i < 6; i++)
-        assert_int_equal(rd(NE2000_DATA), ne2000_rig_mac[i]);
+        assert_int_equal(rd(NE2000_DATA), nic_rig_mac[i]);
     for (unsigned i = 6; i < 16; i++)
         assert_int_equal(rd(NE2000_DATA), i < 14 ? 0xff & prom[2 * i] : 'W');
     assert_true(rd(NE2000_ISR) & NE2000_ISR_RDC);
@@ -93,7 +93,7 @@ static void the_prom_has_the_address_as_byte_and_word_drivers_read_it(void **sta
 
 static void it_says_that_it_is_an_rtl8029as(void **state)
 {
-    assert_int_equal(bus_pci_read(rig.bus, PCI_DEVFN(NE2000_RIG_SLOT, 0), 0, 4), 0x802910ec);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, 0, 4), 0x802910ec);
     assert_int_equal(rd(NE2000_ID0), 'P');
     assert_int_equal(rd(NE2000_ID1), 'C');
     page(3);
@@ -137,19 +137,19 @@ static void remote_dma_moves_bytes_words_and_doublewords(void **state)
     uint8_t back[64];
 
     put(TX_ADDR, frame, 64);
-    assert_true(ne2000_rig_inta(&rig));
+    assert_true(nic_rig_inta(&rig));
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, 8);
     assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 4),
                      frame[0] | frame[1] << 8 | frame[2] << 16 | (uint32_t)frame[3] << 24);
     assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 2), frame[4] | frame[5] << 8);
     wr(NE2000_ISR, 0xff);
-    assert_false(ne2000_rig_inta(&rig));
+    assert_false(nic_rig_inta(&rig));
     ne2000_rig_in(&rig, NE2000_DATA, 2);
     assert_int_equal(rd(NE2000_ISR), NE2000_ISR_RDC);
     assert_int_equal(ne2000_rig_in(&rig, NE2000_DATA, 2), 0xffff); /* it is over */
     wr(NE2000_DCR, 0);
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, sizeof(back));
-    bus_port_read_block(rig.bus, NE2000_RIG_PORT + NE2000_DATA, 1, back, 32);
+    bus_port_read_block(rig.bus, NIC_RIG_PORT + NE2000_DATA, 1, back, 32);
     for (unsigned i = 32; i < sizeof(back); i++) /* wider accesses move one, too */
         back[i] = (uint8_t)ne2000_rig_in(&rig, NE2000_DATA, i % 2 ? 2 : 4);
     assert_memory_equal(back, frame, sizeof(back));
@@ -201,7 +201,7 @@ static void a_busy_way_out_keeps_txp_until_it_is_free(void **state)
     assert_int_equal(rd(NE2000_ISR), 0);
     rig.port.busy = false;
     net_port_writable(&rig.port.port);
-    ne2000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 1);
     assert_int_equal(rd(NE2000_ISR), NE2000_ISR_PTX);
 }
@@ -211,8 +211,8 @@ static void a_received_frame_has_its_header_and_fcs(void **state)
     uint8_t got[NE2000_HEADER + 300 + NE2000_FCS];
     uint32_t crc = frame_crc32(frame, 300);
 
-    ne2000_rig_receive(&rig, frame, 300);
-    assert_true(ne2000_rig_inta(&rig));
+    nic_rig_receive(&rig, frame, 300);
+    assert_true(nic_rig_inta(&rig));
     assert_int_equal(curr(), NE2000_RIG_START + 3);
     fetch((NE2000_RIG_START + 1) * NE2000_PAGE, got, sizeof(got));
     assert_int_equal(got[0], NE2000_RSR_PRX);
@@ -228,22 +228,22 @@ static void frames_are_chosen_by_address(void **state)
     unsigned bit;
 
     frame[5] ^= 1;
-    ne2000_rig_receive(&rig, frame, 60);
+    nic_rig_receive(&rig, frame, 60);
     assert_int_equal(curr(), NE2000_RIG_START + 1);
     wr(NE2000_RCR, NE2000_RCR_PRO | NE2000_RCR_AM);
-    ne2000_rig_receive(&rig, frame, 60);
+    nic_rig_receive(&rig, frame, 60);
     assert_int_equal(curr(), NE2000_RIG_START + 2);
     frame[0] = 0x01;
-    ne2000_rig_receive(&rig, frame, 60);
+    nic_rig_receive(&rig, frame, 60);
     assert_int_equal(curr(), NE2000_RIG_START + 2);
     bit = frame_hash64(frame);
     page(1);
     wr(NE2000_MAR0 + bit / 8, (uint8_t)(1 << bit % 8));
-    ne2000_rig_receive(&rig, frame, 60);
+    nic_rig_receive(&rig, frame, 60);
     assert_int_equal(curr(), NE2000_RIG_START + 3);
     assert_int_equal(rd(NE2000_RSR), NE2000_RSR_PRX | NE2000_RSR_PHY);
     memset(frame, 0xff, 6);
-    ne2000_rig_receive(&rig, frame, 60); /* AB is off */
+    nic_rig_receive(&rig, frame, 60); /* AB is off */
     assert_int_equal(curr(), NE2000_RIG_START + 3);
 }
 
@@ -252,9 +252,9 @@ static void a_full_ring_stops_the_reader_until_bnry_moves(void **state)
     unsigned n = 0;
 
     while (rig.port.reading && n < 100) {
-        ne2000_rig_receive(&rig, frame, 1500);
+        nic_rig_receive(&rig, frame, 1500);
         n++;
-        ne2000_rig_settle(&rig);
+        nic_rig_settle(&rig);
     }
     assert_int_equal(n, 10); /* 57 pages for 6 each, and one that waits */
     uint8_t at = curr();
@@ -262,11 +262,11 @@ static void a_full_ring_stops_the_reader_until_bnry_moves(void **state)
     /* A driver that leaves the rest for later hears of it again. */
     wr(NE2000_ISR, NE2000_ISR_PRX);
     assert_false(rd(NE2000_ISR) & NE2000_ISR_PRX);
-    ne2000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_false(rig.port.reading);
     assert_true(rd(NE2000_ISR) & NE2000_ISR_PRX);
     wr(NE2000_BNRY, NE2000_RIG_START + 12);
-    ne2000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_true(rig.port.reading);
     assert_int_not_equal(curr(), at);
 }
@@ -274,7 +274,7 @@ static void a_full_ring_stops_the_reader_until_bnry_moves(void **state)
 static void a_frame_that_the_ring_never_holds_is_lost_with_a_warning(void **state)
 {
     wr(NE2000_PSTOP, NE2000_RIG_START + 4);
-    ne2000_rig_receive(&rig, frame, 1500);
+    nic_rig_receive(&rig, frame, 1500);
     assert_true(rd(NE2000_ISR) & NE2000_ISR_OVW);
     assert_int_equal(rd(NE2000_CNTR0 + 2), 1);
     assert_int_equal(rd(NE2000_CNTR0 + 2), 0);
@@ -284,8 +284,8 @@ static void monitor_mode_counts_and_a_tally_stops_at_192(void **state)
 {
     wr(NE2000_RCR, NE2000_RCR_MON);
     for (unsigned i = 0; i < 200; i++) {
-        ne2000_rig_receive(&rig, frame, 60);
-        ne2000_rig_settle(&rig);
+        nic_rig_receive(&rig, frame, 60);
+        nic_rig_settle(&rig);
         assert_int_equal(!!(rd(NE2000_ISR) & NE2000_ISR_CNT), i >= 127);
     }
     assert_int_equal(rd(NE2000_CNTR0 + 2), NE2000_TALLY_MAX);
@@ -298,7 +298,7 @@ static void cve_2021_3416_a_loopback_frame_goes_no_further_than_the_fifo(void **
     for (uint8_t mode = 2; mode <= 6; mode += 2) {
         wr(NE2000_TCR, mode);
         transmit(100);
-        ne2000_rig_settle(&rig);
+        nic_rig_settle(&rig);
         assert_true(rd(NE2000_ISR) & NE2000_ISR_PTX);
         assert_int_equal(rd(NE2000_FIFO), frame[96]);
         assert_int_equal(rig.n_sent, 0);
@@ -319,12 +319,12 @@ static void cve_2015_5279_ring_pointers_out_of_bounds_reach_nothing(void **state
         page(1);
         wr(NE2000_CURR, odd[i / N / N / N]);
         page(0);
-        ne2000_rig_receive(&rig, frame, 1514);
-        ne2000_rig_settle(&rig);
+        nic_rig_receive(&rig, frame, 1514);
+        nic_rig_settle(&rig);
     }
     ne2000_rig_start(&rig);
-    ne2000_rig_receive(&rig, frame, 60);
-    ne2000_rig_settle(&rig);
+    nic_rig_receive(&rig, frame, 60);
+    nic_rig_settle(&rig);
     assert_true(rd(NE2000_ISR) & NE2000_ISR_PRX);
 }
 
@@ -350,6 +350,54 @@ static void cve_2015_8743_remote_dma_out_of_bounds_reads_ones_and_writes_nothing
     assert_int_equal(rig.sent[0].data[NE2000_PAGE], 0xff);
 }
 
+/* Neither one as long as the wire carries, nor one that is longer than the card sends. */
+static void cve_2012_6075_an_oversized_frame_stays_out_of_the_ring(void **state)
+{
+    static uint8_t large[NET_FRAME_MAX];
+
+    memcpy(large, frame, NET_MAC_BYTES);
+    for (uint32_t bytes = NE2000_FRAME_MAX + 1; bytes <= sizeof(large); bytes += 251)
+        nic_rig_receive(&rig, large, bytes);
+    nic_rig_settle(&rig);
+    assert_int_equal(curr(), NE2000_RIG_START + 1);
+    assert_int_equal(net_counters(rig.net)->rx_packets, 0);
+    nic_rig_receive(&rig, large, NE2000_FRAME_MAX);
+    assert_int_equal(net_counters(rig.net)->rx_packets, 1);
+}
+
+/* XSA-135 (pcnet): what is sent is gathered in a buffer of a frame's size, whatever the count says.
+ */
+static void cve_2015_3209_a_count_beyond_a_frame_sends_nothing(void **state)
+{
+    static const uint16_t counts[] = {0, 1, 13, 1523, 0x4000, 0x7fff, 0x8000, 0xffff};
+
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        transmit(counts[i]);
+        nic_rig_settle(&rig);
+        assert_false(rd(NE2000_CR) & NE2000_CR_TXP);
+    }
+    assert_int_equal(rig.n_sent, 0);
+}
+
+/* The FIFO then holds the end of the frame and its FCS, and nothing that lay beside it. */
+static void cve_2025_12464_a_short_frame_in_loopback_shows_nothing_else(void **state)
+{
+    put(TX_ADDR, frame, 100);
+    wr(NE2000_TCR, 2);
+    for (uint16_t bytes = NET_ETH_BYTES; bytes < 70; bytes++) {
+        uint32_t crc = frame_crc32(frame, bytes);
+
+        transmit(bytes);
+        nic_rig_settle(&rig);
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(rd(NE2000_FIFO), frame[bytes - 4 + i]);
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(rd(NE2000_FIFO), (uint8_t)(crc >> (8 * i)));
+    }
+    assert_int_equal(rig.n_sent, 0);
+    assert_int_equal(curr(), NE2000_RIG_START + 1);
+}
+
 static void a_count_that_vanishes_during_a_transfer_ends_it(void **state)
 {
     ne2000_rig_remote(&rig, NE2000_CR_RD_READ, TX_ADDR, 64);
@@ -359,25 +407,16 @@ static void a_count_that_vanishes_during_a_transfer_ends_it(void **state)
 
 static void what_a_guest_sees_moves_along(void **state)
 {
-    size_t size, again;
     uint8_t back[64];
 
     put(TX_ADDR, frame, 64);
     rig.port.busy = true;
     transmit(64);
-    ne2000_rig_receive(&rig, frame, 200);
-    assert_true(rig.dev->ops->quiesce(rig.dev));
-    uint8_t *before = ne2000_rig_save(&rig, &size);
-    assert_int_equal(ne2000_rig_migrate(&rig, before, size), 0);
-    uint8_t *after = ne2000_rig_save(&rig, &again);
-    assert_int_equal(again, size);
-    assert_memory_equal(before, after, size);
-    free(before);
-    free(after);
+    nic_rig_receive(&rig, frame, 200);
+    nic_rig_move(&rig);
     rig.port.busy = false;
-    rig.dev->ops->resume(rig.dev);
     net_port_writable(&rig.port.port);
-    ne2000_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 1);
     assert_int_equal(curr(), NE2000_RIG_START + 2);
     fetch(TX_ADDR, back, 64);
@@ -406,6 +445,9 @@ int main(void)
         T(cve_2021_3416_a_loopback_frame_goes_no_further_than_the_fifo),
         T(cve_2015_5279_ring_pointers_out_of_bounds_reach_nothing),
         T(cve_2015_8743_remote_dma_out_of_bounds_reads_ones_and_writes_nothing),
+        T(cve_2012_6075_an_oversized_frame_stays_out_of_the_ring),
+        T(cve_2015_3209_a_count_beyond_a_frame_sends_nothing),
+        T(cve_2025_12464_a_short_frame_in_loopback_shows_nothing_else),
         T(a_count_that_vanishes_during_a_transfer_ends_it),
         T(what_a_guest_sees_moves_along),
     };

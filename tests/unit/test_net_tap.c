@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "devices/backend/images.h"
+#include "devices/backend/pool.h"
 #include "tests/unit/net_rig.h"
 #include "tests/unit/packets.h"
 
@@ -262,6 +264,51 @@ static void a_guest_that_takes_nothing_costs_nothing(void **state)
     assert_int_equal(wait_for(ends, 1), 0);
 }
 
+static void on_disk_done(void *owner, struct blk_req *req, int error)
+{
+    *(bool *)owner = true;
+    blk_put(req);
+}
+
+/* However many packets wait: after a batch of them come the others of the worker. */
+static void disks_have_their_turn_after_each_batch_of_packets(void **state)
+{
+    static const struct blk_client_ops disk_ops = {.done = on_disk_done};
+    static uint8_t data[64 * BLK_SECTOR];
+    struct ends *ends = ends_or_skip(state);
+    const struct virtio_net_hdr header = {0};
+    struct blk_image *image;
+    struct blk_req *req;
+    struct pool *pool;
+    struct blk *blk;
+    bool done = false;
+
+    packet_build(packet, &(struct packet_spec){.version = 4, .udp = true, .payload = 9});
+    assert_int_equal(pool_create(64, &pool), 0);
+    assert_int_equal(mem_open(data, 64, false, fake_loop(ends->fake), pool, &image), 0);
+    assert_int_equal(blk_open(image, 8, &blk), 0);
+    blk_bind(blk, &disk_ops, &done);
+    nic.got = 0;
+    for (unsigned i = 0; i < 10 * NET_BUDGET; i++)
+        wire_send(ends, &header, 60);
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned before = nic.got;
+
+        done = false;
+        assert_int_equal(blk_get(blk, BLK_READ, i, 4096, 0, &req), 0);
+        blk_submit(req);
+        for (unsigned turn = 0; turn < 2 && !done; turn++)
+            assert_true(fake_loop_turn(ends->fake, 0));
+        assert_true(done);
+        assert_true(nic.got - before <= 2 * NET_BUDGET);
+    }
+    assert_true(nic.got > 0);
+    assert_int_equal(wait_for(ends, 10 * NET_BUDGET), 10 * NET_BUDGET);
+    blk_close(blk, NULL, NULL);
+    fake_loop_settle(ends->fake, 10, 100);
+    pool_destroy(pool);
+}
+
 /* The kernel tells of a carrier some time later. */
 static bool becomes_running(struct ends *ends, bool running)
 {
@@ -299,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_a_header_everything_is_done_here, setup_plain,
                                         teardown),
         TEST(a_guest_that_takes_nothing_costs_nothing),
+        TEST(disks_have_their_turn_after_each_batch_of_packets),
         TEST(the_cable_is_seen_at_the_other_end),
     };
     int fd;

@@ -79,10 +79,47 @@ static void removing_leaves_nothing(void **state)
     struct seen seen = {0};
 
     assert_int_equal(record_write(dir, "web1", &example), 0);
-    record_remove(dir, "web1");
-    record_remove(dir, "web1");
+    record_remove(dir, "web1", 7);
+    record_remove(dir, "web1", 7);
     assert_int_equal(record_each(dir, see, &seen), 0);
     assert_int_equal(seen.count, 0);
+}
+
+/* xl can have two domains of one description. */
+static void guests_of_one_name_have_a_record_each(void **state)
+{
+    struct hv_record other = example;
+    struct seen seen = {0};
+
+    other.domid = 8;
+    assert_int_equal(record_write(dir, "web1", &example), 0);
+    assert_int_equal(record_write(dir, "web1", &other), 0);
+    assert_int_equal(record_each(dir, see, &seen), 0);
+    assert_int_equal(seen.count, 2);
+    assert_string_equal(seen.guest, "web1");
+    record_remove(dir, "web1", 7);
+    seen.count = 0;
+    assert_int_equal(record_each(dir, see, &seen), 0);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.record.domid, 8);
+}
+
+/* As a former version wrote it, or whose name ends like one. */
+static void a_record_of_another_name_is_still_found(void **state)
+{
+    struct seen seen = {.remove = true};
+    char from[96], to[96];
+
+    assert_int_equal(record_write(dir, "web1-7", &example), 0);
+    assert_int_equal(record_each(dir, see, &seen), 1);
+    assert_string_equal(seen.guest, "web1-7");
+    assert_int_equal(record_write(dir, "web1", &example), 0);
+    snprintf(from, sizeof(from), "%s/guests/web1-7.json", dir);
+    snprintf(to, sizeof(to), "%s/guests/web1.json", dir);
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(record_each(dir, see, &seen), 1);
+    assert_string_equal(seen.guest, "web1");
+    assert_int_equal(seen.record.domid, 7);
 }
 
 static void what_is_not_a_record_is_told_of_and_left_alone(void **state)
@@ -128,6 +165,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_record_survives_until_it_is_taken),
         TEST(removing_leaves_nothing),
+        TEST(guests_of_one_name_have_a_record_each),
+        TEST(a_record_of_another_name_is_still_found),
         TEST(what_is_not_a_record_is_told_of_and_left_alone),
         TEST(no_directory_is_no_records),
     };

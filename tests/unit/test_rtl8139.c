@@ -13,17 +13,17 @@
 
 #define FS_LS (RTL8139_D_FS | RTL8139_D_LS)
 
-static struct rtl8139_rig rig;
+static struct nic_rig rig;
 
 static int setup(void **state)
 {
-    rtl8139_rig_init(&rig, 0);
+    nic_rig_init(&rig, &rtl8139_rig_model, 0);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    rtl8139_rig_finish(&rig);
+    nic_rig_finish(&rig);
     return 0;
 }
 
@@ -44,7 +44,12 @@ static uint32_t ram(uint32_t at, unsigned size)
 
 static bool inta(void)
 {
-    return rig.fake.intx[RTL8139_RIG_SLOT][0];
+    return nic_rig_inta(&rig);
+}
+
+static const struct nic_rig_packet *last(void)
+{
+    return nic_rig_last(&rig);
 }
 
 static void start_legacy(uint32_t rcr)
@@ -53,7 +58,7 @@ static void start_legacy(uint32_t rcr)
     wr(RTL8139_CR, 1, RTL8139_CR_RE | RTL8139_CR_TE);
     wr(RTL8139_RCR, 4, rcr);
     wr(RTL8139_IMR, 2, 0xe1ff);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
 }
 
 static void start_cp(uint32_t cpcr)
@@ -68,17 +73,17 @@ static void start_cp(uint32_t cpcr)
 static uint32_t own_frame(uint8_t *frame, uint32_t bytes)
 {
     memset(frame, 0x5a, bytes);
-    memcpy(frame, rtl8139_rig_mac, NET_MAC_BYTES);
+    memcpy(frame, nic_rig_mac, NET_MAC_BYTES);
     return bytes;
 }
 
 static void test_identity_says_c_plus(void **state)
 {
-    assert_int_equal(bus_pci_read(rig.bus, PCI_DEVFN(4, 0), 0, 4), 0x813910ec);
-    assert_int_equal(bus_pci_read(rig.bus, PCI_DEVFN(4, 0), PCI_REVISION_ID, 1), 0x20);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, 0, 4), 0x813910ec);
+    assert_int_equal(bus_pci_read(rig.bus, NIC_RIG_SBDF, PCI_REVISION_ID, 1), 0x20);
     assert_int_equal(rd(RTL8139_TCR, 4) & 0x7cc00000, RTL8139_TCR_HWVERID);
     for (unsigned i = 0; i < NET_MAC_BYTES; i++)
-        assert_int_equal(rd(i, 1), rtl8139_rig_mac[i]);
+        assert_int_equal(rd(i, 1), nic_rig_mac[i]);
 }
 
 static void test_address_is_locked(void **state)
@@ -140,8 +145,8 @@ static void test_slot_is_sent_and_reported(void **state)
     wr(RTL8139_TSAD0, 4, RTL8139_RIG_DATA);
     wr(RTL8139_TSD0, 4, 100);
     assert_int_equal(rig.n_sent, 1);
-    assert_int_equal(rig.last.bytes, 100);
-    assert_memory_equal(rig.last.data, rig.fake.ram + RTL8139_RIG_DATA, 100);
+    assert_int_equal(last()->bytes, 100);
+    assert_memory_equal(last()->data, rig.fake.ram + RTL8139_RIG_DATA, 100);
     assert_int_equal(rd(RTL8139_TSD0, 4) & 0xe000, RTL8139_TSD_OWN | RTL8139_TSD_TOK);
     assert_int_equal(rd(RTL8139_TSAD, 2), 0x100f);
     assert_true(inta());
@@ -157,7 +162,7 @@ static void test_slot_longer_than_1792_is_aborted(void **state)
     assert_true(rd(RTL8139_TSD0, 4) & RTL8139_TSD_TABT);
     assert_int_equal(rd(RTL8139_ISR, 2), RTL8139_INT_TER);
     wr(RTL8139_TSD0 + 4, 4, RTL8139_TX_MAX);
-    assert_int_equal(rig.last.bytes, RTL8139_TX_MAX);
+    assert_int_equal(last()->bytes, RTL8139_TX_MAX);
 }
 
 static void test_slot_waits_for_the_way_out(void **state)
@@ -168,7 +173,7 @@ static void test_slot_waits_for_the_way_out(void **state)
     assert_false(rd(RTL8139_TSD0, 4) & RTL8139_TSD_OWN);
     rig.port.busy = false;
     net_port_writable(&rig.port.port);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_true(rd(RTL8139_TSD0, 4) & RTL8139_TSD_TOK);
     assert_int_equal(rig.n_sent, 1);
 }
@@ -179,7 +184,7 @@ static void test_ring_gets_header_frame_and_fcs(void **state)
 
     start_legacy(RTL8139_RCR_APM);
     assert_true(rd(RTL8139_CR, 1) & RTL8139_CR_BUFE);
-    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    nic_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
     assert_false(rd(RTL8139_CR, 1) & RTL8139_CR_BUFE);
     assert_int_equal(ram(RTL8139_RIG_RING, 2), RTL8139_RX_ROK | RTL8139_RX_PAM);
     assert_int_equal(ram(RTL8139_RIG_RING + 2, 2), 65);
@@ -195,20 +200,20 @@ static void test_filters_choose(void **state)
     uint8_t frame[60] = {0x01, 0x00, 0x5e, 0, 0, 1};
 
     start_legacy(RTL8139_RCR_APM | RTL8139_RCR_AM);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     memset(frame, 0xff, 6);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     memset(frame, 0x22, 6);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     assert_int_equal(rd(RTL8139_CBR, 2), 0);
     wr(RTL8139_MAR0, 4, 0xffffffff);
     wr(RTL8139_MAR0 + 4, 4, 0xffffffff);
     wr(RTL8139_RCR, 4, RTL8139_RCR_AAP | RTL8139_RCR_AM | RTL8139_RCR_AB);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     memset(frame, 0xff, 6);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     memcpy(frame, (const uint8_t[]){0x01, 0x00, 0x5e, 0, 0, 1}, 6);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
+    nic_rig_receive(&rig, frame, sizeof(frame));
     assert_int_equal(rd(RTL8139_CBR, 2), 3 * 68);
 }
 
@@ -220,7 +225,7 @@ static void test_full_ring_stops_the_reader_until_capr_moves(void **state)
     start_legacy(RTL8139_RCR_APM);
     own_frame(frame, sizeof(frame));
     for (unsigned i = 0; i < 9; i++)
-        rtl8139_rig_receive(&rig, frame, sizeof(frame));
+        nic_rig_receive(&rig, frame, sizeof(frame));
     assert_int_equal(rd(RTL8139_CBR, 2), 8 * 1008);
     /* Nothing is lost, and so nothing is said that drivers take for an error. */
     assert_int_equal(rd(RTL8139_ISR, 2), RTL8139_INT_ROK);
@@ -228,10 +233,10 @@ static void test_full_ring_stops_the_reader_until_capr_moves(void **state)
     wr(RTL8139_ISR, 2, RTL8139_INT_ROK);
     assert_int_equal(rd(RTL8139_ISR, 2), 0);
     wr(RTL8139_CAPR, 2, 0u - 16);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(RTL8139_ISR, 2), RTL8139_INT_ROK);
     wr(RTL8139_CAPR, 2, 1008 - 16);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(RTL8139_CBR, 2), 9 * 1008 - 8192);
 }
 
@@ -242,7 +247,7 @@ static void wrap_once(uint32_t rcr)
     start_legacy(RTL8139_RCR_APM | rcr);
     own_frame(frame, sizeof(frame));
     for (unsigned i = 0; i < 9; i++) {
-        rtl8139_rig_receive(&rig, frame, sizeof(frame));
+        nic_rig_receive(&rig, frame, sizeof(frame));
         wr(RTL8139_CAPR, 2, ((i + 1) * 1008 & 8191) - 16);
     }
     assert_int_equal(rd(RTL8139_CBR, 2), 9 * 1008 - 8192);
@@ -273,9 +278,9 @@ static void test_cp_sends_what_two_descriptors_hold(void **state)
     rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 1, RTL8139_D_OWN | RTL8139_D_LS | RTL8139_D_EOR | 150, 0,
                      RTL8139_RIG_DATA + 50);
     wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-    assert_int_equal(rig.last.bytes, 204);
-    assert_memory_equal(rig.last.data + 12, "\x81\x00\x12\x34", 4);
-    assert_memory_equal(rig.last.data + 16, rig.fake.ram + RTL8139_RIG_DATA + 12, 188);
+    assert_int_equal(last()->bytes, 204);
+    assert_memory_equal(last()->data + 12, "\x81\x00\x12\x34", 4);
+    assert_memory_equal(last()->data + 16, rig.fake.ram + RTL8139_RIG_DATA + 12, 188);
     assert_false(ram(RTL8139_RIG_TX, 4) & RTL8139_D_OWN);
     assert_false(ram(RTL8139_RIG_TX + 16, 4) & RTL8139_D_OWN);
     assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_TOK);
@@ -290,7 +295,7 @@ static void test_cp_high_priority_goes_first(void **state)
                      RTL8139_RIG_DATA);
     wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ | RTL8139_TPPOLL_HPQ);
     assert_int_equal(rig.n_sent, 2);
-    assert_int_equal(rig.last.bytes, 100);
+    assert_int_equal(last()->bytes, 100);
 }
 
 static void test_cp_inserts_checksums(void **state)
@@ -303,8 +308,8 @@ static void test_cp_inserts_checksums(void **state)
                      RTL8139_D_OWN | FS_LS | RTL8139_TXD_IPCS | RTL8139_TXD_TCPCS | bytes, 0,
                      RTL8139_RIG_DATA);
     wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-    assert_int_equal(rig.last.bytes, bytes);
-    packet_assert_checksums(rig.last.data, rig.last.bytes);
+    assert_int_equal(last()->bytes, bytes);
+    packet_assert_checksums(last()->data, last()->bytes);
 }
 
 static void test_cp_segments(void **state)
@@ -317,10 +322,10 @@ static void test_cp_segments(void **state)
                      RTL8139_D_OWN | FS_LS | RTL8139_TXD_LGSEN | 1000u << 16 | bytes, 0,
                      RTL8139_RIG_DATA);
     wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 3);
-    assert_int_equal(rig.last.bytes, bytes - 2000);
-    packet_assert_checksums(rig.last.data, rig.last.bytes);
+    assert_int_equal(last()->bytes, bytes - 2000);
+    packet_assert_checksums(last()->data, last()->bytes);
 }
 
 static void test_cp_receives_strips_and_checks(void **state)
@@ -329,12 +334,12 @@ static void test_cp_receives_strips_and_checks(void **state)
     uint8_t frame[256];
     uint32_t bytes = packet_build(frame, &spec), status;
 
-    memcpy(frame, rtl8139_rig_mac, 6);
+    memcpy(frame, nic_rig_mac, 6);
     start_cp(RTL8139_CPCR_RXVLAN | RTL8139_CPCR_RXCHK);
     rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 100, 0, RTL8139_RIG_BUF);
     rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 1, RTL8139_D_OWN | RTL8139_D_EOR | 1000, 0,
                      RTL8139_RIG_BUF + 100);
-    rtl8139_rig_receive(&rig, frame, bytes);
+    nic_rig_receive(&rig, frame, bytes);
     status = ram(RTL8139_RIG_RX + 16, 4);
     assert_int_equal(ram(RTL8139_RIG_RX, 4), RTL8139_D_FS | 100);
     assert_int_equal(status & 0x1fff, bytes); /* less a tag, with a FCS */
@@ -351,11 +356,11 @@ static void test_cp_waits_for_descriptors(void **state)
     uint8_t frame[100];
 
     start_cp(0);
-    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    nic_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
     assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_RXOVW);
     rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 1500, 0, RTL8139_RIG_BUF);
     wr(RTL8139_ISR, 2, RTL8139_INT_RXOVW);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(ram(RTL8139_RIG_RX, 4), FS_LS | RTL8139_RXD_PAM | 104);
 }
 
@@ -365,7 +370,7 @@ static void test_tally_is_dumped(void **state)
 
     start_cp(0);
     rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | 1500, 0, RTL8139_RIG_BUF);
-    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
+    nic_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
     wr(RTL8139_DTCCR + 4, 4, 0);
     wr(RTL8139_DTCCR, 4, RTL8139_RIG_DATA | RTL8139_DTCCR_CMD);
     assert_int_equal(rd(RTL8139_DTCCR, 4), RTL8139_RIG_DATA);
@@ -390,7 +395,7 @@ static void test_cable_shows_and_latches(void **state)
     start_legacy(0);
     assert_true(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
     net_set_link(rig.net, false);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_true(rd(RTL8139_ISR, 2) & RTL8139_INT_LINK);
     assert_true(rd(RTL8139_MSR, 1) & RTL8139_MSR_LINKB);
     assert_true(rd(RTL8139_CSCR, 2) & RTL8139_CSCR_LINK_CHANGED);
@@ -398,7 +403,7 @@ static void test_cable_shows_and_latches(void **state)
     wr(RTL8139_CSCR, 2, 0xffff);
     assert_int_equal(rd(RTL8139_CSCR, 2), 0xffff & ~RTL8139_CSCR_LINK_CHANGED);
     net_set_link(rig.net, true);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_false(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
     assert_true(rd(RTL8139_BMSR, 2) & RTL8139_BMSR_LINK);
 }
@@ -411,93 +416,24 @@ static void test_loopback_comes_back_later(void **state)
     wr(RTL8139_TSAD0, 4, RTL8139_RIG_DATA);
     wr(RTL8139_TSD0, 4, 60);
     assert_int_equal(rd(RTL8139_CBR, 2), 0);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rd(RTL8139_CBR, 2), 68);
     assert_int_equal(rig.n_sent, 0);
 }
 
 static void test_waiting_packet_migrates(void **state)
 {
-    uint8_t *saved;
-    size_t size;
-
     start_cp(0);
     own_frame(rig.fake.ram + RTL8139_RIG_DATA, 100);
     rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0, RTL8139_D_OWN | FS_LS | 100, 0, RTL8139_RIG_DATA);
     rig.port.busy = true;
     wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-    assert_true(rig.dev->ops->quiesce(rig.dev));
-    saved = rtl8139_rig_save(&rig, &size);
-    assert_int_equal(rtl8139_rig_migrate(&rig, saved, size), 0);
-    free(saved);
+    nic_rig_move(&rig);
     rig.port.busy = false;
-    rig.dev->ops->resume(rig.dev);
     net_port_writable(&rig.port.port);
-    rtl8139_rig_settle(&rig);
+    nic_rig_settle(&rig);
     assert_int_equal(rig.n_sent, 1);
-    assert_int_equal(rig.last.bytes, 100);
-}
-
-/* XSA-140: an IP header that says that the packet is shorter than its headers, or longer than it
- * is, made lengths negative, and memory of the process left with the packet. */
-static void test_cve_2015_5165_lengths_disclose_nothing(void **state)
-{
-    static const uint8_t lengths[] = {0, 1, 19, 20, 39, 255};
-
-    start_cp(0);
-    for (unsigned i = 0; i < sizeof(lengths); i++) {
-        for (unsigned header = 0; header < 16; header++) {
-            uint8_t *packet = rig.fake.ram + RTL8139_RIG_DATA;
-            struct packet_spec spec = {.version = 4, .payload = 20};
-            uint32_t bytes = packet_build(packet, &spec);
-            bool segment = i & 1;
-            packet[14] = (uint8_t)(0x40 | header);
-            packet[16] = lengths[i] == 255 ? 255 : 0;
-            packet[17] = lengths[i];
-            wr(RTL8139_TNPDS, 4, RTL8139_RIG_TX);
-            rtl8139_rig_desc(&rig, RTL8139_RIG_TX, 0,
-                             RTL8139_D_OWN | FS_LS | RTL8139_D_EOR | RTL8139_TXD_IPCS |
-                                 RTL8139_TXD_TCPCS | RTL8139_TXD_UDPCS |
-                                 (segment ? RTL8139_TXD_LGSEN : 0) | bytes,
-                             0, RTL8139_RIG_DATA);
-            rig.last.bytes = 0;
-            wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-            rtl8139_rig_settle(&rig);
-            assert_true(rig.last.bytes <= bytes);
-            if (!segment)
-                assert_int_equal(rig.last.bytes, bytes);
-        }
-    }
-}
-
-/* A size that changed its sign on its way through an int passed the check. */
-static void test_cve_2018_17958_large_frames_write_nothing(void **state)
-{
-    static uint8_t frame[NET_FRAME_MAX];
-
-    memset(rig.fake.ram + RTL8139_RIG_RING, 0xee, 65536);
-    start_legacy(RTL8139_RCR_APM | RTL8139_RCR_WRAP);
-    rtl8139_rig_receive(&rig, frame, own_frame(frame, sizeof(frame)));
-    rtl8139_rig_receive(&rig, frame, RTL8139_RX_MAX + 1);
-    for (uint32_t i = 0; i < 65536; i++)
-        assert_int_equal(rig.fake.ram[RTL8139_RIG_RING + i], 0xee);
-    assert_int_equal(rd(RTL8139_MPC, 4), 2);
-    start_cp(0);
-    rtl8139_rig_desc(&rig, RTL8139_RIG_RX, 0, RTL8139_D_OWN | RTL8139_D_EOR | 0x1fff, 0,
-                     RTL8139_RIG_RING);
-    rtl8139_rig_receive(&rig, frame, sizeof(frame));
-    assert_int_equal(rig.fake.ram[RTL8139_RIG_RING], 0xee);
-}
-
-/* Where there is no RAM every descriptor is the device's for ever. */
-static void test_ring_outside_of_ram_is_walked_once(void **state)
-{
-    start_cp(0);
-    wr(RTL8139_TNPDS, 4, 0xf8000000);
-    wr(RTL8139_TPPOLL, 1, RTL8139_TPPOLL_NPQ);
-    rtl8139_rig_settle(&rig);
-    assert_int_equal(rig.fake.timers_armed, 0);
-    assert_true(rig.n_sent <= 64);
+    assert_int_equal(last()->bytes, 100);
 }
 
 int main(void)
@@ -527,9 +463,6 @@ int main(void)
         T(cable_shows_and_latches),
         T(loopback_comes_back_later),
         T(waiting_packet_migrates),
-        T(cve_2015_5165_lengths_disclose_nothing),
-        T(cve_2018_17958_large_frames_write_nothing),
-        T(ring_outside_of_ram_is_walked_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
