@@ -23,6 +23,10 @@
 /* And of the expansion ROM's, which has no more than 21 bits of address (PCI 3.0, 6.2.5.2). */
 #define ROM_ENABLE 0x1
 #define ROM_MIN    2048u
+/* PCI firmware 3.0, 5.1.1: the header ends with where the data structure is, and from 6 on has what
+ * is of no meaning to firmware. */
+#define ROM_HEADER 0x1au
+#define ROM_SPARE  6u
 
 static bool is_mem(const struct pci_bar *bar)
 {
@@ -77,15 +81,46 @@ static uint32_t range_reg(unsigned i)
     return i < PCI_BARS ? PCI_BAR0 + 4 * i : PCI_ROM;
 }
 
+/* Where an image that is for no card in particular, its IDs being zeroes, has them (PCI firmware
+ * 3.0, 5.1.2); 0: in no such place. Firmware runs none but the card's own. */
+static uint32_t rom_find_ids(const struct pci_func *func)
+{
+    static const uint8_t none[] = {'P', 'C', 'I', 'R', 0, 0, 0, 0};
+    uint32_t at = 0;
+
+    if (func->rom_bytes >= ROM_HEADER)
+        at = func->rom[ROM_HEADER - 2] | (uint32_t)func->rom[ROM_HEADER - 1] << 8;
+    if (at < ROM_HEADER || at + sizeof(none) > func->rom_bytes ||
+        memcmp(func->rom + at, none, sizeof(none)) != 0)
+        return 0;
+    return at + 4;
+}
+
+/* With the card's IDs in such an image, and the sum of all its bytes what it was. */
+static uint8_t rom_byte(const struct pci_func *func, uint64_t at)
+{
+    const uint8_t ids[] = {
+        (uint8_t)func->id.vendor,
+        (uint8_t)(func->id.vendor >> 8),
+        (uint8_t)func->id.device,
+        (uint8_t)(func->id.device >> 8),
+    };
+
+    if (at >= func->rom_bytes)
+        return 0xff;
+    if (func->rom_ids && at - func->rom_ids < sizeof(ids))
+        return ids[at - func->rom_ids];
+    if (func->rom_ids && at == ROM_SPARE)
+        return (uint8_t)(func->rom[at] - ids[0] - ids[1] - ids[2] - ids[3]);
+    return func->rom[at];
+}
+
 static uint64_t rom_read(void *dev, uint64_t offset, unsigned size)
 {
-    const struct pci_func *func = dev;
     uint64_t value = 0;
 
-    for (unsigned i = 0; i < size; i++) {
-        uint64_t byte = offset + i < func->rom_bytes ? func->rom[offset + i] : 0xff;
-        value |= byte << (8 * i);
-    }
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)rom_byte(dev, offset + i) << (8 * i);
     return value;
 }
 
@@ -160,9 +195,11 @@ static void rom_init(struct pci_func *func)
     uint32_t size = ROM_MIN;
 
     func->rom_bar = (struct pci_bar){.type = PCI_BAR_NONE};
+    func->rom_ids = 0;
     if (!func->rom)
         return;
     assert(func->rom_bytes && func->rom_bytes <= PCI_ROM_MAX);
+    func->rom_ids = rom_find_ids(func);
     while (size < func->rom_bytes)
         size *= 2;
     func->rom_bar = (struct pci_bar){.type = PCI_BAR_MEM, .size = size, .ops = &rom_ops};

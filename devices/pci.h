@@ -75,7 +75,8 @@ struct pci_func {
     void *dev; /* handed to hooks and BAR handlers */
     struct pci_bar bar[PCI_BARS];
     /* The expansion ROM, NULL: none (PCI 3.0, 6.2.5.2). Stays the device's; at most PCI_ROM_MAX.
-     * Where the BAR, a power of two, is larger it reads as all-ones. */
+     * Where the BAR, a power of two, is larger it reads as all-ones. An image whose IDs are zeroes
+     * is read as the card's own. */
     const uint8_t *rom;
     uint32_t rom_bytes;
     /* After a write of `size` bytes at `reg` went through the masks and the BARs were moved, also
@@ -86,6 +87,7 @@ struct pci_func {
     struct bus *bus;
     uint8_t devfn;
     struct pci_bar rom_bar;
+    uint32_t rom_ids; /* where the image has none; 0: it has */
     uint8_t config[PCI_CONFIG_SIZE];
     uint8_t writable[PCI_CONFIG_SIZE]; /* 1: the guest may change the bit */
     uint8_t w1c[PCI_CONFIG_SIZE];      /* 1: writing 1 clears the bit */

@@ -268,6 +268,40 @@ static void state_of_another_device_is_refused(void **state)
     bus_destroy(bus);
 }
 
+/* As firmware does: the sum of all bytes is zero, and the IDs are the card's. */
+static void an_expansion_rom_of_no_card_is_its_cards_own(void **state)
+{
+    uint8_t rom[2048] = {0x55, 0xaa, 4, [0x18] = 0x1c, [0x1c] = 'P', 'C', 'I', 'R'};
+    struct bus *bus = new_bus();
+    struct card card = {.func = {.dev = &card, .rom = rom, .rom_bytes = sizeof(rom)}};
+    uint8_t sum = 0;
+
+    for (unsigned i = 0; i < 0x20; i++)
+        sum += rom[i];
+    rom[2047] = (uint8_t)-sum;
+    for (unsigned own = 0; own < 2; own++) {
+        sum = 0;
+        assert_int_equal(pci_func_init(&card.func, bus, SBDF, &card_id), 0);
+        bus_pci_write(bus, SBDF, PCI_ROM, 4, 0xf4000001);
+        bus_pci_write(bus, SBDF, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+        assert_int_equal(bus_read(bus, BUS_MMIO, 0xf4000020, 4),
+                         own ? 0x43211234u : card_id.vendor | (uint32_t)card_id.device << 16);
+        for (unsigned i = 0; i < sizeof(rom); i++)
+            sum += (uint8_t)bus_read(bus, BUS_MMIO, 0xf4000000 + i, 1);
+        assert_int_equal(sum, own ? 0x34 + 0x12 + 0x21 + 0x43 : 0);
+        pci_func_finish(&card.func);
+        memcpy(rom + 0x20, "\x34\x12\x21\x43", 4); /* another's stays so */
+    }
+    rom[0x18] = 0xff; /* a data structure that is not in the image */
+    rom[0x19] = 0x07;
+    assert_int_equal(pci_func_init(&card.func, bus, SBDF, &card_id), 0);
+    pci_func_finish(&card.func);
+    card.func.rom_bytes = 3;
+    assert_int_equal(pci_func_init(&card.func, bus, SBDF, &card_id), 0);
+    pci_func_finish(&card.func);
+    bus_destroy(bus);
+}
+
 static void an_expansion_rom_decodes_when_both_switches_are_on(void **state)
 {
     static const uint8_t rom[5000] = {0x55, 0xaa, 1, 2, 3, 4, 5, 6, [4999] = 0x77};
@@ -330,6 +364,7 @@ int main(void)
         cmocka_unit_test(reset_stops_decoding),
         cmocka_unit_test(saved_bars_decode_again_after_load),
         cmocka_unit_test(state_of_another_device_is_refused),
+        cmocka_unit_test(an_expansion_rom_of_no_card_is_its_cards_own),
         cmocka_unit_test(an_expansion_rom_decodes_when_both_switches_are_on),
         cmocka_unit_test(a_taken_devfn_is_refused),
     };
