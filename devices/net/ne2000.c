@@ -70,13 +70,19 @@ void ne2000_poke(struct ne2000 *nic, uint16_t addr, const uint8_t *buf, uint32_t
     }
 }
 
+/* From a STA until a STP: a CR without either changes nothing, and there are drivers that leave it so
+ * while they wait (iPXE's). ISR.RST says which came last (DP8390, 10.3). */
+static bool is_started(const struct ne2000 *nic)
+{
+    return !(nic->isr & NE2000_ISR_RST);
+}
+
 /* A quiesced one leaves the switch as it is: what comes meanwhile waits. */
 void ne2000_update(struct ne2000 *nic)
 {
     if (nic->held)
         return;
-    net_receive_enable(nic->net, nic->cr & NE2000_CR_STA && !(nic->cr & NE2000_CR_STP) &&
-                                     !(nic->tcr & NE2000_TCR_LB));
+    net_receive_enable(nic->net, is_started(nic) && !(nic->tcr & NE2000_TCR_LB));
     net_receive_ready(nic->net);
     ne2000_transmit(nic);
 }
@@ -106,8 +112,8 @@ static void write_cr(struct ne2000 *nic, uint8_t value)
         nic->isr |= NE2000_ISR_RST;
     } else if (value & NE2000_CR_STA) {
         nic->isr &= (uint8_t)~NE2000_ISR_RST;
-    } else if (!sent) {
-        nic->cr &= (uint8_t)~NE2000_CR_TXP; /* not started, it does not send */
+    } else if (!is_started(nic)) {
+        nic->cr &= (uint8_t)~NE2000_CR_TXP;
     }
     ne2000_remote_start(nic, value & NE2000_CR_RD);
     ne2000_update(nic);

@@ -223,6 +223,30 @@ static void a_received_frame_has_its_header_and_fcs(void **state)
         assert_int_equal(got[304 + i], (uint8_t)(crc >> (8 * i)));
 }
 
+/* As iPXE does with each look at CURR, and leaves it so. */
+static void once_started_it_receives_until_it_is_stopped(void **state)
+{
+    wr(NE2000_CR, 1 << NE2000_CR_PAGE_SHIFT);
+    wr(NE2000_CR, 0);
+    assert_true(rig.port.reading);
+    nic_rig_receive(&rig, frame, 60);
+    assert_int_equal(curr(), NE2000_RIG_START + 2);
+    put(NE2000_RIG_TX * NE2000_PAGE, frame, 60);
+    wr(NE2000_TPSR, NE2000_RIG_TX);
+    wr(NE2000_TBCR0, 60);
+    wr(NE2000_TBCR1, 0);
+    wr(NE2000_CR, NE2000_CR_TXP | NE2000_CR_RD_ABORT);
+    assert_int_equal(rig.n_sent, 1);
+    wr(NE2000_CR, NE2000_CR_STP);
+    assert_false(rig.port.reading);
+    wr(NE2000_CR, 0); /* that does not start it */
+    assert_false(rig.port.reading);
+    wr(NE2000_CR, NE2000_CR_TXP);
+    assert_int_equal(rig.n_sent, 1);
+    wr(NE2000_CR, NE2000_CR_STA);
+    assert_true(rig.port.reading);
+}
+
 static void frames_are_chosen_by_address(void **state)
 {
     unsigned bit;
@@ -438,6 +462,7 @@ int main(void)
         T(a_frame_is_sent_and_said_to_be),
         T(a_busy_way_out_keeps_txp_until_it_is_free),
         T(a_received_frame_has_its_header_and_fcs),
+        T(once_started_it_receives_until_it_is_stopped),
         T(frames_are_chosen_by_address),
         T(a_full_ring_stops_the_reader_until_bnry_moves),
         T(a_frame_that_the_ring_never_holds_is_lost_with_a_warning),
