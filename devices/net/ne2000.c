@@ -70,8 +70,8 @@ void ne2000_poke(struct ne2000 *nic, uint16_t addr, const uint8_t *buf, uint32_t
     }
 }
 
-/* From a STA until a STP: a CR without either changes nothing, and there are drivers that leave it so
- * while they wait (iPXE's). ISR.RST says which came last (DP8390, 10.3). */
+/* From a STA until a STP: a CR without either changes nothing, and there are drivers that leave it
+ * so while they wait (iPXE's). ISR.RST says which came last (DP8390, 10.3). */
 static bool is_started(const struct ne2000 *nic)
 {
     return !(nic->isr & NE2000_ISR_RST);
