@@ -244,8 +244,9 @@ static int shm_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pend
     struct epoll_event events[2];
     int n = epoll_wait(guest->epoll_fd, events, 2, 0);
 
-    /* Takes the edge of the kick before the bits are taken: a bit that comes later brings its own.
-     */
+    STORE(guest->pages->status.watched, 1);
+    /* Takes the edge of the kick before the bits are taken: a bit that comes later brings its own,
+     * or is found by guest_rearm(). */
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd != guest->sock)
             continue;
@@ -259,9 +260,19 @@ static int shm_guest_pending(struct hv_guest *guest, struct hv_pending *ret_pend
     return 0;
 }
 
-/* Kicks are an edge of an eventfd: there is nothing to re-arm. */
+/* A peer that sets a bit and then still sees `watched` sends no kick; but then the bit is here.
+ * Modifying an edge-triggered descriptor that is readable, as one that is never read stays, makes
+ * an edge. */
 static void shm_guest_rearm(struct hv_guest *guest)
 {
+    const struct hv_shm_control *control = &guest->pages->control;
+    struct epoll_event kick = hv_shm_kick_event;
+
+    __atomic_store_n(&guest->pages->status.watched, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&control->kick_slots[0], __ATOMIC_SEQ_CST) ||
+        __atomic_load_n(&control->kick_slots[1], __ATOMIC_SEQ_CST) ||
+        __atomic_load_n(&control->kick_buffered, __ATOMIC_SEQ_CST))
+        epoll_ctl(guest->epoll_fd, EPOLL_CTL_MOD, guest->kick_fd, &kick);
 }
 
 static struct ioreq_slot *shm_slots(struct hv_guest *guest)
@@ -281,7 +292,13 @@ static void *shm_bufpio(struct hv_guest *guest)
 
 static void shm_notify(struct hv_guest *guest, uint32_t vcpu)
 {
-    if (vcpu < guest->info.vcpus)
+    uint64_t *watched = guest->pages->control.watched_slots;
+
+    if (vcpu >= guest->info.vcpus)
+        return;
+    /* Either this sees that the peer has ceased to look, or its last look finds the answer. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!(__atomic_load_n(&watched[vcpu / 64], __ATOMIC_RELAXED) >> vcpu % 64 & 1))
         ring(guest->answer_fd[vcpu]);
 }
 

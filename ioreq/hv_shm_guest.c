@@ -43,7 +43,7 @@ static int doorbell_create(int *ret_event, int *ret_epoll)
  */
 static int waiting_create(struct hv_guest *guest)
 {
-    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.fd = -1};
+    struct epoll_event kick = hv_shm_kick_event;
     struct epoll_event sock = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = guest->sock};
 
     guest->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -16,6 +16,8 @@
 #ifndef IOEMUD_IOREQ_HV_SHM_PRIV_H
 #define IOEMUD_IOREQ_HV_SHM_PRIV_H
 
+#include <sys/epoll.h>
+
 #include "ioreq/bufpio_abi.h"
 #include "ioreq/hv.h"
 #include "ioreq/hv_shm_proto.h"
@@ -93,6 +95,9 @@ struct hv_host {
     uint64_t log_window_ns; /* rate limit: lines since, and suppressed */
     unsigned log_lines, log_suppressed;
 };
+
+/* How the worker waits for kicks: edge-triggered, and the eventfd is never read. */
+static const struct epoll_event hv_shm_kick_event = {.events = EPOLLIN | EPOLLET, .data.fd = -1};
 
 struct hv_worker {
     struct hv_host *host;

@@ -158,11 +158,13 @@ enum hv_shm_page {
 
 /* Peer to daemon. */
 struct hv_shm_control {
-    uint64_t kick_slots[2]; /* bit per vCPU: set by the peer (atomic or), taken by the daemon
+    uint64_t kick_slots[2];    /* bit per vCPU: set by the peer (atomic or), taken by the daemon
                                (exchange) */
-    uint32_t kick_buffered; /* 1: the buffered ring has entries; likewise */
-    uint32_t msi_read;      /* the peer's position in the MSI ring, free running */
-    uint8_t reserved[4072];
+    uint32_t kick_buffered;    /* 1: the buffered ring has entries; likewise */
+    uint32_t msi_read;         /* the peer's position in the MSI ring, free running */
+    uint64_t watched_slots[2]; /* bit per vCPU: the peer looks at the slot by itself; the answer
+                                  need not ring */
+    uint8_t reserved[4056];
 };
 
 struct hv_shm_msi {
@@ -185,7 +187,8 @@ struct hv_shm_status {
     uint8_t intx_level[32]; /* by slot, bit per pin: 0 is INTA */
     uint8_t link_route[4];  /* PIRQA to D: ISA line, 0 disabled */
     uint32_t paused;        /* 1: a disk's error has stopped the guest; no request is answered */
-    uint32_t reserved1[2];
+    uint32_t watched;       /* 1: the daemon looks at the pages by itself; kicks need not be sent */
+    uint32_t reserved1;
     uint32_t isa_rises[16]; /* edges, so that a late reader misses none */
     uint32_t intx_rises[32];
     uint32_t msi_write; /* free running; entry i is msi[i % HV_SHM_MSI_SLOTS] */
@@ -234,6 +237,7 @@ HV_SHM_AT(hv_shm_answer, error, 16);
 HV_SHM_IS(hv_shm_answer, 24);
 HV_SHM_AT(hv_shm_control, kick_buffered, 16);
 HV_SHM_AT(hv_shm_control, msi_read, 20);
+HV_SHM_AT(hv_shm_control, watched_slots, 24);
 HV_SHM_IS(hv_shm_control, IOREQ_PAGE);
 HV_SHM_AT(hv_shm_status, ranges, 4);
 HV_SHM_AT(hv_shm_status, shutdown, 8);
@@ -241,6 +245,7 @@ HV_SHM_AT(hv_shm_status, isa_level, 12);
 HV_SHM_AT(hv_shm_status, intx_level, 16);
 HV_SHM_AT(hv_shm_status, link_route, 48);
 HV_SHM_AT(hv_shm_status, paused, 52);
+HV_SHM_AT(hv_shm_status, watched, 56);
 HV_SHM_AT(hv_shm_status, isa_rises, 64);
 HV_SHM_AT(hv_shm_status, intx_rises, 128);
 HV_SHM_AT(hv_shm_status, msi_write, 256);

@@ -4,7 +4,7 @@
 #   tests/bench/blk.sh BUILD
 #
 # Disks beside fio, on the same O_DIRECT files: the block backend alone at several depths, and IDE DMA
-# of a simulated guest with two channels against as many of fio's jobs at depth 1. The two take turns,
+# of a simulated guest with one and two channels against as many of fio's jobs at depth 1. The two take turns,
 # $ROUNDS (5) times $MS (1500); the ratio is the median of the rounds' ratios, with the smallest and the
 # largest. Ratios below their goal are marked. The files are in $BENCH_DIR (/var/tmp). $RUN, if it is
 # set, runs both: "chrt -r 2" on a machine that does other work meanwhile.
@@ -73,11 +73,15 @@ for depth in 1 8 32; do
     row "backend, read" 64 $depth 0.95 "$build/tests/bench/bench_blk" "$dir/0" read 64 $depth "$ms" \
         -- fio_iops read 64 $depth "$dir/0"
 done
-for rw in read write; do
-    for kib in 4 64 128; do
-        goal=0.85
-        [ $kib -ge 64 ] || goal=0
-        row "IDE DMA, 2 channels, $rw" $kib 1 $goal "$build/tests/bench/bench_ide" "$dir/0" "$dir/1" \
-            $rw $kib "$ms" -- fio_iops $rw $kib 1 "$dir/0" "$dir/1"
+for channels in 1 2; do
+    files=("$dir/0" "$dir/1")
+    files=("${files[@]::channels}")
+    for rw in read write; do
+        for kib in 4 64 128; do
+            goal=0.85
+            [ $kib -ge 64 ] || goal=0
+            row "IDE DMA, channels: $channels, $rw" $kib 1 $goal "$build/tests/bench/bench_ide" \
+                "${files[@]}" $rw $kib "$ms" -- fio_iops $rw $kib 1 "${files[@]}"
+        done
     done
 done

@@ -467,13 +467,13 @@ int peer_connect(const struct peer_options *options, struct peer **ret_peer, cha
     peer->vcpus = options->vcpus ? options->vcpus : 1;
     peer->timeout_ms = options->timeout_ms ? options->timeout_ms : 10000;
     peer->spin_ns = options->spin_ns;
+    peer->irq_spin_ns = options->irq_spin_ns;
     peer->kick_fd = peer->irq_fd = -1;
     for (unsigned i = 0; i < HV_SHM_VCPUS_MAX; i++)
         peer->answer_fd[i] = -1;
     pthread_mutex_init(&peer->lock, NULL);
     pthread_mutex_init(&peer->pci_lock, NULL);
-    pthread_mutex_init(&peer->irq_lock, NULL);
-    pthread_cond_init(&peer->irq_cond, NULL);
+    pthread_mutex_init(&peer->sleeper_lock, NULL);
     hv_bufpio_init(&peer->bufpio, NULL);
     rc = peer->sock = socket_open(options);
     if (rc >= 0)
@@ -497,6 +497,8 @@ void peer_close(struct peer *peer)
     for (unsigned i = 0; i < peer->vcpus && i < HV_SHM_VCPUS_MAX; i++)
         if (peer->answer_fd[i] >= 0)
             close(peer->answer_fd[i]);
+    while (peer->sleepers)
+        close(peer->sleeper[--peer->sleepers]);
     if (peer->irq_fd >= 0)
         close(peer->irq_fd);
     if (peer->kick_fd >= 0)
@@ -507,8 +509,7 @@ void peer_close(struct peer *peer)
         munmap(peer->dirty, peer->dirty_bytes);
     if (peer->pages)
         munmap(peer->pages, sizeof(*peer->pages));
-    pthread_cond_destroy(&peer->irq_cond);
-    pthread_mutex_destroy(&peer->irq_lock);
+    pthread_mutex_destroy(&peer->sleeper_lock);
     pthread_mutex_destroy(&peer->pci_lock);
     pthread_mutex_destroy(&peer->lock);
     hv_bufpio_finish(&peer->bufpio);

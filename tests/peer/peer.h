@@ -34,6 +34,8 @@ struct peer_options {
     uint32_t features;
     int timeout_ms;   /* 0: 10 s */
     unsigned spin_ns; /* watch a slot this long before sleeping on its doorbell */
+    unsigned
+        irq_spin_ns; /* the same for what peer_wait() waits for, as a guest with idle=poll does */
 };
 
 /* Connects, introduces itself and waits for WELCOME. -ECONNREFUSED and so on, or the daemon's own

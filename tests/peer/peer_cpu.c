@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The peer as a machine's processors: instructions, interrupts. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -25,15 +26,23 @@ bool peer_claimed(struct peer *peer, uint32_t kind, uint64_t first, uint64_t las
     return claimed;
 }
 
-void peer_kick(struct peer *peer, unsigned vcpu)
+/* After the bit that it is for. */
+static void kick(struct peer *peer)
 {
     const uint64_t one = 1;
     ssize_t rc;
 
-    __atomic_fetch_or(&peer->pages->control.kick_slots[vcpu / 64], 1ull << vcpu % 64,
-                      __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&peer->pages->status.watched, __ATOMIC_SEQ_CST))
+        return;
     rc = write(peer->kick_fd, &one, sizeof(one));
     (void)rc;
+}
+
+void peer_kick(struct peer *peer, unsigned vcpu)
+{
+    __atomic_fetch_or(&peer->pages->control.kick_slots[vcpu / 64], 1ull << vcpu % 64,
+                      __ATOMIC_SEQ_CST);
+    kick(peer);
 }
 
 static unsigned slot_state(const struct ioreq_slot *slot)
@@ -43,11 +52,14 @@ static unsigned slot_state(const struct ioreq_slot *slot)
 
 static bool answered(struct peer *peer, const struct ioreq_slot *slot, unsigned vcpu)
 {
+    uint64_t *watched = &peer->pages->control.watched_slots[vcpu / 64], bit = 1ull << vcpu % 64;
     uint64_t deadline = peer_deadline(peer), spin = peer_now_ns() + peer->spin_ns;
 
     while (peer->spin_ns && peer_now_ns() < spin)
         if (slot_state(slot) == IOREQ_STATE_RESP_READY)
             return true;
+    if (peer->spin_ns)
+        __atomic_fetch_and(watched, ~bit, __ATOMIC_SEQ_CST);
     while (slot_state(slot) != IOREQ_STATE_RESP_READY) {
         struct epoll_event event[2];
         int remaining = peer_remaining(deadline);
@@ -72,6 +84,9 @@ uint64_t peer_issue(struct peer *peer, unsigned vcpu)
     struct ioreq_slot *slot = &peer->pages->slots[vcpu];
     uint8_t flags = slot->flags & (uint8_t)~IOREQ_STATE_MASK;
 
+    if (peer->spin_ns)
+        __atomic_fetch_or(&peer->pages->control.watched_slots[vcpu / 64], 1ull << vcpu % 64,
+                          __ATOMIC_RELAXED);
     __atomic_store_n(&slot->flags, flags | IOREQ_STATE_READY, __ATOMIC_RELEASE);
     peer_kick(peer, vcpu);
     if (!answered(peer, slot, vcpu))
@@ -266,7 +281,6 @@ bool peer_buffered_write(struct peer *peer, uint8_t type, uint32_t addr, unsigne
     struct buf_ioreq_page *page = &peer->pages->buffered;
     unsigned need = size == 8 ? 2 : 1, shift = size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0;
     uint64_t slot = type | (uint64_t)shift << 10 | (uint64_t)(addr & 0xfffff) << 12;
-    const uint64_t one = 1;
     bool room;
 
     pthread_mutex_lock(&peer->lock);
@@ -284,7 +298,7 @@ bool peer_buffered_write(struct peer *peer, uint8_t type, uint32_t addr, unsigne
     pthread_mutex_unlock(&peer->lock);
     if (room) {
         __atomic_store_n(&peer->pages->control.kick_buffered, 1, __ATOMIC_SEQ_CST);
-        room = write(peer->kick_fd, &one, sizeof(one)) == sizeof(one);
+        kick(peer);
     }
     return room;
 }
@@ -331,54 +345,76 @@ bool peer_msi_take(struct peer *peer, struct hv_shm_msi *ret_msi)
     return true;
 }
 
-/* One sleep, by the leader for everybody. */
-static int irq_sleep(struct peer *peer, int remaining)
+/* Each thread that waits has an epoll descriptor of its own over irq_fd, so that all of them see an
+ * interrupt, and at once. */
+static int sleeper_take(struct peer *peer)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+    int fd = -1;
+
+    pthread_mutex_lock(&peer->sleeper_lock);
+    if (peer->sleepers)
+        fd = peer->sleeper[--peer->sleepers];
+    pthread_mutex_unlock(&peer->sleeper_lock);
+    if (fd >= 0)
+        return fd;
+    fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0 && !epoll_ctl(fd, EPOLL_CTL_ADD, peer->irq_fd, &event)) {
+        event.events = EPOLLRDHUP;
+        event.data.fd = peer->sock;
+        if (!epoll_ctl(fd, EPOLL_CTL_ADD, peer->sock, &event))
+            return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -errno;
+}
+
+static void sleeper_give(struct peer *peer, int fd)
+{
+    pthread_mutex_lock(&peer->sleeper_lock);
+    if (peer->sleepers < PEER_SLEEPERS) {
+        peer->sleeper[peer->sleepers++] = fd;
+        fd = -1;
+    }
+    pthread_mutex_unlock(&peer->sleeper_lock);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* An edge from before is a sleep in vain, no more. */
+static int irq_sleep(struct peer *peer, int fd, int remaining)
 {
     struct epoll_event event[2];
-    int n, rc = 0;
+    int n = epoll_wait(fd, event, 2, remaining);
 
-    if (peer->irq_leader) {
-        struct timespec until;
-
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += remaining / 1000 + 1;
-        pthread_cond_timedwait(&peer->irq_cond, &peer->irq_lock, &until);
-        return 0;
-    }
-    peer->irq_leader = true;
-    pthread_mutex_unlock(&peer->irq_lock);
-    n = epoll_wait(peer->irq_fd, event, 2, remaining);
     for (int i = 0; i < n; i++)
-        if (event[i].events & EPOLLRDHUP)
-            rc = -EPIPE;
-    pthread_mutex_lock(&peer->irq_lock);
-    peer->irq_leader = false;
-    pthread_cond_broadcast(&peer->irq_cond);
-    return rc;
+        if (event[i].data.fd == peer->sock)
+            return -EPIPE;
+    return 0;
 }
 
 int peer_wait(struct peer *peer, bool (*done)(struct peer *peer, void *arg), void *arg)
 {
     uint64_t deadline = peer_deadline(peer);
-    int rc = 0;
+    int fd = sleeper_take(peer), rc = fd < 0 ? fd : 0;
+    bool is_done;
+    uint64_t spin = peer_now_ns() + peer->irq_spin_ns;
 
-    pthread_mutex_lock(&peer->irq_lock);
-    while (!done(peer, arg)) {
+    /* The processor may be wanted for what is waited for. */
+    while (peer->irq_spin_ns && !done(peer, arg) && peer_now_ns() < spin)
+        sched_yield();
+
+    while (!(is_done = done(peer, arg)) && rc == 0) {
         int remaining = peer_remaining(deadline);
 
-        if (rc == 0 && !remaining)
-            rc = -ETIMEDOUT;
-        if (rc < 0)
-            break;
-        rc = irq_sleep(peer, remaining);
-        if (rc < 0 && done(peer, arg))
-            rc = 0;
-        if (rc < 0)
-            break;
+        rc = remaining ? irq_sleep(peer, fd, remaining) : -ETIMEDOUT;
     }
-    pthread_mutex_unlock(&peer->irq_lock);
-    if (rc < 0)
-        peer_fail(peer, rc);
+    if (fd >= 0)
+        sleeper_give(peer, fd);
+    if (is_done)
+        return 0;
+    peer_fail(peer, rc);
     return rc;
 }
 

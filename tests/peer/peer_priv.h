@@ -9,8 +9,9 @@
 #include "tests/peer/hv_bufpio.h"
 #include "tests/peer/peer.h"
 
-#define PEER_REGIONS 8
-#define PEER_RANGES  1024
+#define PEER_REGIONS  8
+#define PEER_RANGES   1024
+#define PEER_SLEEPERS 16
 
 struct peer_pages {
     struct ioreq_slot slots[IOREQ_SLOTS];
@@ -34,7 +35,7 @@ struct peer_range {
 struct peer {
     int sock, kick_fd, irq_fd;
     int answer_fd[HV_SHM_VCPUS_MAX];
-    unsigned vcpus, spin_ns;
+    unsigned vcpus, spin_ns, irq_spin_ns;
     int timeout_ms;
     struct peer_pages *pages;
     struct peer_region region[PEER_REGIONS];
@@ -57,9 +58,9 @@ struct peer {
     pthread_mutex_t pci_lock; /* one configuration access at a time */
     uint32_t cf8;
 
-    pthread_mutex_t irq_lock; /* one thread waits on irq_fd for all */
-    pthread_cond_t irq_cond;
-    bool irq_leader;
+    pthread_mutex_t sleeper_lock;
+    int sleeper[PEER_SLEEPERS]; /* epoll descriptors of nobody's at present, each over irq_fd */
+    unsigned sleepers;
 };
 
 /* Reads what the daemon has told so far. */
