@@ -246,6 +246,7 @@ static void act_worker(struct fuzz *f, unsigned c)
     hv->pci_link_route(guest, (unsigned)take(f, 1), (unsigned)take(f, 1));
     hv->msi(guest, 0xfee00000, 1);
     hv->claim(guest, HV_RANGE_MMIO, take(f, 2), 0x20000);
+    hv->guest_rearm(guest);
 }
 
 static void step(struct fuzz *f)

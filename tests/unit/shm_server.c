@@ -223,6 +223,7 @@ static void guest_serve(struct shm_server_guest *g)
 
     if (hv->guest_pending(g->guest, &pending) == 0)
         dispatch_turn(&g->dispatch, pending.slots);
+    hv->guest_rearm(g->guest);
 }
 
 static void *server_thread(void *arg)

@@ -9,11 +9,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ioreq/guestmem.h"
+#include "tests/peer/peer_priv.h"
 #include "tests/unit/shm_server.h"
 
 static const struct hv_ops *const hv = &hv_shm_ops;
@@ -501,6 +503,77 @@ static void an_idle_guest_wakes_nobody(void **state)
     peer_close(peer);
 }
 
+struct doorbells {
+    struct peer *peer;
+    int silent, found, silent_again;
+    struct hv_pending pending;
+    uint32_t watched[2];
+    int rings[2];
+};
+
+static int readable(int fd)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+    return poll(&pfd, 1, 20);
+}
+
+/* Between guest_pending() and guest_rearm() the peer need not kick. */
+static void watch_without_kicks(struct shm_server *server, void *arg)
+{
+    struct doorbells *d = arg;
+    struct hv_guest *guest = server->guests[0].guest;
+
+    hv->guest_pending(guest, &d->pending);
+    d->watched[0] = peer_status(d->peer)->watched;
+    peer_kick(d->peer, 0);
+    d->silent = readable(hv->guest_fd(guest));
+    hv->guest_rearm(guest);
+    d->watched[1] = peer_status(d->peer)->watched;
+    d->found = readable(hv->guest_fd(guest));
+    hv->guest_pending(guest, &d->pending);
+    hv->guest_rearm(guest);
+    d->silent_again = readable(hv->guest_fd(guest));
+}
+
+static void what_comes_while_kicks_are_left_out_is_found(void **state)
+{
+    struct doorbells d = {.peer = shm_server_peer(*state, "guest", 1)};
+
+    peer_out(d.peer, 0, 0x300, 1, 1); /* so that the kick's eventfd has rung once */
+    shm_server_run(*state, watch_without_kicks, &d);
+    assert_int_equal(d.watched[0], 1);
+    assert_int_equal(d.silent, 0);
+    assert_int_equal(d.watched[1], 0);
+    assert_int_equal(d.found, 1);
+    assert_int_equal(d.pending.slots[0], 1);
+    assert_int_equal(d.silent_again, 0);
+    assert_int_equal(peer_in(d.peer, 0, 0x300, 1), 1);
+    peer_close(d.peer);
+}
+
+static void answer_twice(struct shm_server *server, void *arg)
+{
+    struct doorbells *d = arg;
+    struct epoll_event event;
+
+    for (unsigned i = 0; i < 2; i++) {
+        peer_control(d->peer)->watched_slots[0] = !i;
+        hv->notify(server->guests[0].guest, 0);
+        d->rings[i] = epoll_wait(d->peer->answer_fd[0], &event, 1, 20);
+    }
+}
+
+static void an_answer_does_not_ring_for_who_looks(void **state)
+{
+    struct doorbells d = {.peer = shm_server_peer(*state, "guest", 1)};
+
+    shm_server_run(*state, answer_twice, &d);
+    assert_int_equal(d.rings[0], 0);
+    assert_int_equal(d.rings[1], 1);
+    peer_close(d.peer);
+}
+
 /* The address in this process, and whether it is the peer's page. */
 static void find_bufpio(struct shm_server *server, void *arg)
 {
@@ -559,6 +632,8 @@ int main(void)
         CASE(a_refused_peer_gets_the_reason),
         CASE(a_peer_can_be_taken_or_refused_after_its_event),
         CASE(an_idle_guest_wakes_nobody),
+        CASE(what_comes_while_kicks_are_left_out_is_found),
+        CASE(an_answer_does_not_ring_for_who_looks),
         CASE(the_buffered_pio_page_is_there_if_both_sides_want_it),
     };
 
