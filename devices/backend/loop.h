@@ -34,9 +34,9 @@ struct loop_timer {
     } impl;
 };
 
-/* Something that can be found done by a look at memory. A watched descriptor tells of it, too; but a
- * loop that happens to be awake and to watch guests looks as well, and finds it sooner. Embedded in
- * its owner, zeroed, `look` and `arg` set. */
+/* Something that can be found done by a look at memory. A watched descriptor tells of it, too; but
+ * a loop that happens to be awake and to watch guests looks as well, and finds it sooner. Embedded
+ * in its owner, zeroed, `look` and `arg` set. */
 struct loop_look {
     void (*look)(void *arg);
     void *arg;
