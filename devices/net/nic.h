@@ -41,7 +41,7 @@ struct nic {
     char name[NIC_NAME_SIZE];
 };
 
-/* All hooks but those that may be NULL are there. */
+/* No hook is NULL, but for those that may be. Each is called from the worker. */
 struct nic_model {
     struct dev_ops dev; /* NIC_DEV_OPS */
     size_t size;        /* of the model's struct */
