@@ -15,7 +15,7 @@
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define FIELD_MAX      160u /* a guest's name, a device's */
 
-/* Where a line begins in log_vwrite()'s buffer: the journal's key or stderr's priority is before. */
+/* What is before a line in log_vwrite()'s buffer: the journal's key, or stderr's priority. */
 #define MESSAGE      "MESSAGE="
 #define PREFIX_BYTES (sizeof(MESSAGE) - 1)
 
@@ -88,8 +88,8 @@ static size_t put_field(char *to, const char *key, const char *value)
     return (size_t)n + 1;
 }
 
-/* False: it is to go to stderr. sd_journal_send(3) would do the same, but waits while the journal is
- * at a halt, and a worker must not: such an entry is lost, as its line on stderr would be. */
+/* False: it is to go to stderr. sd_journal_send(3) would do the same, but waits while the journal
+ * is at a halt, and a worker must not: such an entry is lost, as its line on stderr would be. */
 static bool to_journal(const struct log *log, int priority, const char *guest, const char *device,
                        char *line, size_t len)
 {

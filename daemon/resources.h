@@ -12,8 +12,8 @@
 #define RESOURCES_WHY_SIZE 256
 
 /* Descriptors: the daemon's own (sockets and their clients, xenstore, log), a worker's (epoll,
- * eventfds of libev, libaio and its helper, the hypervisor's), and a guest's with a few disks and NICs,
- * its ioemu-dm and two monitors. Measured with Xen: 15 of a guest with one disk. */
+ * eventfds of libev, libaio and its helper, the hypervisor's), and a guest's with a few disks and
+ * NICs, its ioemu-dm and two monitors. Measured with Xen: 15 of a guest with one disk. */
 #define RESOURCES_FDS_OWN    64u
 #define RESOURCES_FDS_WORKER 8u
 #define RESOURCES_FDS_GUEST  16u
@@ -24,9 +24,9 @@
 uint64_t resources_raise_descriptors(void);
 /* 0; -EMFILE: not even enough for the daemon; -ENOSPC: for fewer than RESOURCES_GUESTS guests. */
 int resources_check_descriptors(uint64_t limit, unsigned workers, char ret_why[RESOURCES_WHY_SIZE]);
-/* Whether the kernel has room for the requests of all workers (io_setup(2) fails by EAGAIN else).
- * `sysctl_dir` is /proc/sys/fs; where it tells nothing it is left to io_setup(). `ret_why` has `size`
- * bytes. 0 or -EAGAIN. */
+/* Whether the kernel has room for the requests of all workers (else io_setup(2) fails by EAGAIN).
+ * `sysctl_dir` is /proc/sys/fs; where it tells nothing it is left to io_setup(). `ret_why` has
+ * `size` bytes. 0 or -EAGAIN. */
 int resources_check_aio(const char *sysctl_dir, unsigned workers, unsigned depth, char *ret_why,
                         size_t size);
 

@@ -41,9 +41,9 @@ struct watchdog {
 
 /* Before the worker's loop is gone, or never: a beat may be with it. */
 void watchdog_add(struct watchdog *watchdog, struct mailbox *worker);
-/* `ev`, `control` (its mailbox), `feed`, `late` and `ctx` are set, all workers added. Feeds at once and
- * then every `interval_s` seconds, which is to be half of the manager's or less. `late` is told of a
- * worker that did not answer in an interval, and when it does answer after all. */
+/* `ev`, `control` (its mailbox), `feed`, `late` and `ctx` are set, all workers added. Feeds at once
+ * and then every `interval_s` seconds, which is to be half of the manager's or less. `late` is told
+ * of a worker that did not answer in an interval, and when it does answer after all. */
 void watchdog_start(struct watchdog *watchdog, double interval_s);
 /* When the workers have ended; also if it was never started. */
 void watchdog_stop(struct watchdog *watchdog);
