@@ -21,7 +21,7 @@ test_packages=(
 )
 # What a Debian package takes beyond the first, and its test.
 package_packages=(debhelper dpkg-dev)
-package_test_packages=(lintian debootstrap)
+package_test_packages=(lintian debootstrap systemd-container)
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
