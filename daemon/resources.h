@@ -12,8 +12,8 @@
 #define RESOURCES_WHY_SIZE 256
 
 /* Descriptors: the daemon's own (sockets and their clients, xenstore, log), a worker's (epoll,
- * eventfds of libev, libaio and its helper, the hypervisor's), and a guest's with a few disks and
- * NICs, its ioemu-dm and two monitors. Measured with Xen: 15 of a guest with one disk. */
+ * eventfds of libev, libaio and its helper, the hypervisor's), and a guest's. One of Xen's with one
+ * disk was seen to have 6; one with all the disks, NICs and ports that it can have comes to 30. */
 #define RESOURCES_FDS_OWN    64u
 #define RESOURCES_FDS_WORKER 8u
 #define RESOURCES_FDS_GUEST  16u
