@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "daemon/guest.h"
 #include "daemon/opener.h"
 #include "daemon/record.h"
+#include "daemon/resources.h"
 
 /* What the hypervisors tell. */
 
@@ -185,12 +185,20 @@ static int open_hosts(struct daemon *daemon, char *why)
     return err;
 }
 
-static int start_workers(struct daemon *daemon, char *why)
+/* How many there are to be. */
+static unsigned daemon_workers(const struct daemon *daemon)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned count = daemon->config.workers ? daemon->config.workers
                      : cpus > 0             ? (unsigned)cpus
                                             : 1;
+
+    return count < DAEMON_WORKERS_MAX ? count : DAEMON_WORKERS_MAX;
+}
+
+static int start_workers(struct daemon *daemon, char *why)
+{
+    unsigned count = daemon_workers(daemon);
     struct worker_params params = {
         .pool_pages = daemon->config.pool_pages,
         .aio_depth = daemon->config.aio_depth,
@@ -203,7 +211,7 @@ static int start_workers(struct daemon *daemon, char *why)
         params.host[i] = daemon->host[i];
         params.hv[i] = daemon->hv[i];
     }
-    for (params.id = 0; params.id < count && params.id < DAEMON_WORKERS_MAX; params.id++) {
+    for (params.id = 0; params.id < count; params.id++) {
         const char *what;
         int err = worker_create(&params, &daemon->worker[params.id], &what);
 
@@ -218,6 +226,40 @@ static int start_workers(struct daemon *daemon, char *why)
             &daemon->log, LOG_NOTICE, NULL,
             "event=pool-unlocked hint=\"raise LimitMEMLOCK (ulimit -l) to lock disk buffers\"");
     return 0;
+}
+
+static void feed_watchdog(void *ctx)
+{
+    sd_notify(0, "WATCHDOG=1");
+}
+
+static void worker_is_late(void *ctx, unsigned worker, bool hangs)
+{
+    struct daemon *daemon = ctx;
+
+    if (hangs)
+        log_write(&daemon->log, LOG_CRIT, NULL, "event=worker-hangs worker=%u hint=\"%s\"", worker,
+                  "its guests stand still; unless it goes on, the watchdog ends the daemon");
+    else
+        log_write(&daemon->log, LOG_NOTICE, NULL, "event=worker-goes-on worker=%u", worker);
+}
+
+/* Half of WatchdogSec=, as sd_watchdog_enabled(3) advises; none where there is none. */
+static void start_watchdog(struct daemon *daemon)
+{
+    struct watchdog *watchdog = &daemon->watchdog;
+    uint64_t usec;
+
+    if (sd_watchdog_enabled(0, &usec) <= 0)
+        return;
+    watchdog->ev = daemon->ev;
+    watchdog->control = &daemon->mailbox;
+    watchdog->feed = feed_watchdog;
+    watchdog->late = worker_is_late;
+    watchdog->ctx = daemon;
+    for (unsigned i = 0; i < daemon->n_workers; i++)
+        watchdog_add(watchdog, &daemon->worker[i]->mailbox);
+    watchdog_start(watchdog, (double)usec / 2e6);
 }
 
 /* Every guest that xl made holds a connection to the control socket. */
@@ -260,15 +302,22 @@ static void watch_signal(struct daemon *daemon, ev_signal *watcher, int signum)
     ev_signal_start(daemon->ev, watcher);
 }
 
-/* A guest has a dozen, and the usual soft limit is 1024. */
-static void raise_descriptor_limit(void)
+/* What the host lets the daemon have: daemon/resources.h. */
+static int check_limits(struct daemon *daemon, char *why)
 {
-    struct rlimit limit;
+    uint64_t descriptors = resources_raise_descriptors();
+    char hint[RESOURCES_WHY_SIZE];
+    int err = resources_check_aio("/proc/sys/fs", daemon_workers(daemon), daemon->config.aio_depth,
+                                  why, OPENER_WHY_SIZE);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit); /* as good as it gets */
+    if (err)
+        return err;
+    err = resources_check_descriptors(descriptors, daemon_workers(daemon), hint);
+    if (err == -EMFILE)
+        snprintf(why, OPENER_WHY_SIZE, "%s", hint);
+    else if (err)
+        log_write(&daemon->log, LOG_WARNING, NULL, "event=few-descriptors hint=\"%s\"", hint);
+    return err == -EMFILE ? err : 0;
 }
 
 int daemon_start(struct daemon *daemon, struct daemon_config *config)
@@ -285,9 +334,9 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* guests do not end with the terminal that it was started from */
-    raise_descriptor_limit();
     daemon->ev = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!daemon->ev) {
+        log_finish(&daemon->log);
         daemon_config_finish(&daemon->config);
         return -ENOMEM;
     }
@@ -297,7 +346,9 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     watch_signal(daemon, &daemon->sigterm, SIGTERM);
     watch_signal(daemon, &daemon->sigint, SIGINT);
 
-    err = prepare_run_dir(daemon, why);
+    err = check_limits(daemon, why);
+    if (!err)
+        err = prepare_run_dir(daemon, why);
     if (!err)
         err = open_hosts(daemon, why);
     if (!err)
@@ -317,6 +368,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
               IOEMUD_VERSION, daemon->n_workers, daemon->host[DAEMON_XEN] ? "yes" : "no",
               daemon->host[DAEMON_SHM] ? daemon->config.shm_socket : "no");
     sd_notify(0, "READY=1");
+    start_watchdog(daemon);
     return 0;
 }
 
@@ -355,6 +407,7 @@ void daemon_finish(struct daemon *daemon)
     close_server(daemon->stats, daemon->config.stats_socket);
     for (unsigned i = 0; i < daemon->n_workers; i++)
         worker_destroy(daemon->worker[i]);
+    watchdog_stop(&daemon->watchdog);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])
             continue;
@@ -371,5 +424,6 @@ void daemon_finish(struct daemon *daemon)
     evloop_finish(&daemon->evloop);
     ev_loop_destroy(daemon->ev);
     log_write(&daemon->log, LOG_INFO, NULL, "event=stopped");
+    log_finish(&daemon->log);
     daemon_config_finish(&daemon->config);
 }

@@ -14,6 +14,7 @@
 #include "daemon/mailbox.h"
 #include "daemon/peer_log.h"
 #include "daemon/rpc.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "ioreq/hv.h"
 
@@ -44,6 +45,7 @@ struct daemon {
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct rpc_server *control, *stats;
     ev_signal sigterm, sigint;
+    struct watchdog watchdog;
     int lock_fd;
     uint64_t started_ns;
     bool stopping;  /* daemon_run() ends with the last guest */

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/* systemd's "Native Journal Protocol". */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define FIELD_MAX      160u /* a guest's name, a device's */
+
+/* What is before a line in log_vwrite()'s buffer: the journal's key, or stderr's priority. */
+#define MESSAGE      "MESSAGE="
+#define PREFIX_BYTES (sizeof(MESSAGE) - 1)
 
 /* systemd names the journal's stream by device and inode in JOURNAL_STREAM (systemd.exec(5)). */
 static bool stderr_is_journal(void)
@@ -21,14 +33,101 @@ static bool stderr_is_journal(void)
 void log_init(struct log *log, int level)
 {
     log->level = level;
+    log->journal_fd = -1;
     log->journal = stderr_is_journal();
+    if (log->journal)
+        log_use_journal(log, JOURNAL_SOCKET);
+}
+
+int log_use_journal(struct log *log, const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd, err;
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(addr.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    log->journal_fd = fd;
+    return 0;
+}
+
+void log_finish(struct log *log)
+{
+    if (log->journal_fd >= 0)
+        close(log->journal_fd);
+    log->journal_fd = -1;
+}
+
+/* A line that a guest has a hand in must not become two. */
+static void clean(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ')
+            text[i] = '?';
+}
+
+/* "KEY=value\n"; nothing without a value. Returns its length; `to` has FIELD_MAX bytes. */
+static size_t put_field(char *to, const char *key, const char *value)
+{
+    int n = value ? snprintf(to, FIELD_MAX, "%s=%s", key, value) : -1;
+
+    if (n < 0)
+        return 0;
+    if ((size_t)n > FIELD_MAX - 1)
+        n = FIELD_MAX - 1;
+    clean(to, (size_t)n);
+    to[n] = '\n';
+    return (size_t)n + 1;
+}
+
+/* False: it is to go to stderr. sd_journal_send(3) would do the same, but waits while the journal
+ * is at a halt, and a worker must not: such an entry is lost, as its line on stderr would be. */
+static bool to_journal(const struct log *log, int priority, const char *guest, const char *device,
+                       char *line, size_t len)
+{
+    char head[64], guest_field[FIELD_MAX], device_field[FIELD_MAX];
+    struct iovec iov[4] = {
+        {head,
+         (size_t)snprintf(head, sizeof(head), "SYSLOG_IDENTIFIER=ioemud\nPRIORITY=%d\n", priority)},
+        {guest_field, put_field(guest_field, "GUEST", guest)},
+        {device_field, put_field(device_field, "DEVICE", device)},
+        {line, len},
+    };
+    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = 4};
+
+    return sendmsg(log->journal_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
+}
+
+/* `line` has PREFIX_BYTES before it. */
+static void to_stderr(const struct log *log, int priority, char *line, size_t len)
+{
+    char prefix[PREFIX_BYTES]; /* sd-daemon(3): "<3>..." */
+    size_t prefix_len;
+
+    if (!log->journal) {
+        if (write(STDERR_FILENO, line, len) < 0)
+            return; /* nobody to tell */
+        return;
+    }
+    prefix_len = (size_t)snprintf(prefix, sizeof(prefix), "<%u>", (unsigned)priority & LOG_PRIMASK);
+    memcpy(line - prefix_len, prefix, prefix_len);
+    /* A journal that has come to a halt must not stop the workers: the line is lost. */
+    send(STDERR_FILENO, line - prefix_len, len + prefix_len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void log_vwrite(const struct log *log, int priority, const char *guest, const char *device,
                 const char *format, va_list args)
 {
-    char line[LOG_LINE_MAX];
-    size_t at = 0, room = sizeof(line) - 1; /* a place for the newline */
+    char buf[PREFIX_BYTES + LOG_LINE_MAX] = MESSAGE, *line = buf + PREFIX_BYTES;
+    size_t at = 0, room = LOG_LINE_MAX - 1; /* a place for the newline */
 
     if (priority > log->level)
         return;
@@ -38,22 +137,17 @@ void log_vwrite(const struct log *log, int priority, const char *guest, const ch
         int n = (call);                                                                            \
         at = n < 0 ? at : at + (size_t)n < room ? at + (size_t)n : room - 1;                       \
     } while (0)
-    if (log->journal)
-        APPEND(snprintf(line, room, "<%d>", priority));
     if (guest)
-        APPEND(snprintf(line + at, room - at, "guest=%s ", guest));
+        APPEND(snprintf(line, room, "guest=%s ", guest));
     if (device)
         APPEND(snprintf(line + at, room - at, "device=%s ", device));
     APPEND(vsnprintf(line + at, room - at, format, args));
 #undef APPEND
-    for (size_t i = 0; i < at; i++)
-        if ((unsigned char)line[i] < ' ')
-            line[i] = '?';
+    clean(line, at);
     line[at++] = '\n';
-    /* A journal that has come to a halt must not stop the workers: the line is lost. */
-    if ((log->journal ? send(STDERR_FILENO, line, at, MSG_DONTWAIT | MSG_NOSIGNAL)
-                      : write(STDERR_FILENO, line, at)) < 0)
-        return; /* nobody to tell */
+    if (log->journal_fd >= 0 && to_journal(log, priority, guest, device, buf, PREFIX_BYTES + at))
+        return;
+    to_stderr(log, priority, line, at);
 }
 
 void log_write(const struct log *log, int priority, const char *guest, const char *format, ...)

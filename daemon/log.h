@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log: one line an event on stderr, key=value, with the syslog priority in front when systemd
- * reads it (sd-daemon(3): "<3>..."). May be called from any thread: a line is one write(2).
+ * The log: one line an event, key=value. Where stderr leads to systemd's journal each is an entry
+ * there, with fields that journalctl(1) selects by: GUEST=, DEVICE=, PRIORITY=. Else, or where the
+ * journal's socket cannot be had, it goes to stderr. May be called from any thread: a line is one
+ * system call, which never waits.
  */
 #ifndef IOEMUD_DAEMON_LOG_H
 #define IOEMUD_DAEMON_LOG_H
@@ -14,11 +16,16 @@
 #define LOG_LINE_MAX 1024
 
 struct log {
-    int level;    /* least important priority that is written */
-    bool journal; /* stderr goes to the journal */
+    int level;      /* least important priority that is written */
+    bool journal;   /* stderr goes to the journal */
+    int journal_fd; /* its socket for entries with fields; -1: lines on stderr will do */
 };
 
 void log_init(struct log *log, int level);
+/* Entries go to the journal's socket at `path`; for log_init(), and for tests. 0 or -errno. */
+int log_use_journal(struct log *log, const char *path);
+/* Later lines are still written, to stderr. */
+void log_finish(struct log *log);
 /* `guest` may be NULL. */
 __attribute__((format(printf, 4, 5))) void log_write(const struct log *log, int priority,
                                                      const char *guest, const char *format, ...);

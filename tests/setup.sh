@@ -19,6 +19,9 @@ test_packages=(
     qemu-system-x86 # to compare with: tests/diff
     nbdkit libnbd-bin fuse3 # a store that loses what was not flushed: tests/durability
 )
+# What a Debian package takes beyond the first, and its test.
+package_packages=(debhelper dpkg-dev)
+package_test_packages=(lintian debootstrap systemd-container)
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 
