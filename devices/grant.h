@@ -103,12 +103,21 @@ struct grant_counters {
     uint32_t mapped; /* pages now */
 };
 
+/* From how many bytes of a request on a way is faster than copying, as tests/bench/bench_commit found
+ * with this hypervisor; GRANT_NEVER: it is not. */
+struct grant_crossover {
+    uint32_t map;
+    uint32_t swap;
+};
+#define GRANT_NEVER UINT32_MAX
+
 /* One guest's. It stays valid beyond the guest's end until what was mapped or taken has come back.
  */
 struct grants {
     const struct grant_ops *ops;
     void *ctx;
     uint32_t can; /* GRANT_CAN_x, constant */
+    struct grant_crossover from;
     const struct grant_counters *counters;
 };
 

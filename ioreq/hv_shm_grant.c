@@ -351,6 +351,7 @@ int hv_shm_grants_create(struct hv_guest *guest)
     grants->grants = (struct grants){.ops = &shm_ops,
                                      .ctx = grants,
                                      .can = GRANT_CAN_COPY | GRANT_CAN_MAP,
+                                     .from = {.map = GRANT_NEVER, .swap = GRANT_PAGE},
                                      .counters = &grants->counters};
     if (guest->info.features & HV_FEATURE_SWAP)
         grants->grants.can |= GRANT_CAN_SWAP;

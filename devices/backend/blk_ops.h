@@ -39,8 +39,9 @@ struct blk_req {
     uint64_t mark;     /* for a wrapper (fault.c): 0 when the request is new, kept over its parts */
 
     /* blk.c's. */
-    void *page[BLK_REQ_PAGES];
+    uint8_t *page[BLK_REQ_PAGES];
     unsigned n_pages;
+    struct blk_lender lender; /* `give` NULL: the pool's */
     struct blk_span {
         uint64_t sector; /* of the whole request, as are these */
         uint32_t bytes;
