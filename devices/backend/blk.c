@@ -84,7 +84,7 @@ int blk_open(struct blk_image *image, unsigned depth, struct blk **ret_blk)
         return -ENOMEM;
     blk->image = image;
     blk->depth = depth;
-    blk->pool_waiter = (struct pool_waiter){.wake = wake_ready, .arg = blk};
+    blk->pool_waiter = (struct pool_waiter){.wake = wake_ready, .arg = blk, .share = image->share};
     blk->ready_task = (struct loop_task){.run = run_ready, .arg = blk};
     for (unsigned i = depth; i--;) {
         blk->slots[i].image = image;
