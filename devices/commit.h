@@ -87,7 +87,8 @@ int commit_create(const struct commit_params *params, struct commit **ret_commit
 /* What was added and not flushed is forgotten, without done(). NULL is fine. */
 void commit_destroy(struct commit *commit);
 
-/* The fastest way for these segments, from their sizes and alignment and what the hypervisor can. */
+/* The fastest way for these segments, from their sizes and alignment and what the hypervisor can.
+ */
 enum commit_how commit_choose(const struct commit *commit, const struct commit_segment *segments,
                               unsigned count, bool to_guest);
 void commit_add(struct commit *commit, struct commit_job *job);

@@ -38,12 +38,12 @@ int pool_create(uint32_t pages, struct pool **ret_pool);
 void pool_destroy(struct pool *pool);
 
 /*
- * A guest's share. While its disk hangs a guest's requests may keep their pages for ever, and others
- * are to go on. So each share is guaranteed some pages that nobody else can have: those that it may
- * hold for as long as it likes, as its creator says, and POOL_GUARANTEE besides, fewer when there
- * are very many guests. And it has a fair part, all pages by the number of shares. Of those who wait
- * come first whom the guarantee covers, then who stays within his fair part or has nothing at all,
- * then the others; in their order of arrival each. What nobody needs is anybody's.
+ * A guest's share. While its disk hangs a guest's requests may keep their pages for ever, and
+ * others are to go on. So each share is guaranteed some pages that nobody else can have: those that
+ * it may hold for as long as it likes, as its creator says, and POOL_GUARANTEE besides, fewer when
+ * there are very many guests. And it has a fair part, all pages by the number of shares. Of those
+ * who wait come first whom the guarantee covers, then who stays within his fair part or has nothing
+ * at all, then the others; in their order of arrival each. What nobody needs is anybody's.
  */
 #define POOL_GUARANTEE 32u /* a largest request: BLK_MAX_BYTES */
 

@@ -131,8 +131,8 @@ static void turn_once(struct turn *t)
     t->at = (t->at + t->requests * t->request_pages) % GRANTED;
 }
 
-/* Nanoseconds of processor time for a request of `bytes`, the best of five stretches: what others do
- * on the machine only makes it longer. */
+/* Nanoseconds of processor time for a request of `bytes`, the best of five stretches: what others
+ * do on the machine only makes it longer. */
 static double measure(enum commit_how how, uint32_t bytes, bool reads)
 {
     double best = 0;

@@ -7,9 +7,9 @@
  * Invariants:
  *  - a guest is only made of a HELLO whose bounds hold; what can be pinned can be touched
  *  - a pin covers what it says, never more than was asked
- *  - of granted pages no byte beside the segment is copied; what was mapped, or taken to be swapped,
- *    can be touched until it is given back, also when its guest is gone and whatever is in the
- *    tables; a swap that fails changes nothing, and no page is had twice
+ *  - of granted pages no byte beside the segment is copied; what was mapped, or taken to be
+ *    swapped, can be touched until it is given back, also when its guest is gone and whatever is in
+ *    the tables; a swap that fails changes nothing, and no page is had twice
  *  - after the host is closed as many descriptors are open as before
  */
 #include <assert.h>
