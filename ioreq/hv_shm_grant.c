@@ -17,7 +17,7 @@
 #define MAPPED_MAX 512u
 
 /*
- * tests/bench/bench_commit, us of processor time a request, the guest reading what it got (and not):
+ * tests/bench/bench_commit, us of processor time a request, the guest reading it afterwards (not):
  *              4 KiB         64 KiB        1 MiB
  *   copy       0.53 (0.30)   7.7 (4.4)     119 (70)
  *   map       13.3 (12.5)    101 (96)     1582 (1487)
