@@ -218,6 +218,10 @@ static void job_swap(struct commit *commit, struct commit_job *job)
         job->pages[i] = commit->swap[i].page;
         if (!commit->swap[i].status)
             continue;
+        if (commit->swap[i].status == -EIO) { /* there may be nothing to copy from */
+            failed(job, -EIO);
+            continue;
+        }
         commit->counters.fallbacks++;
         copy_queue(commit, job, i, i * GRANT_PAGE);
     }

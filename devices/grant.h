@@ -21,7 +21,8 @@
  *   -ENOSPC      map: too much is mapped already
  *   -EOPNOTSUPP  without the capability
  *   -ESRCH       the guest is gone
- *   -EIO         whatever else the hypervisor said
+ *   -EIO         whatever else the hypervisor said; of a swap: hardware failed, and neither page
+ *                may be touched any more
  */
 #ifndef IOEMUD_DEVICES_GRANT_H
 #define IOEMUD_DEVICES_GRANT_H
@@ -68,7 +69,7 @@ struct grant_swap {
     uint8_t *page; /* in: ours. Returned when status is 0: ours now, its address may be the same.
                       Other pages keep theirs. */
     uint32_t ref;
-    int status; /* 0, or -errno: nothing has changed */
+    int status; /* 0, or -errno: nothing has changed (but for -EIO) */
 };
 
 struct grant_ops {

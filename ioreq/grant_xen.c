@@ -12,6 +12,9 @@
 /* Segments in one system call; the kernel makes hypercalls of 24 (gntdev's batches) of them. */
 #define COPY_BATCH 256u
 
+/* Swaps in one call of the swapper: what a ring of 32 requests of 44 KiB brings in a turn. */
+#define SWAP_BATCH 352u
+
 /* Pages that a guest's backends have mapped at a time: as many as Linux's blkback keeps of a
  * frontend's persistent grants (1056), and the rings besides. dom0's own limit is for all guests
  * together (gnttab_max_maptrack_frames of Xen). */
@@ -22,6 +25,10 @@ struct grant_xen {
     void *handle;
     struct xentoollog_logger silent;
     xengnttab_grant_copy_segment_t segment[COPY_BATCH];
+    unsigned guests;
+    struct grant_xen_swapper swapper;        /* without pages: none */
+    enum { FREE, TAKEN, LOST } * page_state; /* by page */
+    unsigned *free_stack, free_count;
 };
 
 struct guest {
@@ -29,8 +36,15 @@ struct guest {
     struct grant_counters counters;
     struct grant_xen *xen;
     uint16_t domid;
+    unsigned taken; /* pages to swap */
     bool closed;
 };
+
+static void guest_free(struct guest *guest)
+{
+    if (guest->closed && !guest->counters.mapped && !guest->taken)
+        free(guest);
+}
 
 static int status_of(int16_t gntst)
 {
@@ -156,11 +170,115 @@ static void xen_unmap(void *ctx, const struct grant_map *map)
     guest->xen->calls->unmap(guest->xen->handle, map->base, map->count);
     guest->counters.unmaps += map->count;
     guest->counters.mapped -= map->count;
-    if (guest->closed && !guest->counters.mapped)
-        free(guest);
+    guest_free(guest);
 }
 
-static const struct grant_ops xen_ops = {.copy = xen_copy, .map = xen_map, .unmap = xen_unmap};
+/* The frame swap. */
+
+static unsigned page_number(const struct grant_xen *xen, const uint8_t *page)
+{
+    size_t offset = (size_t)(page - xen->swapper.base);
+
+    assert(page >= xen->swapper.base && offset % GRANT_PAGE == 0 &&
+           offset / GRANT_PAGE < xen->swapper.pages);
+    assert(xen->page_state[offset / GRANT_PAGE] != FREE);
+    return (unsigned)(offset / GRANT_PAGE);
+}
+
+static void swap_batch(struct guest *guest, struct grant_swap *swaps, unsigned count)
+{
+    struct grant_xen *xen = guest->xen;
+    struct grant_xen_one ones[SWAP_BATCH];
+
+    for (unsigned i = 0; i < count; i++)
+        ones[i] =
+            (struct grant_xen_one){.page = page_number(xen, swaps[i].page), .ref = swaps[i].ref};
+    guest->counters.swap_calls++;
+    xen->swapper.swap(xen->swapper.ctx, guest->domid, ones, count);
+    for (unsigned i = 0; i < count; i++) {
+        swaps[i].status = ones[i].err;
+        guest->counters.swaps += !ones[i].err;
+        guest->counters.errors += ones[i].err != 0;
+        if (ones[i].err == -EIO)
+            xen->page_state[ones[i].page] = LOST;
+    }
+}
+
+static void xen_swap(void *ctx, struct grant_swap *swaps, unsigned count)
+{
+    struct guest *guest = ctx;
+
+    for (unsigned i = 0; guest->closed && i < count; i++)
+        swaps[i].status = -ESRCH;
+    for (unsigned done = 0, now; !guest->closed && done < count; done += now) {
+        now = count - done < SWAP_BATCH ? count - done : SWAP_BATCH;
+        swap_batch(guest, swaps + done, now);
+    }
+}
+
+/* A guest whose disk hangs keeps half of them at most when there are others. */
+static bool xen_swap_take(void *ctx, uint8_t **ret_pages, unsigned count)
+{
+    struct guest *guest = ctx;
+    struct grant_xen *xen = guest->xen;
+    unsigned most = xen->guests > 1 ? xen->swapper.pages / 2 : xen->swapper.pages;
+
+    if (guest->closed || count > xen->free_count || guest->taken + count > most)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned page = xen->free_stack[--xen->free_count];
+
+        xen->page_state[page] = TAKEN;
+        ret_pages[i] = xen->swapper.base + (size_t)page * GRANT_PAGE;
+    }
+    guest->taken += count;
+    return true;
+}
+
+static void xen_swap_give(void *ctx, uint8_t *page)
+{
+    struct guest *guest = ctx;
+    struct grant_xen *xen = guest->xen;
+    unsigned number = page_number(xen, page);
+
+    guest->taken--;
+    if (xen->page_state[number] == TAKEN) {
+        xen->page_state[number] = FREE;
+        xen->free_stack[xen->free_count++] = number;
+    }
+    guest_free(guest);
+}
+
+static void xen_swap_pages(void *ctx, uint32_t *ret_pages, uint32_t *ret_free)
+{
+    const struct guest *guest = ctx;
+
+    *ret_pages = guest->xen->swapper.pages;
+    *ret_free = guest->xen->free_count;
+}
+
+int grant_xen_use_swap(struct grant_xen *xen, const struct grant_xen_swapper *swapper)
+{
+    assert(!xen->guests && !xen->swapper.pages && swapper->pages);
+    xen->page_state = calloc(swapper->pages, sizeof(*xen->page_state));
+    xen->free_stack = calloc(swapper->pages, sizeof(*xen->free_stack));
+    if (!xen->page_state || !xen->free_stack)
+        return -ENOMEM; /* grant_xen_close() has the one */
+    xen->swapper = *swapper;
+    for (unsigned i = swapper->pages; i--;)
+        xen->free_stack[xen->free_count++] = i;
+    return 0;
+}
+
+static const struct grant_ops xen_ops = {
+    .copy = xen_copy,
+    .map = xen_map,
+    .unmap = xen_unmap,
+    .swap = xen_swap,
+    .swap_take = xen_swap_take,
+    .swap_give = xen_swap_give,
+    .swap_pages = xen_swap_pages,
+};
 
 int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct grants **ret_grants)
 {
@@ -177,6 +295,11 @@ int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct gra
                                      * their flushes on all processors. */
                                     .from = {.map = GRANT_NEVER, .swap = GRANT_NEVER},
                                     .counters = &guest->counters};
+    if (xen->swapper.pages) {
+        guest->grants.can |= GRANT_CAN_SWAP;
+        guest->grants.from.swap = xen->swapper.from;
+    }
+    xen->guests++;
     *ret_grants = &guest->grants;
     return 0;
 }
@@ -189,8 +312,8 @@ void grant_xen_guest_close(const struct grants *grants)
         return;
     guest = grants->ctx;
     guest->closed = true;
-    if (!guest->counters.mapped)
-        free(guest);
+    guest->xen->guests--;
+    guest_free(guest);
 }
 
 /* The library. It would write a line for each map that fails, and a guest decides about that. */
@@ -263,5 +386,7 @@ void grant_xen_close(struct grant_xen *xen)
     if (!xen)
         return;
     xen->calls->close(xen->handle);
+    free(xen->page_state);
+    free(xen->free_stack);
     free(xen);
 }

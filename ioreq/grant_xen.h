@@ -4,6 +4,7 @@
  * guests that have no hv_guest at all.
  *
  *   worker  grant_xen_open()        before any sandbox: opens /dev/xen/gntdev
+ *           grant_xen_use_swap()    where the hypervisor can exchange frames, before any guest
  *           grant_xen_guest_open()  a domain's; costs no system call
  *           grant_xen_guest_close() what is mapped stays until it is unmapped
  *           grant_xen_close()       after the last of them
@@ -35,6 +36,24 @@ int grant_xen_open_with(const struct grant_xen_calls *calls, void *handle,
                         struct grant_xen **ret_xen);
 /* NULL is fine. */
 void grant_xen_close(struct grant_xen *xen);
+
+/* Pages of gntalloc side by side, whose frames the hypervisor can exchange with those that guests
+ * granted. They serve all of the worker's guests, one after the other: what devices/grant.h says of
+ * whole pages keeps their bytes apart. */
+struct grant_xen_one {
+    unsigned page; /* of ours */
+    uint32_t ref;
+    int err; /* returned: 0 or -errno as in devices/grant.h */
+};
+struct grant_xen_swapper {
+    void (*swap)(void *ctx, uint16_t domid, struct grant_xen_one *ones, unsigned count);
+    void *ctx;
+    uint8_t *base;
+    unsigned pages;
+    uint32_t from; /* bytes: struct grant_crossover */
+};
+/* `swapper` is copied. -ENOMEM */
+int grant_xen_use_swap(struct grant_xen *xen, const struct grant_xen_swapper *swapper);
 
 /* -ENOMEM */
 int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct grants **ret_grants);

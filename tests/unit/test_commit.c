@@ -326,6 +326,19 @@ static void what_cannot_be_swapped_is_copied(void **state)
     assert_int_equal(run_one(&job), -EACCES);
 }
 
+/* The hardware lost it: there may be nothing behind the address any more. */
+static void a_page_that_is_lost_is_not_touched(void **state)
+{
+    static const struct commit_segment segment = {{.ref = 2}, 0, PAGE};
+    uint8_t *ours[1] = {NULL};
+    struct commit_job job = job_of(&segment, 1, true, COMMIT_SWAP);
+
+    guest.swap_status[2] = -EIO;
+    job.pages = ours;
+    assert_int_equal(run_one(&job), -EIO);
+    assert_int_equal(guest.copy_calls, 0);
+}
+
 static void what_cannot_be_mapped_is_copied(void **state)
 {
     static const struct commit_segment segments[] = {{{.ref = 1}, 0, PAGE}, {{.ref = 2}, 0, PAGE}};
@@ -420,6 +433,7 @@ int main(void)
         TEST(segments_that_leave_their_page_are_refused),
         TEST(swapped_pages_take_the_places_of_ours),
         TEST(what_cannot_be_swapped_is_copied),
+        TEST(a_page_that_is_lost_is_not_touched),
         TEST(what_cannot_be_mapped_is_copied),
         TEST(addresses_go_by_the_hosts_dma),
         TEST(the_way_is_chosen_from_size_alignment_and_capability),

@@ -224,16 +224,138 @@ static void what_is_mapped_outlives_its_guest(void **state)
     grants_unmap(other, &map);
 }
 
-static void there_is_no_swap(void **state)
+static void without_a_swapper_there_is_no_swap(void **state)
 {
     uint8_t *page;
 
+    assert_int_equal(grants->can & GRANT_CAN_SWAP, 0);
     assert_false(grants_swap_take(grants, &page, 1));
+}
+
+static unsigned swap_calls;
+
+/* References below 1000 are swapped; 1000 + n is errno n. */
+static void fake_swap(void *ctx, uint16_t domid, struct grant_xen_one *ones, unsigned count)
+{
+    assert_ptr_equal(ctx, &lib);
+    assert_in_range(domid, DOMID, DOMID + 1);
+    swap_calls++;
+    for (unsigned i = 0; i < count; i++) {
+        ones[i].err = ones[i].ref < 1000 ? 0 : 1000 - (int)ones[i].ref;
+        if (!ones[i].err)
+            area[ones[i].page * GRANT_PAGE] = (uint8_t)ones[i].ref;
+    }
+}
+
+static const struct grants *other;
+
+static int setup_swap(void **state)
+{
+    struct grant_xen_swapper swapper = {
+        .swap = fake_swap, .ctx = &lib, .base = area, .pages = 16, .from = 65536};
+
+    memset(&lib, 0, sizeof(lib));
+    swap_calls = 0;
+    assert_int_equal(grant_xen_open_with(&calls, &lib, &xen), 0);
+    assert_int_equal(grant_xen_use_swap(xen, &swapper), 0);
+    assert_int_equal(grant_xen_guest_open(xen, DOMID, &grants), 0);
+    assert_int_equal(grant_xen_guest_open(xen, DOMID + 1, &other), 0);
+    assert_true(grants->can & GRANT_CAN_SWAP);
+    assert_int_equal(grants->from.swap, 65536);
+    return 0;
+}
+
+static int teardown_swap(void **state)
+{
+    grant_xen_guest_close(other);
+    return teardown(state);
+}
+
+static uint32_t free_pages(void)
+{
+    uint32_t pages, left;
+
+    grants->ops->swap_pages(grants->ctx, &pages, &left);
+    assert_int_equal(pages, 16);
+    return left;
+}
+
+static void swaps_of_a_turn_are_one_call(void **state)
+{
+    uint8_t *page[3];
+    struct grant_swap swaps[3];
+
+    assert_true(grants_swap_take(grants, page, 3));
+    for (unsigned i = 0; i < 3; i++)
+        swaps[i] = (struct grant_swap){.page = page[i], .ref = i == 1 ? 1000 + EBUSY : 7 + i};
+    grants_swap(grants, swaps, 3);
+    assert_int_equal(swap_calls, 1);
+    assert_int_equal(swaps[0].status, 0);
+    assert_int_equal(swaps[1].status, -EBUSY);
+    assert_int_equal(swaps[2].status, 0);
+    assert_int_equal(page[0][0], 7);
+    assert_int_equal(page[2][0], 9);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ptr_equal(swaps[i].page, page[i]);
+        grants_swap_give(grants, page[i]);
+    }
+    assert_int_equal(free_pages(), 16);
+    assert_int_equal(grants->counters->swaps, 2);
+}
+
+static void a_guest_leaves_half_of_the_pages_to_others(void **state)
+{
+    uint8_t *page[8], *more[8], *none;
+
+    assert_false(grants_swap_take(grants, page, 9));
+    assert_true(grants_swap_take(grants, page, 8));
+    assert_false(grants_swap_take(grants, &none, 1));
+    assert_true(grants_swap_take(other, more, 8));
+    assert_false(grants_swap_take(other, &none, 1));
+    for (unsigned i = 0; i < 8; i++) {
+        grants_swap_give(grants, page[i]);
+        grants_swap_give(other, more[i]);
+    }
+    assert_int_equal(free_pages(), 16);
+}
+
+static void a_page_that_is_lost_serves_nobody_any_more(void **state)
+{
+    uint8_t *page, *all[8];
+    struct grant_swap swap = {.ref = 1000 + EIO};
+
+    assert_true(grants_swap_take(grants, &page, 1));
+    swap.page = page;
+    grants_swap(grants, &swap, 1);
+    assert_int_equal(swap.status, -EIO);
+    grants_swap_give(grants, page);
+    assert_int_equal(free_pages(), 15);
+    assert_true(grants_swap_take(grants, all, 8));
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(all[i] != page);
+        grants_swap_give(grants, all[i]);
+    }
+}
+
+static void pages_in_flight_outlive_their_guest(void **state)
+{
+    const struct grants *gone;
+    struct grant_swap swap = {.ref = 3};
+
+    assert_int_equal(grant_xen_guest_open(xen, DOMID, &gone), 0);
+    assert_true(grants_swap_take(gone, &swap.page, 1));
+    grant_xen_guest_close(gone);
+    grants_swap(gone, &swap, 1);
+    assert_int_equal(swap.status, -ESRCH);
+    assert_int_equal(swap_calls, 0);
+    grants_swap_give(gone, swap.page);
+    assert_int_equal(free_pages(), 16);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define SWAP(name) cmocka_unit_test_setup_teardown(name, setup_swap, teardown_swap)
     const struct CMUnitTest tests[] = {
         TEST(segments_go_to_xen_in_one_call_both_ways),
         TEST(xens_status_of_each_segment_is_told),
@@ -242,7 +364,11 @@ int main(void)
         TEST(a_call_that_fails_fails_all_of_its_segments),
         TEST(maps_are_bounded_and_undone),
         TEST(what_is_mapped_outlives_its_guest),
-        TEST(there_is_no_swap),
+        TEST(without_a_swapper_there_is_no_swap),
+        SWAP(swaps_of_a_turn_are_one_call),
+        SWAP(a_guest_leaves_half_of_the_pages_to_others),
+        SWAP(a_page_that_is_lost_serves_nobody_any_more),
+        SWAP(pages_in_flight_outlive_their_guest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
