@@ -82,9 +82,9 @@ void blkif_segment_decode(const uint8_t *bytes, struct blkif_segment *ret_segmen
 }
 
 static void decode(const struct blkif_layout *layout, const uint8_t *entry,
-                   struct blkif_request *request)
+                   struct blkif_req *request)
 {
-    *request = (struct blkif_request){
+    *request = (struct blkif_req){
         .operation = entry[0],
         .id = u64_at(entry + layout->id),
         .sector = u64_at(entry + layout->sector),
@@ -107,7 +107,7 @@ static void decode(const struct blkif_layout *layout, const uint8_t *entry,
     }
 }
 
-enum blkif_taken blkif_ring_take(struct blkif_ring *ring, struct blkif_request *ret_request)
+enum blkif_taken blkif_ring_take(struct blkif_ring *ring, struct blkif_req *ret_request)
 {
     uint8_t entry[BLKIF_ENTRY_MAX] = {0};
     uint32_t prod = load(ring, BLKIF_REQ_PROD), at;

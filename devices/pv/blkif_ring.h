@@ -28,7 +28,7 @@ struct blkif_segment {
 };
 
 /* A request as it was copied: nothing in it has been checked. */
-struct blkif_request {
+struct blkif_req {
     uint8_t operation;
     uint8_t indirect_op; /* BLKIF_INDIRECT */
     uint16_t n_segments;
@@ -59,7 +59,7 @@ uint32_t blkif_ring_entries(enum blkif_protocol protocol, unsigned pages);
  * say that responses ended, so a backend can take over what another left unanswered. */
 void blkif_ring_attach(struct blkif_ring *ring, void *base, unsigned pages,
                        enum blkif_protocol protocol);
-enum blkif_taken blkif_ring_take(struct blkif_ring *ring, struct blkif_request *ret_request);
+enum blkif_taken blkif_ring_take(struct blkif_ring *ring, struct blkif_req *ret_request);
 /* For requests that were taken, in any order; seen by the frontend after blkif_ring_push(). */
 void blkif_ring_respond(struct blkif_ring *ring, uint64_t id, uint8_t operation, int16_t status);
 /* True: the frontend is to be notified. */

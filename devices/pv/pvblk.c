@@ -144,7 +144,7 @@ static void broken(struct pvblk *pv)
 /* One of each queue in turn. */
 static void take(struct pvblk *pv, struct pvblk_fetch *fetch)
 {
-    struct blkif_request request;
+    struct blkif_req request;
     unsigned taken = 0, empty = 0;
 
     pv->hungry = false;

@@ -92,7 +92,7 @@ struct pvblk {
 
 /* pvblk_request.c: what was taken becomes a command, is refused, or waits in `fetch`. There is a
  * free command. */
-void pvblk_begin(struct pvblk *pv, unsigned queue, const struct blkif_request *request,
+void pvblk_begin(struct pvblk *pv, unsigned queue, const struct blkif_req *request,
                  struct pvblk_fetch *fetch);
 /* The segments that were waited for. */
 void pvblk_fetch(struct pvblk *pv, struct pvblk_fetch *fetch);

@@ -50,8 +50,7 @@ static void check_segments(struct pvblk *pv, struct pvblk_cmd *cmd)
         pvblk_start(pv, cmd);
 }
 
-static void begin_direct(struct pvblk *pv, struct pvblk_cmd *cmd,
-                         const struct blkif_request *request)
+static void begin_direct(struct pvblk *pv, struct pvblk_cmd *cmd, const struct blkif_req *request)
 {
     cmd->io = request->operation == BLKIF_READ ? BLK_READ : BLK_WRITE;
     cmd->preflush = request->operation == BLKIF_FLUSH || request->operation == BLKIF_BARRIER;
@@ -69,8 +68,7 @@ static void begin_direct(struct pvblk *pv, struct pvblk_cmd *cmd,
     check_segments(pv, cmd);
 }
 
-static void begin_discard(struct pvblk *pv, struct pvblk_cmd *cmd,
-                          const struct blkif_request *request)
+static void begin_discard(struct pvblk *pv, struct pvblk_cmd *cmd, const struct blkif_req *request)
 {
     /* BLKIF_DISCARD_SECURE is ignored by who does not have discard-secure. */
     cmd->io = BLK_DISCARD;
@@ -84,8 +82,8 @@ static void begin_discard(struct pvblk *pv, struct pvblk_cmd *cmd,
         pvblk_start(pv, cmd);
 }
 
-static void begin_indirect(struct pvblk *pv, struct pvblk_cmd *cmd,
-                           const struct blkif_request *request, struct pvblk_fetch *fetch)
+static void begin_indirect(struct pvblk *pv, struct pvblk_cmd *cmd, const struct blkif_req *request,
+                           struct pvblk_fetch *fetch)
 {
     if ((request->indirect_op != BLKIF_READ && request->indirect_op != BLKIF_WRITE) ||
         !request->n_segments || request->n_segments > PVBLK_SEGMENTS) {
@@ -106,7 +104,7 @@ static void begin_indirect(struct pvblk *pv, struct pvblk_cmd *cmd,
 }
 
 static struct pvblk_cmd *new_command(struct pvblk *pv, unsigned queue,
-                                     const struct blkif_request *request)
+                                     const struct blkif_req *request)
 {
     struct pvblk_cmd *cmd = pv->free;
 
@@ -121,7 +119,7 @@ static struct pvblk_cmd *new_command(struct pvblk *pv, unsigned queue,
     return cmd;
 }
 
-void pvblk_begin(struct pvblk *pv, unsigned queue, const struct blkif_request *request,
+void pvblk_begin(struct pvblk *pv, unsigned queue, const struct blkif_req *request,
                  struct pvblk_fetch *fetch)
 {
     struct pvblk_cmd *cmd = new_command(pv, queue, request);
