@@ -59,6 +59,8 @@ static void on_copy(void *ctx, struct grant_copy *copies, unsigned count)
         assert(copies[i].len && copies[i].offset + (uint32_t)copies[i].len <= GRANT_PAGE);
         copies[i].status = copy_one(rig, &copies[i]);
     }
+    if (rig->after_copy)
+        rig->after_copy(rig);
 }
 
 /* Only what lies side by side already. */

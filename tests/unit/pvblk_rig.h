@@ -57,6 +57,7 @@ struct pv_rig {
     struct grants grants;
     struct grant_counters counters;
     unsigned copy_calls, last_copies;
+    void (*after_copy)(struct pv_rig *rig); /* what a guest does in between; may be NULL */
 
     struct loop_task turn;
     unsigned turns;
