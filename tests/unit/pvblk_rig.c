@@ -40,6 +40,8 @@ static int copy_one(struct pv_rig *rig, struct grant_copy *copy)
     if (rig->grant[copy->ref] == PV_NONE ||
         (copy->to_guest && rig->grant[copy->ref] != PV_WRITABLE))
         return -EACCES;
+    if (rig->rings_are_no_data && copy->ref >= PV_RING_FIRST)
+        return -EACCES;
     theirs = pv_rig_page(rig, copy->ref) + copy->offset;
     if (copy->to_guest)
         memcpy(theirs, copy->local, copy->len);
@@ -149,9 +151,9 @@ static void make_disk(struct pv_rig *rig)
     const struct loop *loop = fake_loop(rig->loop);
 
     rig->sectors = options->sectors ? options->sectors : 16384;
-    rig->disk = malloc(rig->sectors * BLK_SECTOR);
+    rig->disk = calloc(rig->sectors, BLK_SECTOR);
     assert(rig->disk);
-    for (uint64_t i = 0; i < rig->sectors * BLK_SECTOR; i++)
+    for (uint64_t i = 0; i < rig->sectors * BLK_SECTOR && !options->blank; i++)
         rig->disk[i] = pv_rig_byte(i);
     assert(!pool_create(options->pool_pages ? options->pool_pages : 1024, &rig->pool));
     assert(

@@ -27,6 +27,7 @@ struct pv_rig_options {
     unsigned ring_order;
     enum blkif_protocol protocol;
     bool read_only, image_read_only, no_discard;
+    bool blank;        /* a disk of zeroes: for who makes many */
     bool no_disk;      /* until pv_rig_give_disk() */
     bool disconnected; /* until pv_rig_connect() */
 };
@@ -53,7 +54,8 @@ struct pv_rig {
 
     uint8_t *ram; /* PV_PAGES */
     uint8_t grant[PV_PAGES];
-    bool in_use[PV_PAGES]; /* mapped */
+    bool in_use[PV_PAGES];  /* mapped */
+    bool rings_are_no_data; /* they can be mapped, and copied to or from not */
     struct grants grants;
     struct grant_counters counters;
     unsigned copy_calls, last_copies;
