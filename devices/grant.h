@@ -2,7 +2,7 @@
 /*
  * Memory that a guest has granted, for PV backends (devices/pv/) and the commit strategies
  * (devices/commit.h), which know neither Xen nor hv_shm: like devices/host.h this is handed in by
- * whoever creates the device and outlives it. Implementations: ioreq/grant_shm.c, ioreq/grant_xen.c.
+ * whoever creates the device and outlives it. Implementations: ioreq/hv_shm_grant.c, ioreq/grant_xen.c.
  *
  * A grant reference is a number that the guest puts into its rings. It names one page of GRANT_PAGE
  * bytes that the guest lets us read, or read and write. A reference is a guest's input: any value is
@@ -83,14 +83,16 @@ struct grant_ops {
     /* As map() left it. If it was writable, what may have been written is marked dirty. */
     void (*unmap)(void *ctx, const struct grant_map *map);
 
-    /* NULL, all three, without GRANT_CAN_SWAP. */
+    /* NULL, all four, without GRANT_CAN_SWAP. */
     void (*swap)(void *ctx, struct grant_swap *swaps, unsigned count);
     /* `count` pages that can be swapped and be the target of O_DIRECT, all or none. False: too few
      * are left; nobody waits for them: copy instead. Contents are undefined and may be of another
      * guest. */
     bool (*swap_take)(void *ctx, uint8_t **ret_pages, unsigned count);
-    /* Also after the guest's end, as long as the kernel may have been writing to it. */
+    /* Also after the guest's end, when the kernel is done with it. */
     void (*swap_give)(void *ctx, uint8_t *page);
+    /* How many there are, and how many are left. */
+    void (*swap_pages)(void *ctx, uint32_t *ret_pages, uint32_t *ret_free);
 };
 
 struct grant_counters {
@@ -99,10 +101,10 @@ struct grant_counters {
     uint64_t swaps, swap_calls;
     uint64_t errors; /* operations with a status, failed maps */
     uint32_t mapped; /* pages now */
-    uint32_t swap_pages, swap_free;
 };
 
-/* One guest's. */
+/* One guest's. It stays valid beyond the guest's end until what was mapped or taken has come back.
+ */
 struct grants {
     const struct grant_ops *ops;
     void *ctx;

@@ -32,6 +32,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "devices/grant.h"
 #include "ioreq/abi.h"
 
 struct hv_host;
@@ -46,6 +47,7 @@ struct hv_guest;
 #define HV_FEATURE_SWAP         0x2u
 #define HV_FEATURE_DIRTY_LOG    0x4u
 #define HV_FEATURE_MSI          0x8u
+#define HV_FEATURE_GRANTS       0x10u
 
 enum hv_range {
     HV_RANGE_PORT,
@@ -220,6 +222,10 @@ struct hv_ops {
     void (*invalidate)(struct hv_guest *guest);
     /* [gpa, gpa + len) was written by us. Costs nothing unless dirty logging is on. */
     void (*mark_dirty)(struct hv_guest *guest, uint64_t gpa, size_t len);
+
+    /* What the guest granted to PV backends; NULL: there are none. Valid from guest_start() to
+     * guest_stop(), but for what devices/grant.h says of later. */
+    const struct grants *(*grants)(struct hv_guest *guest);
 
     /* Interrupts: levels. */
     void (*isa_irq)(struct hv_guest *guest, unsigned irq, bool level);

@@ -14,7 +14,8 @@
 _Static_assert(HV_FEATURE_BUFFERED_PIO == HV_SHM_FEATURE_BUFFERED_PIO &&
                    HV_FEATURE_SWAP == HV_SHM_FEATURE_SWAP &&
                    HV_FEATURE_DIRTY_LOG == HV_SHM_FEATURE_DIRTY_LOG &&
-                   HV_FEATURE_MSI == HV_SHM_FEATURE_MSI,
+                   HV_FEATURE_MSI == HV_SHM_FEATURE_MSI &&
+                   HV_FEATURE_GRANTS == HV_SHM_FEATURE_GRANTS,
                "one numbering");
 _Static_assert(HV_SHM_RANGE_PORT == HV_RANGE_PORT && HV_SHM_RANGE_MMIO == HV_RANGE_MMIO &&
                    HV_SHM_RANGE_PCI == HV_RANGE_PCI,
@@ -80,7 +81,8 @@ static void shm_worker_close(struct hv_worker *worker)
 
 static int shm_guest_start(struct hv_guest *guest, struct hv_worker *worker)
 {
-    return 0; /* The pages and descriptors are there since guest_create(). */
+    /* The pages and descriptors are there since guest_create(). */
+    return guest->info.features & HV_FEATURE_GRANTS ? hv_shm_grants_create(guest) : 0;
 }
 
 /* A message that the peer must have read before it routes another access. */
@@ -115,6 +117,7 @@ static void shm_guest_stop(struct hv_guest *guest)
     /* The descriptor falls silent: a loop may look at it once more after it was told not to. */
     epoll_ctl(guest->epoll_fd, EPOLL_CTL_DEL, guest->kick_fd, NULL);
     epoll_ctl(guest->epoll_fd, EPOLL_CTL_DEL, guest->sock, NULL);
+    hv_shm_grants_finish(guest);
     hv_shm_mem_finish(&guest->mem); /* The pages stay: devices lower their lines as they go. */
 }
 
@@ -155,7 +158,7 @@ static void answer(struct hv_guest *guest, uint32_t id, int error)
         hv_shm_guest_fail(guest, "does not read its answers");
 }
 
-static void answer_removed(struct hv_guest *guest)
+void hv_shm_answer_removed(struct hv_guest *guest)
 {
     uint32_t id;
 
@@ -199,7 +202,7 @@ static void message_handle(struct hv_guest *guest, const void *message, const in
     case HV_SHM_MEMORY_REMOVE:
         rc = hv_shm_mem_remove(&guest->mem, memory->region.gpa, memory->region.size, header->id);
         if (rc == 0) {
-            answer_removed(guest);
+            hv_shm_answer_removed(guest);
             return;
         }
         break;
@@ -314,7 +317,7 @@ static void shm_unpin(struct hv_guest *guest, uint64_t gpa, size_t len)
     if (guest->mem.pins)
         guest->mem.pins--;
     if (guest->mem.dying_count)
-        answer_removed(guest);
+        hv_shm_answer_removed(guest);
 }
 
 static void shm_invalidate(struct hv_guest *guest)
@@ -446,6 +449,7 @@ const struct hv_ops hv_shm_ops = {
     .unpin = shm_unpin,
     .invalidate = shm_invalidate,
     .mark_dirty = shm_mark_dirty,
+    .grants = hv_shm_grants,
     .isa_irq = shm_isa_irq,
     .pci_intx = shm_pci_intx,
     .pci_link_route = shm_pci_link_route,

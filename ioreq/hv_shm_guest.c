@@ -128,6 +128,7 @@ int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return rc;
     }
     guest->pages = conn->hello.pages;
+    guest->pages_size = hv_shm_pages_size(conn->hello.features);
     guest->mem = conn->hello.mem;
     guest->pages->status = guest->status;
     hv_shm_host_take(host, conn);
@@ -158,8 +159,9 @@ void hv_shm_guest_destroy(struct hv_guest *guest)
     if (!guest)
         return;
     epoll_ctl(guest->host->epoll_fd, EPOLL_CTL_DEL, guest->sock, NULL);
+    hv_shm_grants_finish(guest);
     hv_shm_mem_finish(&guest->mem);
-    munmap(guest->pages, sizeof(*guest->pages));
+    munmap(guest->pages, guest->pages_size);
     close_doorbells(guest);
     shutdown(guest->sock, SHUT_RDWR);
     hv_shm_reaper_close(guest->host->reaper, guest->sock);

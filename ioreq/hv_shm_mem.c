@@ -27,15 +27,53 @@ static unsigned region_at(const struct hv_shm_mem *mem, uint64_t gpa)
     return low;
 }
 
+static int map_plain(const struct hv_shm_region *region, int fd, struct hv_shm_mapping *map,
+                     const char **ret_why)
+{
+    void *base;
+    int rc = hv_shm_map(fd, region->offset, region->size, !map->readonly, &base, ret_why);
+
+    if (rc == 0)
+        map->base = base;
+    return rc;
+}
+
+static int map_frames(struct hv_shm_mem *mem, const struct hv_shm_region *region, int fd,
+                      struct hv_shm_mapping *map, const char **ret_why)
+{
+    int rc;
+
+    if (mem->area) {
+        *ret_why = "there is a region of frames already";
+        return -EEXIST;
+    }
+    rc = hv_shm_area_create(region, fd, &map->area, ret_why);
+    if (rc == 0)
+        mem->area = map->area;
+    return rc;
+}
+
+static void unmap(struct hv_shm_mem *mem, const struct hv_shm_mapping *map)
+{
+    if (map->area) {
+        mem->area = NULL;
+        hv_shm_area_put(map->area);
+    } else {
+        munmap(map->base, map->size);
+    }
+}
+
 int hv_shm_mem_add(struct hv_shm_mem *mem, const struct hv_shm_region *region, int fd,
                    const char **ret_why)
 {
-    bool readonly = region->flags & HV_SHM_REGION_READONLY;
+    struct hv_shm_mapping map = {.gpa = region->gpa,
+                                 .size = region->size,
+                                 .readonly = region->flags & HV_SHM_REGION_READONLY};
     unsigned at;
-    void *base;
     int rc;
 
-    if (region->flags & ~HV_SHM_REGION_READONLY) {
+    if (region->flags & ~(HV_SHM_REGION_READONLY | HV_SHM_REGION_FRAMES) ||
+        (region->flags & HV_SHM_REGION_FRAMES && (map.readonly || !mem->swaps))) {
         *ret_why = "unknown region flags";
         return -EINVAL;
     }
@@ -58,13 +96,13 @@ int hv_shm_mem_add(struct hv_shm_mem *mem, const struct hv_shm_region *region, i
         *ret_why = "regions overlap";
         return -EEXIST;
     }
-    rc = hv_shm_map(fd, region->offset, region->size, !readonly, &base, ret_why);
+    rc = region->flags & HV_SHM_REGION_FRAMES ? map_frames(mem, region, fd, &map, ret_why)
+                                              : map_plain(region, fd, &map, ret_why);
     if (rc < 0)
         return rc;
 
     memmove(&mem->map[at + 1], &mem->map[at], (mem->count - at) * sizeof(mem->map[0]));
-    mem->map[at] = (struct hv_shm_mapping){
-        .gpa = region->gpa, .size = region->size, .base = base, .readonly = readonly};
+    mem->map[at] = map;
     mem->count++;
     mem->total += region->size;
     return 0;
@@ -80,6 +118,8 @@ int hv_shm_mem_remove(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, uint3
     gone = &mem->dying[mem->dying_count++];
     *gone = mem->map[at];
     gone->remove_id = id;
+    if (gone->area)
+        gone->area->removed = true;
     mem->count--;
     memmove(&mem->map[at], &mem->map[at + 1], (mem->count - at) * sizeof(mem->map[0]));
     return 0;
@@ -87,25 +127,42 @@ int hv_shm_mem_remove(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, uint3
 
 bool hv_shm_mem_reap(struct hv_shm_mem *mem, uint32_t *ret_id)
 {
-    struct hv_shm_mapping *gone;
+    for (unsigned i = 0; i < mem->dying_count && !mem->pins; i++) {
+        const struct hv_shm_mapping gone = mem->dying[i];
 
-    if (!mem->dying_count || mem->pins)
-        return false;
-    gone = &mem->dying[--mem->dying_count];
-    munmap(gone->base, gone->size);
-    mem->total -= gone->size;
-    *ret_id = gone->remove_id;
-    return true;
+        if (gone.area && gone.area->refs > 1)
+            continue; /* spares are taken, frames are mapped */
+        mem->dying[i] = mem->dying[--mem->dying_count];
+        unmap(mem, &gone);
+        mem->total -= gone.size;
+        *ret_id = gone.remove_id;
+        return true;
+    }
+    return false;
 }
 
 void hv_shm_mem_finish(struct hv_shm_mem *mem)
 {
     for (unsigned i = 0; i < mem->count; i++)
-        munmap(mem->map[i].base, mem->map[i].size);
+        unmap(mem, &mem->map[i]);
     for (unsigned i = 0; i < mem->dying_count; i++)
-        munmap(mem->dying[i].base, mem->dying[i].size);
+        unmap(mem, &mem->dying[i]);
     hv_shm_mem_dirty_stop(mem);
     *mem = (struct hv_shm_mem){0};
+}
+
+/* What is at `pos`, which map holds, and how much of it lies side by side, at most *len bytes. */
+static uint8_t *inside(const struct hv_shm_mapping *map, uint64_t pos, uint64_t *len)
+{
+    uint64_t offset = pos - map->gpa, room;
+    uint8_t *page;
+
+    if (!map->area)
+        return map->base + offset;
+    room = IOREQ_PAGE - offset % IOREQ_PAGE;
+    *len = *len > room ? room : *len;
+    page = hv_shm_area_page(map->area, (uint32_t)(offset / IOREQ_PAGE), NULL);
+    return page ? page + offset % IOREQ_PAGE : NULL;
 }
 
 int hv_shm_mem_find(const struct hv_shm_mem *mem, uint64_t gpa, size_t len, bool write,
@@ -114,28 +171,49 @@ int hv_shm_mem_find(const struct hv_shm_mem *mem, uint64_t gpa, size_t len, bool
     size_t done = 0;
     int n = 0;
 
-    while (done < len && n < HV_PIN_IOV) {
+    while (done < len) {
         /* Wrapped or above all regions: what is left is one hole. */
         uint64_t pos = gpa + done, take = len - done;
+        struct iovec *last = n ? &iov[n - 1] : NULL;
         uint8_t *base = NULL;
         unsigned at = pos >= gpa ? region_at(mem, pos) : mem->count;
 
         if (at < mem->count) {
             const struct hv_shm_mapping *map = &mem->map[at];
-            bool inside = map->gpa <= pos;
-            uint64_t room = inside ? map->gpa + map->size - pos : map->gpa - pos;
+            bool here = map->gpa <= pos;
+            uint64_t room = here ? map->gpa + map->size - pos : map->gpa - pos;
 
             if (take > room)
                 take = room;
-            if (inside && !(write && map->readonly))
-                base = map->base + (pos - map->gpa);
+            if (here && !(write && map->readonly))
+                base = inside(map, pos, &take);
         }
-        iov[n++] = (struct iovec){.iov_base = base, .iov_len = take};
-        *ret_holes += !base;
+        if (base && last && last->iov_base && (uint8_t *)last->iov_base + last->iov_len == base) {
+            last->iov_len += take;
+        } else if (n < HV_PIN_IOV) {
+            iov[n++] = (struct iovec){.iov_base = base, .iov_len = take};
+            *ret_holes += !base;
+        } else {
+            break;
+        }
         done += take;
     }
     *ret_len = done;
     return n;
+}
+
+uint8_t *hv_shm_mem_page(const struct hv_shm_mem *mem, uint64_t gpa, bool write,
+                         struct hv_shm_area **ret_area, uint32_t *ret_index)
+{
+    unsigned at = region_at(mem, gpa);
+    const struct hv_shm_mapping *map = &mem->map[at];
+    uint64_t len = IOREQ_PAGE;
+
+    if (at == mem->count || map->gpa > gpa || (write && map->readonly))
+        return NULL;
+    *ret_area = map->area;
+    *ret_index = (uint32_t)((gpa - map->gpa) / IOREQ_PAGE);
+    return inside(map, gpa, &len);
 }
 
 int hv_shm_mem_dirty_start(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, int fd)

@@ -6,6 +6,8 @@
  *   hv_shm_wire.c   messages in and out; HELLO checked and turned into mappings
  *   hv_shm_reaper.c closes descriptors that peers sent
  *   hv_shm_mem.c    the table of memory regions, the dirty bitmap
+ *   hv_shm_area.c   a region of frames: its table, spares, swaps
+ *   hv_shm_grant.c  the grant table, as devices/grant.h has it
  *   hv_shm_guest.c  control side: guest made and destroyed
  *   hv_shm.c        worker side, and the ops table
  *
@@ -18,6 +20,7 @@
 
 #include <sys/epoll.h>
 
+#include "devices/grant.h"
 #include "ioreq/bufpio_abi.h"
 #include "ioreq/hv.h"
 #include "ioreq/hv_shm_proto.h"
@@ -34,14 +37,40 @@ struct hv_shm_pages {
     struct bufpio_page bufpio;
     struct hv_shm_control control;
     struct hv_shm_status status;
+    struct hv_shm_grant grants[]; /* with HV_SHM_FEATURE_GRANTS: HV_SHM_GRANTS */
 };
 _Static_assert(sizeof(struct hv_shm_pages) == HV_SHM_PAGES * IOREQ_PAGE, "five pages");
 _Static_assert(offsetof(struct hv_shm_pages, status) == HV_SHM_PAGE_STATUS * IOREQ_PAGE,
                "in order");
 
+/*
+ * A region of frames (struct hv_shm_frames). The table is the peer's to spoil, and then it harms
+ * its own guest: each entry is read once and bounded where it is used, and which frames are ours to
+ * write to is remembered here. It lives as long as anybody refers to it: the region, each spare
+ * that is taken, each frame that is mapped. The worker's, from guest_start() on.
+ */
+struct hv_shm_area {
+    unsigned refs;
+    bool removed; /* MEMORY_REMOVE waits for the others */
+    void *map;
+    size_t map_size;
+    struct hv_shm_frames *shared;
+    uint32_t *table; /* shared */
+    uint8_t *frames;
+    uint32_t pages, spares;
+    uint32_t changes; /* as last told */
+    uint32_t *use;    /* by frame: how often it is mapped, or HV_SHM_SPARE and which one it is */
+    uint32_t *spare;  /* their frames */
+    uint32_t *free;   /* a stack of spares */
+    uint32_t free_count;
+};
+#define HV_SHM_SPARE 0x80000000u /* in use[] */
+#define HV_SHM_TAKEN 0x40000000u /* besides: swap_take() gave it out */
+
 struct hv_shm_mapping {
     uint64_t gpa, size;
-    uint8_t *base;
+    uint8_t *base;            /* NULL: of frames */
+    struct hv_shm_area *area; /* NULL: ordinary */
     bool readonly;
     uint32_t remove_id; /* in dying[]: the MEMORY_REMOVE to be answered */
 };
@@ -51,8 +80,10 @@ struct hv_shm_mem {
     struct hv_shm_mapping dying[HV_SHM_REGIONS_MAX]; /* removed while something was pinned */
     unsigned count, dying_count;
     unsigned pins;
-    uint64_t total;  /* bytes, dying ones included */
-    uint64_t *dirty; /* NULL: not logging */
+    bool swaps;               /* HV_SHM_FEATURE_SWAP is agreed to */
+    struct hv_shm_area *area; /* of the region of frames, also of a dying one; or NULL */
+    uint64_t total;           /* bytes, dying ones included */
+    uint64_t *dirty;          /* NULL: not logging */
     uint64_t dirty_gpa, dirty_size;
     size_t dirty_bytes;
 };
@@ -103,6 +134,8 @@ struct hv_worker {
     struct hv_host *host;
 };
 
+struct hv_shm_grants;
+
 struct hv_guest {
     enum hv_shm_watch watch; /* first */
     struct hv_host *host;
@@ -112,7 +145,9 @@ struct hv_guest {
     int irq_fd;
     int answer_fd[HV_SHM_VCPUS_MAX];
     struct hv_shm_pages *pages;
+    size_t pages_size;
     struct hv_shm_mem mem;
+    struct hv_shm_grants *grants; /* the worker's; NULL: none */
     struct hv_guest_info info;
     struct hv_counters counters;
     bool enabled, gone;
@@ -137,6 +172,8 @@ int hv_shm_map(int fd, uint64_t offset, uint64_t size, bool write, void **ret_ba
 int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsigned fd_count,
                        struct hv_shm_hello_info *ret_info, const char **ret_why);
 void hv_shm_hello_finish(struct hv_shm_hello_info *info);
+/* Bytes of the pages of who has agreed to `features`. */
+size_t hv_shm_pages_size(uint32_t features);
 
 /* hv_shm_mem.c */
 
@@ -152,7 +189,37 @@ int hv_shm_mem_find(const struct hv_shm_mem *mem, uint64_t gpa, size_t len, bool
                     struct iovec *iov, size_t *ret_len, uint64_t *ret_holes);
 int hv_shm_mem_dirty_start(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, int fd);
 void hv_shm_mem_dirty_stop(struct hv_shm_mem *mem);
+/* The page at gpa, a multiple of the page; NULL: a hole. *ret_area and *ret_index if it is one of
+ * frames, else NULL and undefined. */
+uint8_t *hv_shm_mem_page(const struct hv_shm_mem *mem, uint64_t gpa, bool write,
+                         struct hv_shm_area **ret_area, uint32_t *ret_index);
 void hv_shm_mem_dirty(struct hv_shm_mem *mem, uint64_t gpa, size_t len);
+
+/* hv_shm_area.c */
+
+/* Maps and checks a region of frames; the caller's is the first reference. -errno, with *ret_why.
+ */
+int hv_shm_area_create(const struct hv_shm_region *region, int fd, struct hv_shm_area **ret_area,
+                       const char **ret_why);
+void hv_shm_area_put(struct hv_shm_area *area);
+/* Guest page `index` of the region, and its frame if it is asked for. NULL: the peer has spoilt
+ * its table. */
+uint8_t *hv_shm_area_page(const struct hv_shm_area *area, uint32_t index, uint32_t *ret_frame);
+/* The frame is mapped: it is not swapped until it no longer is. -EFAULT: it is one of ours. */
+int hv_shm_area_hold(struct hv_shm_area *area, uint32_t frame);
+void hv_shm_area_unhold(struct hv_shm_area *area, uint32_t frame);
+bool hv_shm_area_take(struct hv_shm_area *area, uint8_t **ret_pages, unsigned count);
+void hv_shm_area_give(struct hv_shm_area *area, uint8_t *page);
+/* Guest page `index` becomes *page, which was taken; *page what it was. 0, -EBUSY, -EFAULT. */
+int hv_shm_area_swap(struct hv_shm_area *area, uint32_t index, uint8_t **page);
+
+/* hv_shm_grant.c */
+
+/* Worker side, with the guest's start and stop. What is mapped or taken then stays until it has
+ * come back. */
+int hv_shm_grants_create(struct hv_guest *guest);
+void hv_shm_grants_finish(struct hv_guest *guest);
+const struct grants *hv_shm_grants(struct hv_guest *guest);
 
 /* hv_shm_host.c */
 
@@ -175,8 +242,14 @@ void hv_shm_guest_destroy(struct hv_guest *guest);
 /* The worker gives up on its peer: `pending.gone`, and guest_gone on the control side. */
 void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
 
+/* hv_shm.c */
+
+/* Answers each MEMORY_REMOVE that waited for something that has come back. */
+void hv_shm_answer_removed(struct hv_guest *guest);
+
 /* What this side can do, of HV_SHM_FEATURE_x. */
 #define HV_SHM_FEATURES                                                                            \
-    (HV_SHM_FEATURE_BUFFERED_PIO | HV_SHM_FEATURE_DIRTY_LOG | HV_SHM_FEATURE_MSI)
+    (HV_SHM_FEATURE_BUFFERED_PIO | HV_SHM_FEATURE_SWAP | HV_SHM_FEATURE_DIRTY_LOG |                \
+     HV_SHM_FEATURE_MSI | HV_SHM_FEATURE_GRANTS)
 
 #endif

@@ -40,10 +40,11 @@
 #define HV_SHM_DEADLINE_MS 5000         /* from connect to a complete HELLO */
 
 /* Feature bits: offered in HELLO, agreed in WELCOME (a subset of what was offered). */
-#define HV_SHM_FEATURE_BUFFERED_PIO 0x1u /* HV_SHM_PAGE_BUFPIO */
-#define HV_SHM_FEATURE_SWAP         0x2u /* reserved: HV_SHM_REGION_FRAMES */
-#define HV_SHM_FEATURE_DIRTY_LOG    0x4u /* DIRTY_START, DIRTY_STOP */
-#define HV_SHM_FEATURE_MSI          0x8u /* the ring of struct hv_shm_status */
+#define HV_SHM_FEATURE_BUFFERED_PIO 0x1u  /* HV_SHM_PAGE_BUFPIO */
+#define HV_SHM_FEATURE_SWAP         0x2u  /* HV_SHM_REGION_FRAMES; only with GRANTS */
+#define HV_SHM_FEATURE_DIRTY_LOG    0x4u  /* DIRTY_START, DIRTY_STOP */
+#define HV_SHM_FEATURE_MSI          0x8u  /* the ring of struct hv_shm_status */
+#define HV_SHM_FEATURE_GRANTS       0x10u /* HV_SHM_PAGE_GRANTS */
 
 enum hv_shm_type {
     HV_SHM_HELLO = 1,         /* peer */
@@ -78,7 +79,33 @@ struct hv_shm_region {
     uint32_t flags; /* HV_SHM_REGION_x */
 };
 #define HV_SHM_REGION_READONLY 0x1u /* ROM: writes are dropped */
-#define HV_SHM_REGION_FRAMES   0x2u /* reserved for HV_SHM_FEATURE_SWAP */
+#define HV_SHM_REGION_FRAMES   0x2u /* with HV_SHM_FEATURE_SWAP, one at a time: see below */
+
+/*
+ * A region of frames: which frame of the memfd is which page of the guest is said by a table, so
+ * that a page can be exchanged for another. From `offset` on the memfd holds this page, then
+ * `uint32_t table[pages + spares]` in whole pages, then pages + spares frames. `size` of the region
+ * is that of the guest's pages alone. Guest page i of the region is frame table[i]; table[pages + s]
+ * are the frames that are the daemon's. When the region is added each frame is there once; from
+ * then on only the daemon changes the table.
+ *
+ * A swap stores two entries, then the number of the guest's page into log[changes %
+ * HV_SHM_FRAMES_LOG], then changes + 1 into `changes`, and all of that before the interrupt or
+ * answer that tells the guest. A peer that follows the table at each access needs no more; one that
+ * maps its guest's pages side by side maps those of the log again before it passes that on. If more
+ * than HV_SHM_FRAMES_LOG have changed since it last looked, it compares the whole table.
+ */
+struct hv_shm_frames {
+    uint32_t pages;   /* peer: size / 4096 of the region */
+    uint32_t spares;  /* peer: 1 to HV_SHM_SPARES_MAX */
+    uint32_t changes; /* daemon; free running */
+    uint32_t reserved[125];
+    uint32_t log[512]; /* daemon */
+    uint32_t reserved1[384];
+};
+#define HV_SHM_FRAMES_LOG 512u
+#define HV_SHM_FRAMES_MAX (1u << 22) /* pages and spares: the daemon keeps 4 bytes for each */
+#define HV_SHM_SPARES_MAX 4096u      /* 16 MiB: more than a worker has in flight for one guest */
 
 /*
  * Descriptor 0 is the memfd of the pages below, the others hold RAM. All are memfds (tmpfs, not
@@ -154,6 +181,8 @@ enum hv_shm_page {
     HV_SHM_PAGE_CONTROL = 3,  /* struct hv_shm_control */
     HV_SHM_PAGE_STATUS = 4,   /* struct hv_shm_status */
     HV_SHM_PAGES = 5,
+    HV_SHM_PAGE_GRANTS = 5, /* struct hv_shm_grant[HV_SHM_GRANTS], with HV_SHM_FEATURE_GRANTS */
+    HV_SHM_GRANT_PAGES = 16,
 };
 
 /* Peer to daemon. */
@@ -199,6 +228,27 @@ struct hv_shm_status {
 #define HV_SHM_SHUTDOWN_POWEROFF 1u
 #define HV_SHM_SHUTDOWN_REBOOT   2u
 #define HV_SHM_SHUTDOWN_CRASH    3u
+
+/*
+ * A page that the guest lets a PV backend of the daemon use; its number in the table is the grant
+ * reference. Layout and rules are those of version 1 of Xen's grant tables. The guest fills in
+ * `frame` and `domid` and then sets `flags`. While the daemon uses the page it has set READING, and
+ * WRITING if it writes, by compare-and-exchange on the first four bytes. The guest takes the grant
+ * back by compare-and-exchange of `flags` to 0, which fails as long as it is in use. A swap leaves
+ * the entry as it is: it grants a page of the guest, whatever frame that is.
+ */
+struct hv_shm_grant {
+    uint16_t flags; /* HV_SHM_GRANT_x */
+    uint16_t domid; /* HV_SHM_GRANT_DOMID */
+    uint32_t frame; /* guest-physical address / 4096 */
+};
+#define HV_SHM_GRANTS          (HV_SHM_GRANT_PAGES * IOREQ_PAGE / sizeof(struct hv_shm_grant))
+#define HV_SHM_GRANT_DOMID     0u /* the daemon */
+#define HV_SHM_GRANT_TYPE_MASK 0x3u
+#define HV_SHM_GRANT_ACCESS    0x1u
+#define HV_SHM_GRANT_READONLY  0x4u
+#define HV_SHM_GRANT_READING   0x8u
+#define HV_SHM_GRANT_WRITING   0x10u
 
 #define HV_SHM_AT(type, member, at)                                                                \
     _Static_assert(offsetof(struct type, member) == (at), #type "." #member " stands at " #at)
@@ -253,6 +303,13 @@ HV_SHM_AT(hv_shm_status, msi_lost, 260);
 HV_SHM_AT(hv_shm_status, msi, 264);
 HV_SHM_IS(hv_shm_msi, 16);
 HV_SHM_IS(hv_shm_status, IOREQ_PAGE);
+HV_SHM_AT(hv_shm_grant, domid, 2);
+HV_SHM_AT(hv_shm_grant, frame, 4);
+HV_SHM_IS(hv_shm_grant, 8);
+HV_SHM_AT(hv_shm_frames, spares, 4);
+HV_SHM_AT(hv_shm_frames, changes, 8);
+HV_SHM_AT(hv_shm_frames, log, 512);
+HV_SHM_IS(hv_shm_frames, IOREQ_PAGE);
 _Static_assert(sizeof(struct hv_shm_hello) + HV_SHM_REGIONS_MAX * sizeof(struct hv_shm_region) <=
                    HV_SHM_MESSAGE_MAX,
                "a full HELLO fits in a message");

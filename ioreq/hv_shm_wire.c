@@ -182,6 +182,15 @@ static const char *hello_check(const struct hv_shm_hello *hello, size_t length, 
     return NULL;
 }
 
+size_t hv_shm_pages_size(uint32_t features)
+{
+    unsigned pages = HV_SHM_PAGES;
+
+    if (features & HV_SHM_FEATURE_GRANTS)
+        pages += HV_SHM_GRANT_PAGES;
+    return (size_t)pages * IOREQ_PAGE;
+}
+
 int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsigned fd_count,
                        struct hv_shm_hello_info *ret_info, const char **ret_why)
 {
@@ -196,8 +205,11 @@ int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsig
         return -EINVAL;
     info.vcpus = hello->vcpus;
     info.features = hello->features & HV_SHM_FEATURES;
+    if (!(info.features & HV_SHM_FEATURE_GRANTS))
+        info.features &= ~HV_SHM_FEATURE_SWAP;
+    info.mem.swaps = info.features & HV_SHM_FEATURE_SWAP;
     memcpy(info.name, hello->name, sizeof(info.name));
-    rc = hv_shm_map(fds[0], 0, sizeof(*info.pages), true, &pages, ret_why);
+    rc = hv_shm_map(fds[0], 0, hv_shm_pages_size(info.features), true, &pages, ret_why);
     if (rc < 0)
         return rc;
     info.pages = pages;
@@ -220,7 +232,7 @@ int hv_shm_hello_parse(const void *message, size_t length, const int *fds, unsig
 void hv_shm_hello_finish(struct hv_shm_hello_info *info)
 {
     if (info->pages)
-        munmap(info->pages, sizeof(*info->pages));
+        munmap(info->pages, hv_shm_pages_size(info->features));
     hv_shm_mem_finish(&info->mem);
     *info = (struct hv_shm_hello_info){0};
 }

@@ -7,14 +7,16 @@
 #include <xen/hvm/dm_op.h>
 #include <xen/sched.h>
 
+#include "ioreq/grant_xen.h"
 #include "ioreq/privcmd.h"
 
 #define ISA_IRQS 16u
 #define PCI_PINS 4u
 
-/* A worker's share: nothing yet. */
+/* A worker's share. */
 struct hv_worker {
     struct hv_host *host;
+    struct grant_xen *grants; /* NULL: no gntdev, so no PV backends */
 };
 
 static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
@@ -24,13 +26,30 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     if (!worker)
         return -ENOMEM;
     worker->host = host;
+    if (grant_xen_open(&worker->grants) < 0)
+        worker->grants = NULL;
     *ret_worker = worker;
     return 0;
 }
 
 static void worker_close(struct hv_worker *worker)
 {
+    grant_xen_close(worker->grants);
     free(worker);
+}
+
+static int guest_start(struct hv_guest *guest, struct hv_worker *worker)
+{
+    int err = hv_xen_guest_start(guest, worker);
+
+    if (!err && worker->grants)
+        err = grant_xen_guest_open(worker->grants, guest->domid, &guest->grants);
+    return err;
+}
+
+static const struct grants *guest_grants(struct hv_guest *guest)
+{
+    return guest->grants;
 }
 
 static const struct hv_guest_info *guest_info(const struct hv_guest *guest)
@@ -199,7 +218,7 @@ const struct hv_ops hv_xen_ops = {
     .orphan_remove = hv_xen_orphan_remove,
     .worker_open = worker_open,
     .worker_close = worker_close,
-    .guest_start = hv_xen_guest_start,
+    .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,
     .guest_stop = hv_xen_guest_stop,
     .guest_info = guest_info,
@@ -217,6 +236,7 @@ const struct hv_ops hv_xen_ops = {
     .unpin = unpin,
     .invalidate = invalidate,
     .mark_dirty = mark_dirty,
+    .grants = guest_grants,
     .isa_irq = isa_irq,
     .pci_intx = pci_intx,
     .pci_link_route = pci_link_route,

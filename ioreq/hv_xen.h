@@ -53,6 +53,7 @@ struct hv_guest {
     uint32_t *taken; /* ports that guest_pending() took and guest_rearm() has to unmask */
     uint32_t n_taken;
     struct mapcache *cache;
+    const struct grants *grants; /* NULL: none */
     struct hv_counters counters;
 
     /* Lines as Xen was last told; a bit of `known` says that it was told at all: a restored

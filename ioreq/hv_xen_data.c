@@ -16,6 +16,7 @@
 #include <xen/sys/evtchn.h>
 
 #include "ioreq/bufpio_abi.h"
+#include "ioreq/grant_xen.h"
 #include "ioreq/privcmd.h"
 
 #define SERVER_PAGES 2
@@ -192,6 +193,8 @@ static void release_waiting(struct hv_guest *guest)
 
 void hv_xen_guest_stop(struct hv_guest *guest)
 {
+    grant_xen_guest_close(guest->grants);
+    guest->grants = NULL;
     if (guest->enabled && !set_enabled(guest, false))
         release_waiting(guest);
     guest->enabled = false;

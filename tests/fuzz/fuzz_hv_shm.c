@@ -307,7 +307,7 @@ static void fuzz_begin(struct fuzz *f)
     struct hv_host_params params = {.events = &events, .ctx = f};
     char path[64];
 
-    f->fds[0] = peer_memfd("pages", HV_SHM_PAGES * 4096, true);
+    f->fds[0] = peer_memfd("pages", (HV_SHM_PAGES + HV_SHM_GRANT_PAGES) * 4096, true);
     f->fds[1] = peer_memfd("ram", 0x10000, true);
     f->fds[2] = peer_memfd("ram", 0x10000, false);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fds[1]);

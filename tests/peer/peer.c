@@ -222,8 +222,7 @@ static bool is_answered(const struct peer *peer, uint32_t id)
     return peer->answer_id == id;
 }
 
-/* Sends a message that is answered. One at a time. */
-static int transact(struct peer *peer, void *message, uint16_t type, size_t length, int fd)
+int peer_transact(struct peer *peer, void *message, uint16_t type, size_t length, int fd)
 {
     struct hv_shm_header *header = message;
     int rc;
@@ -239,115 +238,6 @@ static int transact(struct peer *peer, void *message, uint16_t type, size_t leng
     if (rc == 0)
         rc = messages_until(peer, is_answered, header->id);
     return rc < 0 ? rc : peer->answer_error;
-}
-
-void *peer_ram(struct peer *peer, uint64_t gpa, size_t len)
-{
-    for (unsigned i = 0; i < PEER_REGIONS; i++) {
-        const struct peer_region *r = &peer->region[i];
-
-        if (r->base && gpa >= r->gpa && gpa - r->gpa < r->size && len <= r->size - (gpa - r->gpa))
-            return r->base + (gpa - r->gpa);
-    }
-    return NULL;
-}
-
-static struct peer_region *region_new(struct peer *peer, uint64_t gpa, size_t size, int *ret_fd)
-{
-    struct peer_region *r = peer->region;
-    void *base;
-
-    while (r < peer->region + PEER_REGIONS && r->base)
-        r++;
-    if (r == peer->region + PEER_REGIONS)
-        return NULL;
-    *ret_fd = peer_memfd("peer-ram", size, true);
-    if (*ret_fd < 0)
-        return NULL;
-    base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
-    if (base == MAP_FAILED) {
-        close(*ret_fd);
-        return NULL;
-    }
-    *r = (struct peer_region){.gpa = gpa, .size = size, .base = base};
-    return r;
-}
-
-static void region_free(struct peer_region *r)
-{
-    if (r->base)
-        munmap(r->base, r->size);
-    *r = (struct peer_region){0};
-}
-
-int peer_memory_add(struct peer *peer, uint64_t gpa, size_t size)
-{
-    struct hv_shm_memory message = {.region = {.gpa = gpa, .size = size}};
-    struct peer_region *r;
-    int fd, rc;
-
-    r = region_new(peer, gpa, size, &fd);
-    if (!r)
-        return -ENOMEM;
-    rc = transact(peer, &message, HV_SHM_MEMORY_ADD, sizeof(message), fd);
-    close(fd);
-    if (rc < 0)
-        region_free(r);
-    return rc;
-}
-
-int peer_memory_remove(struct peer *peer, uint64_t gpa)
-{
-    struct hv_shm_memory message = {.region = {.gpa = gpa}};
-    int rc;
-
-    for (unsigned i = 0; i < PEER_REGIONS; i++) {
-        if (!peer->region[i].base || peer->region[i].gpa != gpa)
-            continue;
-        message.region.size = peer->region[i].size;
-        rc = transact(peer, &message, HV_SHM_MEMORY_REMOVE, sizeof(message), -1);
-        if (rc == 0)
-            region_free(&peer->region[i]);
-        return rc;
-    }
-    return -ENOENT;
-}
-
-int peer_dirty_start(struct peer *peer, uint64_t gpa, size_t size, uint64_t **ret_bits)
-{
-    struct hv_shm_dirty message = {.gpa = gpa, .size = size};
-    size_t bytes = (size / IOREQ_PAGE + 7) / 8;
-    void *bits;
-    int fd, rc;
-
-    bytes = (bytes + IOREQ_PAGE - 1) & ~(size_t)(IOREQ_PAGE - 1);
-    fd = peer_memfd("peer-dirty", bytes, true);
-    if (fd < 0)
-        return fd;
-    bits = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    rc = bits == MAP_FAILED ? -ENOMEM
-                            : transact(peer, &message, HV_SHM_DIRTY_START, sizeof(message), fd);
-    close(fd);
-    if (rc < 0) {
-        if (bits != MAP_FAILED)
-            munmap(bits, bytes);
-        return rc;
-    }
-    peer->dirty = bits;
-    peer->dirty_bytes = bytes;
-    *ret_bits = bits;
-    return 0;
-}
-
-int peer_dirty_stop(struct peer *peer)
-{
-    struct hv_shm_dirty message = {0};
-    int rc = transact(peer, &message, HV_SHM_DIRTY_STOP, sizeof(message), -1);
-
-    if (peer->dirty)
-        munmap(peer->dirty, peer->dirty_bytes);
-    peer->dirty = NULL;
-    return rc;
 }
 
 static int socket_open(const struct peer_options *options)
@@ -380,7 +270,9 @@ static int hello(struct peer *peer, const struct peer_options *options)
                            .features = options->features,
                            .vcpus = peer->vcpus,
                            .regions = options->ram_size ? 1 : 0},
-                 .region = {.size = options->ram_size, .fd = 1}};
+                 .region = {.size = options->ram_size,
+                            .fd = 1,
+                            .flags = options->spares ? HV_SHM_REGION_FRAMES : 0}};
     size_t length = sizeof(message.hello) + message.hello.regions * sizeof(message.region);
     int fds[2] = {-1, -1};
     void *pages;
@@ -391,8 +283,8 @@ static int hello(struct peer *peer, const struct peer_options *options)
     if (fds[0] < 0)
         return fds[0];
     pages = mmap(NULL, sizeof(*peer->pages), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
-    if (pages == MAP_FAILED ||
-        (options->ram_size && !region_new(peer, 0, options->ram_size, &fds[1]))) {
+    if (pages == MAP_FAILED || (options->ram_size && !peer_region_new(peer, 0, options->ram_size,
+                                                                      options->spares, &fds[1]))) {
         rc = -ENOMEM;
     } else {
         message.hello.header = (struct hv_shm_header){.magic = HV_SHM_MAGIC,
@@ -504,7 +396,7 @@ void peer_close(struct peer *peer)
     if (peer->kick_fd >= 0)
         close(peer->kick_fd);
     for (unsigned i = 0; i < PEER_REGIONS; i++)
-        region_free(&peer->region[i]);
+        peer_region_free(&peer->region[i]);
     if (peer->dirty)
         munmap(peer->dirty, peer->dirty_bytes);
     if (peer->pages)

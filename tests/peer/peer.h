@@ -30,6 +30,7 @@ struct peer_options {
     int fd;             /* a connected socket, taken over */
     const char *name;
     size_t ram_size; /* at guest-physical 0; a multiple of 4096, may be 0 */
+    unsigned spares; /* not 0: RAM is a region of frames with so many spares */
     unsigned vcpus;  /* 0: 1 */
     uint32_t features;
     int timeout_ms;   /* 0: 10 s */
@@ -49,13 +50,24 @@ void peer_close(struct peer *peer);
 int peer_error(const struct peer *peer);
 void peer_error_clear(struct peer *peer);
 
-/* Guest memory. NULL: not inside of one region. */
+/* Guest memory. NULL: not inside of one region, or of frames that do not lie side by side. In a
+ * region of frames what is returned is the guest's until the next swap. */
 void *peer_ram(struct peer *peer, uint64_t gpa, size_t len);
 int peer_memory_add(struct peer *peer, uint64_t gpa, size_t size);
+int peer_frames_add(struct peer *peer, uint64_t gpa, size_t size, unsigned spares);
 int peer_memory_remove(struct peer *peer, uint64_t gpa);
 /* Bits of [gpa, gpa + size); stays until stop. */
 int peer_dirty_start(struct peer *peer, uint64_t gpa, size_t size, uint64_t **ret_bits);
 int peer_dirty_stop(struct peer *peer);
+/* The region of frames; NULL: there is none. */
+struct hv_shm_frames *peer_frames(struct peer *peer, uint32_t **ret_table);
+
+/* With HV_SHM_FEATURE_GRANTS: lets the daemon's PV backends use a page. The reference, or -ENOSPC.
+ */
+int peer_grant(struct peer *peer, uint64_t gpa, bool readonly);
+/* Takes it back. -EBUSY: it is being used. */
+int peer_grant_end(struct peer *peer, uint32_t ref);
+struct hv_shm_grant *peer_grant_entry(struct peer *peer, uint32_t ref);
 
 /* Instructions. size 1, 2 or 4. */
 uint32_t peer_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size);

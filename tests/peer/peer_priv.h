@@ -19,12 +19,17 @@ struct peer_pages {
     struct bufpio_page bufpio;
     struct hv_shm_control control;
     struct hv_shm_status status;
+    struct hv_shm_grant grants[HV_SHM_GRANTS];
 };
 
 struct peer_region {
     uint64_t gpa;
-    size_t size;
+    size_t size; /* the guest's */
     uint8_t *base;
+    size_t map_size;
+    struct hv_shm_frames *shared; /* at base; NULL, as the others: an ordinary region */
+    uint32_t *table;
+    uint8_t *frames;
 };
 
 struct peer_range {
@@ -50,6 +55,7 @@ struct peer {
     uint32_t ranges_seen; /* messages, to be compared with status.ranges */
     bool enabled, gone;
     uint32_t next_id;
+    uint32_t next_ref; /* where a free grant is looked for */
     uint32_t answer_id;
     int answer_error;
     uint64_t *dirty;
@@ -65,6 +71,12 @@ struct peer {
 
 /* Reads what the daemon has told so far. */
 void peer_sync(struct peer *peer);
+/* Sends a message that is answered. One at a time. */
+int peer_transact(struct peer *peer, void *message, uint16_t type, size_t length, int fd);
+/* With spares: a region of frames. NULL: no memory. *ret_fd is the caller's. */
+struct peer_region *peer_region_new(struct peer *peer, uint64_t gpa, size_t size, unsigned spares,
+                                    int *ret_fd);
+void peer_region_free(struct peer_region *r);
 void peer_fail(struct peer *peer, int error);
 uint64_t peer_deadline(const struct peer *peer);
 uint64_t peer_now_ns(void);

@@ -32,7 +32,7 @@ static const uint8_t hello_bytes[] = {
 
 static const uint8_t welcome_bytes[] = {
     'H', 'S', 'M', '1',  2, 0,  0, 0,  40, 0, 0, 0,  0, 0, 0, 0,
-    1, 0, 0, 0,  0x0d, 0, 0, 0,  ZERO16,
+    1, 0, 0, 0,  0x1f, 0, 0, 0,  ZERO16,
 };
 
 static const uint8_t refused_bytes[136] = {
@@ -51,6 +51,18 @@ static const uint8_t memory_add_bytes[] = {
     0, 0, 0, 0, 1, 0, 0, 0,  0, 0x10, 0, 0, ZERO4,
     ZERO8,  0, 0, 0, 0,  0, 0, 0, 0,
 };
+
+/* 16 MiB at 4 GiB of frames; the memfd's page that says so: 4096 pages, 64 spares. */
+static const uint8_t frames_add_bytes[] = {
+    'H', 'S', 'M', '1',  8, 0,  1, 0,  48, 0, 0, 0,  9, 0, 0, 0,
+    0, 0, 0, 0, 1, 0, 0, 0,  0, 0, 0, 1, ZERO4,
+    ZERO8,  0, 0, 0, 0,  2, 0, 0, 0,
+};
+static const uint8_t frames_bytes[] = {
+    0, 0x10, 0, 0,  0x40, 0, 0, 0,  3, 0, 0, 0,
+};
+
+static const uint8_t grant_bytes[] = { 0x1d, 0,  0, 0,  0x56, 0x34, 0x12, 0, };
 
 static const uint8_t dirty_start_bytes[] = {
     'H', 'S', 'M', '1',  10, 0,  1, 0,  32, 0, 0, 0,  10, 0, 0, 0,
@@ -82,14 +94,13 @@ static void hello_is_read_from_these_bytes(void **state)
     uint64_t message[sizeof(hello_bytes) / 8];
     struct hv_shm_hello_info info;
     const char *why = NULL;
-    int fds[2] = {peer_memfd("pages", sizeof(struct hv_shm_pages), true),
-                  peer_memfd("ram", 0x4000, true)};
+    int fds[2] = {peer_memfd("pages", 21 * 4096, true), peer_memfd("ram", 0x4000, true)};
 
     memcpy(message, hello_bytes, sizeof(hello_bytes));
     assert_int_equal(hv_shm_hello_parse(message, sizeof(hello_bytes), fds, 2, &info, &why), 0);
     assert_string_equal(info.name, "web-1.a_");
     assert_int_equal(info.vcpus, 2);
-    assert_int_equal(info.features, HV_FEATURE_DIRTY_LOG | HV_FEATURE_MSI);
+    assert_int_equal(info.features, HV_FEATURE_DIRTY_LOG | HV_FEATURE_MSI | HV_FEATURE_GRANTS);
     assert_int_equal(info.mem.count, 2);
     assert_int_equal(info.mem.map[0].gpa, 0);
     assert_int_equal(info.mem.map[0].size, 0x2000);
@@ -131,6 +142,26 @@ static void the_peers_later_messages_are_these_bytes(void **state)
     assert_memory_equal(&dirty, dirty_start_bytes, sizeof(dirty));
 }
 
+static void grants_and_frames_are_these_bytes(void **state)
+{
+    struct hv_shm_memory memory = {
+        .header = {HV_SHM_MAGIC, HV_SHM_MEMORY_ADD, 1, 48, 9},
+        .region = {.gpa = 1ull << 32, .size = 1 << 24, .flags = HV_SHM_REGION_FRAMES}};
+    struct hv_shm_frames frames = {.pages = 4096, .spares = 64, .changes = 3, .log[511] = 7};
+    struct hv_shm_grant grant = {.flags = HV_SHM_GRANT_ACCESS | HV_SHM_GRANT_READONLY |
+                                          HV_SHM_GRANT_READING | HV_SHM_GRANT_WRITING,
+                                 .domid = HV_SHM_GRANT_DOMID,
+                                 .frame = 0x123456};
+
+    assert_memory_equal(&memory, frames_add_bytes, sizeof(memory));
+    assert_memory_equal(&frames, frames_bytes, sizeof(frames_bytes));
+    assert_int_equal(((const uint32_t *)&frames)[(512 + 511 * 4) / 4], 7);
+    assert_memory_equal(&grant, grant_bytes, sizeof(grant_bytes));
+    assert_int_equal(HV_SHM_GRANTS, 8192);
+    assert_int_equal(hv_shm_pages_size(HV_SHM_FEATURE_GRANTS), 21 * 4096);
+    assert_int_equal(hv_shm_pages_size(~HV_SHM_FEATURE_GRANTS), 5 * 4096);
+}
+
 static void numbers_do_not_move(void **state)
 {
     assert_int_equal(HV_SHM_RELEASE, 5);
@@ -143,11 +174,14 @@ static void numbers_do_not_move(void **state)
     assert_int_equal(HV_SHM_PAGE_BUFPIO, 2);
     assert_int_equal(HV_SHM_PAGE_CONTROL, 3);
     assert_int_equal(HV_SHM_PAGE_STATUS, 4);
+    assert_int_equal(HV_SHM_PAGE_GRANTS, 5);
+    assert_int_equal(HV_SHM_GRANT_PAGES, 16);
     assert_int_equal(HV_SHM_RANGE_PORT, 0);
     assert_int_equal(HV_SHM_RANGE_PCI, 2);
     assert_int_equal(HV_SHM_FEATURE_BUFFERED_PIO, 1);
     assert_int_equal(HV_SHM_FEATURE_SWAP, 2);
     assert_int_equal(HV_SHM_FEATURE_DIRTY_LOG, 4);
+    assert_int_equal(HV_SHM_FEATURE_GRANTS, 16);
     assert_int_equal(HV_SHM_FEATURE_MSI, 8);
     assert_int_equal(HV_SHM_SHUTDOWN_POWEROFF, 1);
     assert_int_equal(HV_SHM_SHUTDOWN_REBOOT, 2);
@@ -160,6 +194,7 @@ int main(void)
         cmocka_unit_test(hello_is_read_from_these_bytes),
         cmocka_unit_test(the_daemons_messages_are_these_bytes),
         cmocka_unit_test(the_peers_later_messages_are_these_bytes),
+        cmocka_unit_test(grants_and_frames_are_these_bytes),
         cmocka_unit_test(numbers_do_not_move),
     };
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <xenctrl.h>
 
+#include <xen/grant_table.h>
 #include <xen/hvm/dm_op.h>
 #include <xen/hvm/ioreq.h>
 #include <xen/memory.h>
@@ -16,6 +17,7 @@
 
 #undef IOREQ_READ /* Xen's is the value of a bit-field, ours its place */
 #include "ioreq/abi.h"
+#include "ioreq/hv_shm_proto.h"
 
 #define SAME_FIELD(ours, theirs)                                                                   \
     _Static_assert(offsetof(struct ioreq_slot, ours) == offsetof(struct ioreq, theirs) &&          \
@@ -41,6 +43,15 @@ _Static_assert((int)IOREQ_STATE_NONE == STATE_IOREQ_NONE &&
                    (int)IOREQ_STATE_INPROCESS == STATE_IOREQ_INPROCESS &&
                    (int)IOREQ_STATE_RESP_READY == STATE_IORESP_READY,
                "states");
+_Static_assert(sizeof(struct hv_shm_grant) == sizeof(struct grant_entry_v1) &&
+                   offsetof(struct hv_shm_grant, domid) == offsetof(struct grant_entry_v1, domid) &&
+                   offsetof(struct hv_shm_grant, frame) == offsetof(struct grant_entry_v1, frame),
+               "grants");
+_Static_assert(HV_SHM_GRANT_TYPE_MASK == GTF_type_mask &&
+                   HV_SHM_GRANT_ACCESS == GTF_permit_access &&
+                   HV_SHM_GRANT_READONLY == GTF_readonly && HV_SHM_GRANT_READING == GTF_reading &&
+                   HV_SHM_GRANT_WRITING == GTF_writing,
+               "flags of grants");
 _Static_assert(BUF_IOREQ_SLOTS == IOREQ_BUFFER_SLOT_NUM, "buffered ring");
 _Static_assert(offsetof(struct buf_ioreq_page, read_pointer) ==
                        offsetof(struct buffered_iopage, read_pointer) &&

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ioreq/grant_xen.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <xen/grant_table.h>
+#include <xentoollog.h>
+
+/* Segments in one system call; the kernel makes hypercalls of 24 (gntdev's batches) of them. */
+#define COPY_BATCH 256u
+
+/* Pages that a guest's backends have mapped at a time: as many as Linux's blkback keeps of a
+ * frontend's persistent grants (1056), and the rings besides. dom0's own limit is for all guests
+ * together (gnttab_max_maptrack_frames of Xen). */
+#define MAPPED_MAX 1120u
+
+struct grant_xen {
+    const struct grant_xen_calls *calls;
+    void *handle;
+    struct xentoollog_logger silent;
+    xengnttab_grant_copy_segment_t segment[COPY_BATCH];
+};
+
+struct guest {
+    struct grants grants;
+    struct grant_counters counters;
+    struct grant_xen *xen;
+    uint16_t domid;
+    bool closed;
+};
+
+static int status_of(int16_t gntst)
+{
+    switch (gntst) {
+    case GNTST_okay:
+        return 0;
+    case GNTST_bad_domain:
+        return -ESRCH;
+    case GNTST_bad_gntref:
+    case GNTST_permission_denied:
+        return -EACCES;
+    case GNTST_bad_copy_arg:
+        return -EINVAL;
+    case GNTST_bad_page:
+        return -EFAULT;
+    case GNTST_eagain:
+        return -EAGAIN;
+    case GNTST_no_space:
+    case GNTST_no_device_space:
+        return -ENOSPC;
+    default:
+        return -EIO;
+    }
+}
+
+static bool fits(const struct grant_copy *copy)
+{
+    return copy->len && copy->offset + (uint32_t)copy->len <= GRANT_PAGE;
+}
+
+static xengnttab_grant_copy_segment_t segment_of(const struct guest *guest,
+                                                 const struct grant_copy *copy)
+{
+    xengnttab_grant_copy_segment_t segment = {.len = copy->len};
+    union xengnttab_copy_ptr local = {.virt = copy->local};
+    union xengnttab_copy_ptr granted = {
+        .foreign = {.ref = copy->ref, .offset = copy->offset, .domid = guest->domid}};
+
+    segment.source = copy->to_guest ? local : granted;
+    segment.dest = copy->to_guest ? granted : local;
+    segment.flags = copy->to_guest ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
+    return segment;
+}
+
+/* The first of `copies`, as many as one call takes; returns how many. Those that cannot be are
+ * left out: Xen would find them, but the kernel may give up the whole call. */
+static unsigned copy_batch(struct guest *guest, struct grant_copy *copies, unsigned count)
+{
+    struct grant_xen *xen = guest->xen;
+    struct grant_copy *sent[COPY_BATCH];
+    unsigned n = 0, taken;
+    int rc = 0;
+
+    for (taken = 0; taken < count && n < COPY_BATCH; taken++) {
+        copies[taken].status = -EINVAL;
+        if (!fits(&copies[taken]))
+            continue;
+        sent[n] = &copies[taken];
+        xen->segment[n++] = segment_of(guest, &copies[taken]);
+    }
+    if (n && xen->calls->copy(xen->handle, n, xen->segment) < 0)
+        rc = errno ? -errno : -EIO;
+    /* After a failed call nobody knows how far it got. */
+    for (unsigned i = 0; i < n; i++)
+        sent[i]->status = rc < 0 ? rc : status_of(xen->segment[i].status);
+    return taken;
+}
+
+static void xen_copy(void *ctx, struct grant_copy *copies, unsigned count)
+{
+    struct guest *guest = ctx;
+
+    for (unsigned done = 0; done < count && !guest->closed;) {
+        done += copy_batch(guest, copies + done, count - done);
+        guest->counters.copy_calls++;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (guest->closed)
+            copies[i].status = -ESRCH;
+        if (copies[i].status == 0) {
+            guest->counters.copies++;
+            guest->counters.copied_bytes += copies[i].len;
+        } else {
+            guest->counters.errors++;
+        }
+    }
+}
+
+static int xen_map(void *ctx, struct grant_map *map)
+{
+    struct guest *guest = ctx;
+    struct grant_xen *xen = guest->xen;
+    uint32_t refs[GRANT_MAP_MAX];
+    void *base = NULL;
+    int rc = 0;
+
+    assert(map->count && map->count <= GRANT_MAP_MAX);
+    if (guest->closed)
+        rc = -ESRCH;
+    else if (guest->counters.mapped + map->count > MAPPED_MAX)
+        rc = -ENOSPC;
+    if (rc == 0) {
+        memcpy(refs, map->refs, map->count * sizeof(refs[0]));
+        base = xen->calls->map(xen->handle, map->count, guest->domid, refs,
+                               map->writable ? PROT_READ | PROT_WRITE : PROT_READ);
+        if (!base)
+            rc = errno ? -errno : -EIO;
+    }
+    if (rc < 0) {
+        guest->counters.errors++;
+        return rc;
+    }
+    guest->counters.maps += map->count;
+    guest->counters.mapped += map->count;
+    map->base = base;
+    return 0;
+}
+
+static void xen_unmap(void *ctx, const struct grant_map *map)
+{
+    struct guest *guest = ctx;
+
+    guest->xen->calls->unmap(guest->xen->handle, map->base, map->count);
+    guest->counters.unmaps += map->count;
+    guest->counters.mapped -= map->count;
+    if (guest->closed && !guest->counters.mapped)
+        free(guest);
+}
+
+static const struct grant_ops xen_ops = {.copy = xen_copy, .map = xen_map, .unmap = xen_unmap};
+
+int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct grants **ret_grants)
+{
+    struct guest *guest = calloc(1, sizeof(*guest));
+
+    if (!guest)
+        return -ENOMEM;
+    guest->xen = xen;
+    guest->domid = (uint16_t)domid;
+    guest->grants = (struct grants){.ops = &xen_ops,
+                                    .ctx = guest,
+                                    .can = GRANT_CAN_COPY | GRANT_CAN_MAP,
+                                    .counters = &guest->counters};
+    *ret_grants = &guest->grants;
+    return 0;
+}
+
+void grant_xen_guest_close(const struct grants *grants)
+{
+    struct guest *guest;
+
+    if (!grants)
+        return;
+    guest = grants->ctx;
+    guest->closed = true;
+    if (!guest->counters.mapped)
+        free(guest);
+}
+
+/* The library. It would write a line for each map that fails, and a guest decides about that. */
+
+static void no_message(struct xentoollog_logger *logger, xentoollog_level level, int error,
+                       const char *context, const char *format, va_list args)
+{
+}
+
+static void no_destroy(struct xentoollog_logger *logger)
+{
+}
+
+static void *lib_map(void *handle, uint32_t count, uint32_t domid, uint32_t *refs, int prot)
+{
+    return xengnttab_map_domain_grant_refs(handle, count, domid, refs, prot);
+}
+
+static int lib_unmap(void *handle, void *base, uint32_t count)
+{
+    return xengnttab_unmap(handle, base, count);
+}
+
+static int lib_copy(void *handle, uint32_t count, xengnttab_grant_copy_segment_t *segments)
+{
+    return xengnttab_grant_copy(handle, count, segments);
+}
+
+static void lib_close(void *handle)
+{
+    xengnttab_close(handle);
+}
+
+static const struct grant_xen_calls lib = {
+    .map = lib_map, .unmap = lib_unmap, .copy = lib_copy, .close = lib_close};
+
+int grant_xen_open_with(const struct grant_xen_calls *calls, void *handle,
+                        struct grant_xen **ret_xen)
+{
+    struct grant_xen *xen = calloc(1, sizeof(*xen));
+
+    if (!xen)
+        return -ENOMEM;
+    xen->calls = calls;
+    xen->handle = handle;
+    *ret_xen = xen;
+    return 0;
+}
+
+int grant_xen_open(struct grant_xen **ret_xen)
+{
+    struct grant_xen *xen;
+    int rc = grant_xen_open_with(&lib, NULL, &xen);
+
+    if (rc < 0)
+        return rc;
+    xen->silent = (struct xentoollog_logger){.vmessage = no_message, .destroy = no_destroy};
+    xen->handle = xengnttab_open(&xen->silent, 0);
+    if (!xen->handle) {
+        rc = errno ? -errno : -EIO;
+        free(xen);
+        return rc;
+    }
+    *ret_xen = xen;
+    return 0;
+}
+
+void grant_xen_close(struct grant_xen *xen)
+{
+    if (!xen)
+        return;
+    xen->calls->close(xen->handle);
+    free(xen);
+}
