@@ -237,9 +237,8 @@ static void act(struct target *target, struct script *script)
 /* Data pages that others have: 100 to 149 are not granted, 150 to 179 for reading only. */
 static void check_pages(struct pv_rig *rig)
 {
-    uint8_t page[GRANT_PAGE];
+    static const uint8_t page[GRANT_PAGE];
 
-    memset(page, 0xee, sizeof(page));
     for (uint32_t i = 100; i < 180; i++)
         assert(!memcmp(pv_rig_page(rig, i), page, sizeof(page)));
 }

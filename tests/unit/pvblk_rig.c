@@ -2,8 +2,8 @@
 #include "tests/unit/pvblk_rig.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const struct blkif_layout layout_32 = BLKIF_LAYOUT_32;
 static const struct blkif_layout layout_64 = BLKIF_LAYOUT_64;
@@ -145,14 +145,21 @@ static void run_turn(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
+static uint8_t *zeroes(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert(memory != MAP_FAILED);
+    return memory;
+}
+
 static void make_disk(struct pv_rig *rig)
 {
     const struct pv_rig_options *options = &rig->options;
     const struct loop *loop = fake_loop(rig->loop);
 
     rig->sectors = options->sectors ? options->sectors : 16384;
-    rig->disk = calloc(rig->sectors, BLK_SECTOR);
-    assert(rig->disk);
+    rig->disk = zeroes(rig->sectors * BLK_SECTOR);
     for (uint64_t i = 0; i < rig->sectors * BLK_SECTOR && !options->blank; i++)
         rig->disk[i] = pv_rig_byte(i);
     assert(!pool_create(options->pool_pages ? options->pool_pages : 1024, &rig->pool));
@@ -179,9 +186,9 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
     rig->entries = blkif_ring_entries(rig->options.protocol, 1u << rig->options.ring_order);
     rig->loop = fake_loop_create();
     rig->turn = (struct loop_task){.run = run_turn, .arg = rig};
-    rig->ram = aligned_alloc(GRANT_PAGE, (size_t)PV_PAGES * GRANT_PAGE);
-    assert(rig->ram);
-    memset(rig->ram, 0xee, (size_t)PV_PAGES * GRANT_PAGE);
+    rig->ram = zeroes((size_t)PV_PAGES * GRANT_PAGE);
+    if (!rig->options.blank)
+        memset(rig->ram, 0xee, (size_t)PV_PAGES * GRANT_PAGE);
     memset(rig->grant, PV_WRITABLE, sizeof(rig->grant));
     rig->grants = (struct grants){.ops = &grant_ops,
                                   .ctx = rig,
@@ -216,8 +223,8 @@ void pv_rig_finish(struct pv_rig *rig)
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     pool_destroy(rig->pool);
     fake_loop_destroy(rig->loop);
-    free(rig->disk);
-    free(rig->ram);
+    munmap(rig->disk, rig->sectors * BLK_SECTOR);
+    munmap(rig->ram, (size_t)PV_PAGES * GRANT_PAGE);
 }
 
 void pv_rig_rings(const struct pv_rig *rig, struct pvblk_rings *ret_rings)
