@@ -8,7 +8,7 @@
  *              |                  |      the frontend is Initialised: rings read, connect()
  *     it begins anew              |      pvblk_ctl_connected()
  *              |              CONNECTED  size and kind are written
- *              |                  |      the frontend closes, is gone, or the toolstack says Closing
+ *              |                  |      the frontend closes or is gone, or the toolstack closes
  *              |               CLOSING   disconnect()
  *              |                  |      pvblk_ctl_drained(), and the frontend has let go
  *              +--- online --- CLOSED --- not online ---> gone()
@@ -17,8 +17,8 @@
  * length and its range checked, and its states may come in any order. What cannot be used closes
  * the device; the guest may then begin anew.
  *
- * Threads: the control side. The rings are the worker's, so connect() and disconnect() are asked for
- * here and answered later, in order.
+ * Threads: the control side. The rings are the worker's, so connect() and disconnect() are asked
+ * for here and answered later, in order.
  */
 #ifndef IOEMUD_DEVICES_PV_PVBLK_CTL_H
 #define IOEMUD_DEVICES_PV_PVBLK_CTL_H
