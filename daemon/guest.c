@@ -205,6 +205,7 @@ static void fill_spec(struct guest *guest)
         .unplug = guest_unplug(guest),
     };
     memcpy(spec->boot_order, config->boot_order, sizeof(spec->boot_order));
+    guest->params.disk_places = config->n_disks;
 }
 
 /* Messages between the main thread and the guest's worker. */

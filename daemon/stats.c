@@ -236,9 +236,12 @@ static json_t *one_worker(const struct worker *worker)
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
     json_object_set_new(object, "pool",
-                        json_pack("{s:i, s:i, s:i, s:I, s:b}", "pages", (int)pool->pages, "free",
-                                  (int)pool->free, "low_water", (int)pool->low_water, "exhausted",
-                                  (json_int_t)pool->exhausted, "locked", pool->locked));
+                        json_pack("{s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:b, s:b}", "pages",
+                                  (int)pool->pages, "free", (int)pool->free, "low_water",
+                                  (int)pool->low_water, "exhausted", (json_int_t)pool->exhausted,
+                                  "waiting", (int)pool->waiting, "shares", (int)pool->shares,
+                                  "guaranteed", (int)pool->guaranteed, "locked", pool->locked,
+                                  "huge", pool->huge));
     json_object_set_new(object, "aio", counters(aio_named, 3));
     return object;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/vm.h"
+#include "devices/backend/pool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -444,6 +445,7 @@ void vm_image_closed(void *arg)
     if (--vm->open_images || !drained)
         return;
     free_mem_disks(&vm->params);
+    pool_share_close(vm->pool_share);
     pthread_mutex_destroy(&vm->nics_lock);
     free(vm);
     drained(drained_arg);

@@ -68,6 +68,8 @@ struct vm_params {
     struct machine_spec spec; /* drives' blk and serials are filled in here */
     struct vm_disk disk[MACHINE_IDE_DRIVES];
     unsigned n_disks;
+    unsigned
+        disk_places; /* disks and drives without a medium: worker_has_room() said yes to them */
     struct vm_serial serial[MACHINE_SERIALS];
     struct vm_nic nic[MACHINE_NICS]; /* by devid */
     uint32_t budget;                 /* dispatch.h; 0: no bound */
@@ -89,6 +91,7 @@ struct vm {
     struct dispatch dispatch;
     struct bufpio bufpio;
     struct host host;
+    struct pool_share *pool_share;
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct chr *chr[MACHINE_SERIALS];
     /* The worker's, like all of the machine; but statistics read NICs from the main thread, and

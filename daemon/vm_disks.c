@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/vm.h"
+#include "devices/backend/pool.h"
 
 /* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
 #define VM_BLK_DEPTH 4
@@ -12,8 +13,10 @@
 /* Opened, and the vm's from now on: vm_image_closed() lets it go. */
 static int open_blk(struct vm *vm, struct blk_image *image, struct blk **ret_blk)
 {
-    int err = blk_open(image, VM_BLK_DEPTH, ret_blk);
+    int err;
 
+    image->share = vm->pool_share;
+    err = blk_open(image, VM_BLK_DEPTH, ret_blk);
     if (err)
         image->ops->close(image);
     else
@@ -67,6 +70,12 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
 
 int vm_open_disks(struct vm *vm, char *why)
 {
+    uint32_t hold = vm->params.disk_places * (BLK_HELD_BYTES / POOL_PAGE);
+
+    if (pool_share_create(vm->worker->pool, hold, &vm->pool_share)) {
+        snprintf(why, VM_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
         int err = open_disk(vm, disk);

@@ -2,11 +2,12 @@
 /*
  * Memory that a guest has granted, for PV backends (devices/pv/) and the commit strategies
  * (devices/commit.h), which know neither Xen nor hv_shm: like devices/host.h this is handed in by
- * whoever creates the device and outlives it. Implementations: ioreq/hv_shm_grant.c, ioreq/grant_xen.c.
+ * whoever creates the device and outlives it. Implementations: ioreq/hv_shm_grant.c,
+ * ioreq/grant_xen.c.
  *
  * A grant reference is a number that the guest puts into its rings. It names one page of GRANT_PAGE
- * bytes that the guest lets us read, or read and write. A reference is a guest's input: any value is
- * fine here, and what is not granted, or is no longer, is an error of that one operation, in its
+ * bytes that the guest lets us read, or read and write. A reference is a guest's input: any value
+ * is fine here, and what is not granted, or is no longer, is an error of that one operation, in its
  * `status`. The pages stay the guest's: what is read from them can change at any moment.
  *
  * Threads: the guest's worker. Nothing blocks, nothing allocates but map().
@@ -103,12 +104,21 @@ struct grant_counters {
     uint32_t mapped; /* pages now */
 };
 
+/* From how many bytes of a request on a way is faster than copying, as tests/bench/bench_commit
+ * found with this hypervisor; GRANT_NEVER: it is not. */
+struct grant_crossover {
+    uint32_t map;
+    uint32_t swap;
+};
+#define GRANT_NEVER UINT32_MAX
+
 /* One guest's. It stays valid beyond the guest's end until what was mapped or taken has come back.
  */
 struct grants {
     const struct grant_ops *ops;
     void *ctx;
     uint32_t can; /* GRANT_CAN_x, constant */
+    struct grant_crossover from;
     const struct grant_counters *counters;
 };
 

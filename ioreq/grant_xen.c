@@ -173,6 +173,9 @@ int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct gra
     guest->grants = (struct grants){.ops = &xen_ops,
                                     .ctx = guest,
                                     .can = GRANT_CAN_COPY | GRANT_CAN_MAP,
+                                    /* Until it is measured: each map costs two hypercalls, and
+                                     * their flushes on all processors. */
+                                    .from = {.map = GRANT_NEVER, .swap = GRANT_NEVER},
                                     .counters = &guest->counters};
     *ret_grants = &guest->grants;
     return 0;

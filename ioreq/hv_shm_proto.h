@@ -85,9 +85,9 @@ struct hv_shm_region {
  * A region of frames: which frame of the memfd is which page of the guest is said by a table, so
  * that a page can be exchanged for another. From `offset` on the memfd holds this page, then
  * `uint32_t table[pages + spares]` in whole pages, then pages + spares frames. `size` of the region
- * is that of the guest's pages alone. Guest page i of the region is frame table[i]; table[pages + s]
- * are the frames that are the daemon's. When the region is added each frame is there once; from
- * then on only the daemon changes the table.
+ * is that of the guest's pages alone. Guest page i of the region is frame table[i]; the frames that
+ * table[pages] and on name are the daemon's. When the region is added each frame is there once;
+ * from then on only the daemon changes the table.
  *
  * A swap stores two entries, then the number of the guest's page into log[changes %
  * HV_SHM_FRAMES_LOG], then changes + 1 into `changes`, and all of that before the interrupt or

@@ -64,8 +64,12 @@ static void release(struct blk *blk, struct blk_req *req)
     req->blk = NULL;
     req->next = blk->free;
     blk->free = req;
-    for (unsigned i = 0; i < req->n_pages; i++)
-        pool_give(blk->image->pool, req->page[i]);
+    for (unsigned i = 0; i < req->n_pages; i++) {
+        if (req->lender.give)
+            req->lender.give(req->lender.arg, req->page[i]);
+        else
+            pool_give(blk->image->pool, req->page[i]);
+    }
     req->n_pages = req->n_iov = 0;
     if (blk->want_ready)
         wake_ready(blk);
@@ -80,7 +84,7 @@ int blk_open(struct blk_image *image, unsigned depth, struct blk **ret_blk)
         return -ENOMEM;
     blk->image = image;
     blk->depth = depth;
-    blk->pool_waiter = (struct pool_waiter){.wake = wake_ready, .arg = blk};
+    blk->pool_waiter = (struct pool_waiter){.wake = wake_ready, .arg = blk, .share = image->share};
     blk->ready_task = (struct loop_task){.run = run_ready, .arg = blk};
     for (unsigned i = depth; i--;) {
         blk->slots[i].image = image;
@@ -142,41 +146,83 @@ const struct blk_counters *blk_counters(const struct blk *blk)
     return &blk->counters;
 }
 
-int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
-            struct blk_req **ret_req)
+/* Whether there may be such a request. */
+static int check(const struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes)
 {
-    struct blk_image *image = blk->image;
-    assert(blk->client && !image->closing);
+    const struct blk_info *info = &blk->image->info;
+    assert(blk->client && !blk->image->closing);
     assert(bytes % BLK_SECTOR == 0 && !bytes == (op == BLK_FLUSH));
     assert(bytes <= (op == BLK_DISCARD ? BLK_DISCARD_MAX : BLK_MAX_BYTES));
 
-    uint64_t end = image->info.sectors;
-    if (op != BLK_FLUSH && (sector > end || bytes / BLK_SECTOR > end - sector))
+    if (op != BLK_FLUSH && (sector > info->sectors || bytes / BLK_SECTOR > info->sectors - sector))
         return -ERANGE;
-    if ((op == BLK_WRITE || op == BLK_DISCARD) && image->info.read_only)
+    if ((op == BLK_WRITE || op == BLK_DISCARD) && info->read_only)
         return -EROFS;
-    if (op == BLK_DISCARD && !image->info.discard)
+    if (op == BLK_DISCARD && !info->discard)
         return -EOPNOTSUPP;
+    return 0;
+}
 
+static unsigned pages_of(enum blk_op op, uint32_t bytes)
+{
+    return op == BLK_DISCARD ? 0 : (bytes + POOL_PAGE - 1) / POOL_PAGE;
+}
+
+/* The first free slot, whose pages are there. */
+static struct blk_req *begin(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes,
+                             uint64_t token)
+{
     struct blk_req *req = blk->free;
-    if (!req) {
-        blk->want_ready = true;
-        return -EAGAIN;
-    }
-    unsigned pages = op == BLK_DISCARD ? 0 : (bytes + POOL_PAGE - 1) / POOL_PAGE;
-    if (!pool_take(image->pool, pages, req->page, &blk->pool_waiter))
-        return -EAGAIN;
     blk->free = req->next;
     req->next = NULL;
     req->op = op;
     req->fua = false;
-    req->n_pages = pages;
+    req->n_pages = pages_of(op, bytes);
     req->all = (struct blk_span){.sector = op == BLK_FLUSH ? 0 : sector, .bytes = bytes};
     blk_window_whole(req);
     req->token = token;
     req->blk = blk;
-    *ret_req = req;
+    return req;
+}
+
+int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
+            struct blk_req **ret_req)
+{
+    int rc = check(blk, op, sector, bytes);
+    if (rc < 0)
+        return rc;
+    if (!blk->free) {
+        blk->want_ready = true;
+        return -EAGAIN;
+    }
+    if (!pool_take(blk->image->pool, pages_of(op, bytes), (void **)blk->free->page,
+                   &blk->pool_waiter))
+        return -EAGAIN;
+    blk->free->lender.give = NULL;
+    *ret_req = begin(blk, op, sector, bytes, token);
     return 0;
+}
+
+int blk_get_with(struct blk *blk, uint64_t sector, uint32_t bytes, uint64_t token,
+                 uint8_t *const *pages, const struct blk_lender *lender, struct blk_req **ret_req)
+{
+    int rc = check(blk, BLK_READ, sector, bytes);
+    if (rc < 0)
+        return rc;
+    if (!blk->free) {
+        blk->want_ready = true;
+        return -EAGAIN;
+    }
+    memcpy(blk->free->page, pages, pages_of(BLK_READ, bytes) * sizeof(*pages));
+    blk->free->lender = *lender;
+    *ret_req = begin(blk, BLK_READ, sector, bytes, token);
+    return 0;
+}
+
+uint8_t **blk_pages(struct blk_req *req)
+{
+    assert(req->blk && !req->in_flight);
+    return req->page;
 }
 
 void blk_set_fua(struct blk_req *req)
@@ -197,7 +243,7 @@ static uint8_t *stretch(const struct blk_req *req, uint32_t offset, uint32_t len
 {
     uint32_t in_page = offset % POOL_PAGE;
     *ret_len = len < POOL_PAGE - in_page ? len : POOL_PAGE - in_page;
-    return (uint8_t *)req->page[offset / POOL_PAGE] + in_page;
+    return req->page[offset / POOL_PAGE] + in_page;
 }
 
 void blk_copy_out(const struct blk_req *req, uint32_t offset, void *buf, uint32_t len)

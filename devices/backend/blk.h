@@ -79,6 +79,20 @@ const struct blk_counters *blk_counters(const struct blk *blk);
  * generations apart. */
 int blk_get(struct blk *blk, enum blk_op op, uint64_t sector, uint32_t bytes, uint64_t token,
             struct blk_req **ret_req);
+/* As blk_get() of a BLK_READ, into `pages` of somebody else's, enough for `bytes`. They are the
+ * request's until it gives each back with lender->give(), which may be long after the device and
+ * its guest are gone: when blk_put() says so, or when the disk is done with one that was cancelled.
+ * On failure they stay with the caller. `lender` is copied. */
+struct blk_lender {
+    void (*give)(void *arg, uint8_t *page);
+    void *arg;
+};
+int blk_get_with(struct blk *blk, uint64_t sector, uint32_t bytes, uint64_t token,
+                 uint8_t *const *pages, const struct blk_lender *lender, struct blk_req **ret_req);
+/* The pages of a request in order, 4096 bytes each, while blk_iov() is valid; it begins at the
+ * first byte of the first. Those that were lent may be replaced in place by others of the lender's
+ * before blk_put(). */
+uint8_t **blk_pages(struct blk_req *req);
 /* Before blk_submit() of a BLK_WRITE: this one is stable when it completes, in whatever cache. */
 void blk_set_fua(struct blk_req *req);
 /* Its pages, in order; the last may be partly used. Valid until blk_submit() for writes, from

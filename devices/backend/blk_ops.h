@@ -19,6 +19,7 @@
 #include "devices/backend/loop.h"
 
 struct pool;
+struct pool_share;
 struct blk_image;
 
 /* The pages that one request can have: BLK_MAX_BYTES of 4 KiB pages. */
@@ -39,8 +40,9 @@ struct blk_req {
     uint64_t mark;     /* for a wrapper (fault.c): 0 when the request is new, kept over its parts */
 
     /* blk.c's. */
-    void *page[BLK_REQ_PAGES];
+    uint8_t *page[BLK_REQ_PAGES];
     unsigned n_pages;
+    struct blk_lender lender; /* `give` NULL: the pool's */
     struct blk_span {
         uint64_t sector; /* of the whole request, as are these */
         uint32_t bytes;
@@ -71,6 +73,7 @@ struct blk_image {
     struct blk_info info; /* filled by the backend's open */
     const struct loop *loop;
     struct pool *pool;
+    struct pool_share *share; /* whose pages its requests take; set before blk_open(), or NULL */
     /* blk.c's: */
     uint32_t in_flight; /* submitted and not yet done, orphans included */
     struct blk *handle; /* NULL: nobody's; kept until `close` since it holds the slots */

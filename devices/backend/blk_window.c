@@ -37,7 +37,7 @@ static void move_window(struct blk_req *req, uint32_t from, uint32_t bytes)
         uint32_t begin = i * POOL_PAGE > from ? i * POOL_PAGE : from;
         uint32_t stop = (i + 1) * POOL_PAGE < end ? (i + 1) * POOL_PAGE : end;
         req->iov[req->n_iov++] = (struct iovec){
-            .iov_base = (uint8_t *)req->page[i] + begin % POOL_PAGE,
+            .iov_base = req->page[i] + begin % POOL_PAGE,
             .iov_len = stop - begin,
         };
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Frames of an hv_shm guest that change places with the daemon's.
- *
- * test_hv_shm_swap [SWAPS]    in the long test, default 20000
+ * Frames of an hv_shm guest that change places with the daemon's. $IOEMUD_SWAPS: in the long test.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -24,7 +22,7 @@
 #define PAGES  256u
 #define SPARES 32u
 
-static unsigned long many_swaps = 20000;
+static unsigned long many_swaps = 100000;
 static struct grant_rig *rig;
 static struct peer *peer;
 static const struct grants *grants;
@@ -459,7 +457,7 @@ static void many_swaps_lose_nothing(void **state)
     assert_true(grants->counters->swaps >= many_swaps);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -480,7 +478,7 @@ int main(int argc, char **argv)
         TEST(many_swaps_lose_nothing),
     };
 
-    if (argc > 1)
-        many_swaps = strtoul(argv[1], NULL, 0);
+    if (getenv("IOEMUD_SWAPS"))
+        many_swaps = strtoul(getenv("IOEMUD_SWAPS"), NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
