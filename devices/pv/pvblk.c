@@ -93,12 +93,12 @@ int pvblk_connect(struct pvblk *pv, const struct pvblk_rings *rings)
     pv->cmds = calloc(pv->n_cmds, sizeof(*pv->cmds));
     if (!pv->cmds)
         return -ENOMEM;
+    err = commit_create(&(struct commit_params){.grants = pv->params.grants}, &pv->commit);
+    if (err)
+        goto free_cmds;
     err = map(pv, rings);
-    if (err) {
-        free(pv->cmds);
-        pv->cmds = NULL;
-        return err;
-    }
+    if (err)
+        goto destroy_commit;
     for (unsigned i = pv->n_cmds; i--;) {
         pv->cmds[i].next = pv->free;
         pv->free = &pv->cmds[i];
@@ -109,6 +109,14 @@ int pvblk_connect(struct pvblk *pv, const struct pvblk_rings *rings)
     /* What it put there before its events could reach us, and so that it tells of more. */
     pv->params.ops->want_turn(pv->params.ctx);
     return 0;
+
+destroy_commit:
+    commit_destroy(pv->commit);
+    pv->commit = NULL;
+free_cmds:
+    free(pv->cmds);
+    pv->cmds = NULL;
+    return err;
 }
 
 bool pvblk_disconnect(struct pvblk *pv)
@@ -116,6 +124,8 @@ bool pvblk_disconnect(struct pvblk *pv)
     if (pv->connected) {
         pv->connected = false;
         pvblk_abandon(pv);
+        commit_destroy(pv->commit);
+        pv->commit = NULL;
         unmap(pv);
         free(pv->cmds);
         pv->cmds = pv->free = NULL;

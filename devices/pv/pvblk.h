@@ -6,9 +6,10 @@
  *                                         ^------ drained, the guest connects again -----'
  *
  * The frontend is the guest's: rings, requests, segments and granted pages are read once, checked
- * and used as copied (XSA-155). Data moves by grant copy between the guest's pages and the pages of
- * the request (devices/backend/blk.h), all of a turn in one call; nothing of the guest is mapped
- * but its rings, so a page that it takes back is an error of one request.
+ * and used as copied (XSA-155). Data moves between the guest's pages and the pages of the request
+ * (devices/backend/blk.h) in one batch a turn, in whatever way devices/commit.h finds fastest; a
+ * read whose pages are to be swapped is made into pages that can be. Nothing of the guest stays
+ * mapped but its rings, so a page that it takes back is an error of one request.
  *
  * Orders that it keeps: none between requests, but a barrier waits for all that were taken before
  * it, and what comes after waits for the barrier. An answer of a flush says that all writes which
@@ -78,9 +79,10 @@ struct pvblk_counters {
     uint64_t indirect;
     uint64_t refused;     /* malformed, out of range, unknown, not allowed: answered at once */
     uint64_t failed;      /* answered with an error later */
-    uint64_t copies;      /* pieces */
+    uint64_t copies;      /* segments of data, and tables of segments */
     uint64_t copy_calls;  /* batches */
-    uint64_t copy_errors; /* pieces that the guest had not granted, and the like */
+    uint64_t copy_errors; /* of parts and tables: the guest had not granted them, and the like */
+    uint64_t swaps;       /* requests to the disk whose pages were meant to be swapped */
     uint64_t notifications;
     uint64_t waited; /* a command had to wait for a slot or a page */
     uint32_t active; /* now */

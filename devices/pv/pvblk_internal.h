@@ -3,6 +3,7 @@
 #ifndef IOEMUD_DEVICES_PV_PVBLK_INTERNAL_H
 #define IOEMUD_DEVICES_PV_PVBLK_INTERNAL_H
 
+#include "devices/commit.h"
 #include "devices/pv/pvblk.h"
 
 /* Requests taken in a turn, so that other guests of the worker get theirs. */
@@ -17,10 +18,11 @@ _Static_assert(PVBLK_SEGMENTS *BLKIF_PAGE <= PVBLK_PARTS * BLK_MAX_BYTES, "an in
 _Static_assert(PVBLK_SEGMENTS <= BLKIF_PER_INDIRECT, "all segments lie in one indirect page");
 _Static_assert(BLKIF_SECTOR == BLK_SECTOR, "sectors are sectors");
 
-/* Pieces of one part: each segment, cut once more where a page of ours ends. */
-#define PVBLK_PART_COPIES (PVBLK_SEGMENTS + BLK_MAX_BYTES / GRANT_PAGE)
-#define PVBLK_COPIES      (2u * PVBLK_PART_COPIES)
-#define PVBLK_BATCH       64u /* parts */
+_Static_assert(PVBLK_SEGMENTS <= COMMIT_SEGMENTS_MAX, "a part is one job");
+
+/* What one commit_flush() moves: parts, and segments of all of them. */
+#define PVBLK_BATCH          64u
+#define PVBLK_BATCH_SEGMENTS (2u * PVBLK_SEGMENTS)
 
 /*
  * A request on its way:
@@ -42,9 +44,10 @@ struct pvblk_cmd {
     bool fua;
     int16_t status; /* of the answer; not BLKIF_OKAY: nothing more is started */
     uint64_t sector;
-    uint64_t sectors;            /* BLK_DISCARD: what is left */
-    uint32_t bytes;              /* others */
-    unsigned todo, flying, held; /* a bit for each part; held: flying in the batch */
+    uint64_t sectors; /* BLK_DISCARD: what is left */
+    uint32_t bytes;   /* others */
+    /* A bit for each part. Held: flying in the batch. Lent: its pages are to be swapped. */
+    unsigned todo, flying, held, lent;
     struct blk_req *req[PVBLK_PARTS];
     uint16_t n_segments;
     /* As an indirect page has them: it is copied here. */
@@ -65,8 +68,10 @@ struct pvblk_fetch {
 };
 
 struct pvblk_part {
+    struct commit_job job; /* first */
+    struct pvblk *pv;
     struct pvblk_cmd *cmd;
-    uint16_t number, first, count; /* pieces in the batch */
+    unsigned number;
 };
 
 struct pvblk {
@@ -85,8 +90,9 @@ struct pvblk {
     struct pvblk_cmd *line, **line_end;
     struct pvblk_cmd *barrier; /* nothing is taken until it is over */
 
-    unsigned n_copies, n_batch;
-    struct grant_copy copies[PVBLK_COPIES];
+    struct commit *commit; /* while connected */
+    unsigned n_segments, n_batch;
+    struct commit_segment segments[PVBLK_BATCH_SEGMENTS];
     struct pvblk_part batch[PVBLK_BATCH];
 };
 

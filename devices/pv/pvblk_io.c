@@ -113,108 +113,137 @@ static void part_over(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, in
 
 /* ---- copies -----------------------------------------------------------------------------------*/
 
-/* The part's pieces: what [from, end) of the command's bytes have in the guest's pages. */
-static void add_copies(struct pvblk *pv, const struct pvblk_cmd *cmd, uint32_t from, uint32_t end,
-                       const struct iovec *iov)
+/* What part `number` covers of the guest's pages. At most PVBLK_SEGMENTS, at least 1. */
+static unsigned cut(const struct pvblk_cmd *cmd, unsigned number, struct commit_segment *segments)
 {
-    uint32_t at = 0;
+    uint32_t from = number * BLK_MAX_BYTES, end = from + BLK_MAX_BYTES, at = 0;
+    unsigned n = 0;
 
     for (unsigned i = 0; i < cmd->n_segments && at < end; i++) {
         struct blkif_segment segment;
-        uint32_t offset, stop, begin = at;
+        uint32_t begin = at, stop;
 
         blkif_segment_decode(&cmd->segments[i * BLKIF_SEGMENT_BYTES], &segment);
-        offset = segment.first * BLKIF_SECTOR;
-        stop = at + (segment.last - segment.first + 1u) * BLKIF_SECTOR;
-        at = stop;
-        if (stop <= from)
+        at += (segment.last - segment.first + 1u) * BLKIF_SECTOR;
+        if (at <= from)
             continue;
-        if (begin < from) { /* the segment began in the part before */
-            offset += from - begin;
+        /* It may have begun in the part before, and end in the next. */
+        stop = at < end ? at : end;
+        segments[n] = (struct commit_segment){.ref = segment.ref,
+                                              .offset = (uint16_t)(segment.first * BLKIF_SECTOR)};
+        if (begin < from) {
+            segments[n].offset = (uint16_t)(segments[n].offset + from - begin);
             begin = from;
         }
-        stop = stop < end ? stop : end;
-        for (uint32_t len; begin < stop; begin += len, offset += len) {
-            uint32_t ours = (begin - from) % GRANT_PAGE;
-
-            len = stop - begin < GRANT_PAGE - ours ? stop - begin : GRANT_PAGE - ours;
-            assert(pv->n_copies < PVBLK_COPIES);
-            pv->copies[pv->n_copies++] = (struct grant_copy){
-                .local = (uint8_t *)iov[(begin - from) / GRANT_PAGE].iov_base + ours,
-                .ref = segment.ref,
-                .offset = (uint16_t)offset,
-                .len = (uint16_t)len,
-                .to_guest = cmd->io == BLK_READ,
-            };
-        }
+        segments[n++].len = (uint16_t)(stop - begin);
     }
+    return n;
 }
 
-static void add_to_batch(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part)
+static void on_moved(struct commit_job *job)
 {
-    struct pvblk_part *entry;
-    uint32_t from = part * BLK_MAX_BYTES;
-    const struct iovec *iov;
-    unsigned n_iov;
+    struct pvblk_part *part = (struct pvblk_part *)job;
+    struct pvblk *pv = part->pv;
+    struct pvblk_cmd *cmd = part->cmd;
+    struct blk_req *req = cmd->req[part->number];
 
-    if (pv->n_batch == PVBLK_BATCH || pv->n_copies + PVBLK_PART_COPIES > PVBLK_COPIES)
+    pv->counters.copy_errors += job->error != 0;
+    cmd->held &= ~(1u << part->number);
+    if (cmd->io == BLK_WRITE && !job->error) {
+        blk_submit(req);
+        return;
+    }
+    blk_put(req);
+    /* The guest's fault, whatever it is called. */
+    part_over(pv, cmd, part->number, job->error ? -EIO : 0);
+}
+
+static void add_to_batch(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned number)
+{
+    struct pvblk_part *part;
+    struct commit_job *job;
+
+    if (pv->n_batch == PVBLK_BATCH || pv->n_segments + PVBLK_SEGMENTS > PVBLK_BATCH_SEGMENTS)
         pvblk_run_batch(pv);
-    iov = blk_iov(cmd->req[part], &n_iov);
-    entry = &pv->batch[pv->n_batch++];
-    *entry =
-        (struct pvblk_part){.cmd = cmd, .number = (uint16_t)part, .first = (uint16_t)pv->n_copies};
-    add_copies(pv, cmd, from, from + blk_req_bytes(cmd->req[part]), iov);
-    entry->count = (uint16_t)(pv->n_copies - entry->first);
-    cmd->held |= 1u << part;
-}
-
-static int copied(struct pvblk *pv, const struct pvblk_part *part)
-{
-    int error = 0;
-
-    for (unsigned i = 0; i < part->count; i++) {
-        int status = pv->copies[part->first + i].status;
-
-        if (!status)
-            continue;
-        pv->counters.copy_errors++;
-        error = -EIO; /* the guest's fault, whatever it is called */
-    }
-    return error;
+    part = &pv->batch[pv->n_batch++];
+    *part = (struct pvblk_part){.pv = pv, .cmd = cmd, .number = number};
+    job = &part->job;
+    job->segments = &pv->segments[pv->n_segments];
+    job->count = cut(cmd, number, &pv->segments[pv->n_segments]);
+    pv->n_segments += job->count;
+    job->pages = blk_pages(cmd->req[number]);
+    job->to_guest = cmd->io == BLK_READ;
+    job->how = cmd->lent & 1u << number
+                   ? COMMIT_SWAP
+                   : commit_choose(pv->commit, job->segments, job->count, job->to_guest);
+    if (job->how == COMMIT_SWAP && !(cmd->lent & 1u << number))
+        job->how = COMMIT_COPY; /* there were no pages to be swapped */
+    job->done = on_moved;
+    commit_add(pv->commit, job);
+    cmd->held |= 1u << number;
 }
 
 void pvblk_run_batch(struct pvblk *pv)
 {
-    unsigned parts = pv->n_batch;
-
-    if (!parts)
+    if (!pv->n_batch)
         return;
-    grants_copy(pv->params.grants, pv->copies, pv->n_copies);
     pv->counters.copy_calls++;
-    pv->counters.copies += pv->n_copies;
-    for (unsigned i = 0; i < parts; i++) {
-        const struct pvblk_part *part = &pv->batch[i];
-        struct pvblk_cmd *cmd = part->cmd;
-        struct blk_req *req = cmd->req[part->number];
-        int error = copied(pv, part);
-
-        cmd->held &= ~(1u << part->number);
-        if (cmd->io == BLK_WRITE && !error) {
-            blk_submit(req);
-            continue;
-        }
-        blk_put(req);
-        part_over(pv, cmd, part->number, error);
-    }
-    pv->n_batch = pv->n_copies = 0;
+    pv->counters.copies += pv->n_segments;
+    commit_flush(pv->commit);
+    pv->n_batch = pv->n_segments = 0;
 }
 
 /* ---- requests to the disk ---------------------------------------------------------------------*/
 
+static void give_back(void *arg, uint8_t *page)
+{
+    grants_swap_give(arg, page);
+}
+
+/* For a read into pages that can be swapped, if that is the way: 0 and true. */
+static int get_swapping(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, uint64_t sector,
+                        uint32_t bytes, bool *ret_done)
+{
+    const struct grants *grants = pv->params.grants;
+    struct blk_lender lender = {.give = give_back, .arg = (void *)(uintptr_t)grants};
+    struct commit_segment segments[PVBLK_SEGMENTS];
+    uint8_t *pages[BLK_MAX_BYTES / GRANT_PAGE];
+    unsigned n = cut(cmd, part, segments);
+    int err;
+
+    if (commit_choose(pv->commit, segments, n, true) != COMMIT_SWAP ||
+        !grants_swap_take(grants, pages, n))
+        return 0;
+    *ret_done = true;
+    err = blk_get_with(pv->blk, sector, bytes, token_of(pv, cmd, part), pages, &lender,
+                       &cmd->req[part]);
+    for (unsigned i = 0; i < n && err; i++)
+        grants_swap_give(grants, pages[i]);
+    if (err)
+        return err;
+    pv->counters.swaps++;
+    cmd->lent |= 1u << part;
+    return 0;
+}
+
+static int get(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, enum blk_op op,
+               uint64_t sector, uint32_t bytes)
+{
+    bool done = false;
+    int err = 0;
+
+    cmd->lent &= ~(1u << part);
+    if (op == BLK_READ && pv->params.grants->can & GRANT_CAN_SWAP)
+        err = get_swapping(pv, cmd, part, sector, bytes, &done);
+    if (done)
+        return err;
+    return blk_get(pv->blk, op, sector, bytes, token_of(pv, cmd, part), &cmd->req[part]);
+}
+
 static bool fly(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, enum blk_op op,
                 uint64_t sector, uint32_t bytes)
 {
-    int err = blk_get(pv->blk, op, sector, bytes, token_of(pv, cmd, part), &cmd->req[part]);
+    int err = get(pv, cmd, part, op, sector, bytes);
 
     if (err == -EAGAIN) {
         pv->counters.waited++;
@@ -352,7 +381,7 @@ void pvblk_abandon(struct pvblk *pv)
                 blk_cancel(cmd->req[part]);
         }
     }
-    pv->n_batch = pv->n_copies = 0;
+    pv->n_batch = pv->n_segments = 0;
     pv->line = NULL;
     pv->line_end = &pv->line;
     pv->barrier = NULL;

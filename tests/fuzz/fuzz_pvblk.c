@@ -268,6 +268,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          .protocol = options & 16 ? BLKIF_X86_32 : BLKIF_X86_64,
                          .read_only = options & 32,
                          .no_discard = options & 64,
+                         .swap_pages = options & 128 ? 32 : 0,
                      });
     memset(rig->grant + 100, PV_NONE, 50);
     memset(rig->grant + 150, PV_READ_ONLY, 30);

@@ -29,6 +29,14 @@ uint32_t *pv_rig_index(struct pv_rig *rig, unsigned queue, uint32_t which)
     return (uint32_t *)(void *)(pv_rig_ring(rig, queue) + which);
 }
 
+static uint8_t *zeroes(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert(memory != MAP_FAILED);
+    return memory;
+}
+
 /* ---- grants -----------------------------------------------------------------------------------*/
 
 static int copy_one(struct pv_rig *rig, struct grant_copy *copy)
@@ -95,6 +103,62 @@ static void on_unmap(void *ctx, const struct grant_map *map)
     rig->counters.mapped -= map->count;
 }
 
+/* The bytes change places instead of the frames. */
+static void on_swap(void *ctx, struct grant_swap *swaps, unsigned count)
+{
+    struct pv_rig *rig = ctx;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t theirs[GRANT_PAGE];
+        struct grant_copy copy = {
+            .local = theirs, .ref = swaps[i].ref, .len = GRANT_PAGE, .to_guest = true};
+
+        swaps[i].status = -EBUSY;
+        if (rig->swaps >= rig->swaps_fail_from)
+            continue;
+        if (copy.ref < PV_PAGES)
+            memcpy(theirs, pv_rig_page(rig, copy.ref), GRANT_PAGE);
+        copy.local = swaps[i].page;
+        swaps[i].status = copy_one(rig, &copy);
+        if (swaps[i].status)
+            continue;
+        memcpy(swaps[i].page, theirs, GRANT_PAGE);
+        rig->swaps++;
+    }
+}
+
+static bool on_swap_take(void *ctx, uint8_t **ret_pages, unsigned count)
+{
+    struct pv_rig *rig = ctx;
+    unsigned taken = 0;
+
+    if (rig->options.swap_pages - rig->lent < count)
+        return false;
+    for (unsigned i = 0; i < rig->options.swap_pages && taken < count; i++)
+        if (!rig->spent[i]) {
+            rig->spent[i] = true;
+            ret_pages[taken++] = rig->swap_pages + (size_t)i * GRANT_PAGE;
+        }
+    rig->lent += count;
+    return true;
+}
+
+static void on_swap_give(void *ctx, uint8_t *page)
+{
+    struct pv_rig *rig = ctx;
+    size_t i = (size_t)(page - rig->swap_pages) / GRANT_PAGE;
+
+    assert(i < rig->options.swap_pages && rig->spent[i]);
+    rig->spent[i] = false;
+    rig->lent--;
+}
+
+static const struct grant_ops swap_ops = {.copy = on_copy,
+                                          .map = on_map,
+                                          .unmap = on_unmap,
+                                          .swap = on_swap,
+                                          .swap_take = on_swap_take,
+                                          .swap_give = on_swap_give};
 static const struct grant_ops grant_ops = {.copy = on_copy, .map = on_map, .unmap = on_unmap};
 
 /* ---- surroundings -----------------------------------------------------------------------------*/
@@ -145,14 +209,6 @@ static void run_turn(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
-static uint8_t *zeroes(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    assert(memory != MAP_FAILED);
-    return memory;
-}
-
 static void make_disk(struct pv_rig *rig)
 {
     const struct pv_rig_options *options = &rig->options;
@@ -193,7 +249,16 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
     rig->grants = (struct grants){.ops = &grant_ops,
                                   .ctx = rig,
                                   .can = GRANT_CAN_COPY | GRANT_CAN_MAP,
+                                  .from = {.map = GRANT_NEVER, .swap = GRANT_NEVER},
                                   .counters = &rig->counters};
+    rig->swaps_fail_from = UINT32_MAX;
+    if (rig->options.swap_pages) {
+        assert(rig->options.swap_pages <= sizeof(rig->spent));
+        rig->swap_pages = zeroes((size_t)rig->options.swap_pages * GRANT_PAGE);
+        rig->grants.ops = &swap_ops;
+        rig->grants.can |= GRANT_CAN_SWAP;
+        rig->grants.from.swap = 2 * GRANT_PAGE;
+    }
     make_disk(rig);
     params.read_only = rig->options.read_only;
     params.discard = !rig->options.no_discard;
@@ -220,6 +285,9 @@ void pv_rig_finish(struct pv_rig *rig)
     blk_close(rig->blk, on_closed, &rig->blk_closed);
     while (!rig->blk_closed)
         assert(fake_loop_turn(rig->loop, 0));
+    assert(!rig->lent);
+    if (rig->swap_pages)
+        munmap(rig->swap_pages, (size_t)rig->options.swap_pages * GRANT_PAGE);
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     pool_destroy(rig->pool);
     fake_loop_destroy(rig->loop);

@@ -27,9 +27,10 @@ struct pv_rig_options {
     unsigned ring_order;
     enum blkif_protocol protocol;
     bool read_only, image_read_only, no_discard;
-    bool blank;        /* a disk of zeroes: for who makes many */
-    bool no_disk;      /* until pv_rig_give_disk() */
-    bool disconnected; /* until pv_rig_connect() */
+    unsigned swap_pages; /* of those that can change places; 0: none can */
+    bool blank;          /* a disk of zeroes: for who makes many */
+    bool no_disk;        /* until pv_rig_give_disk() */
+    bool disconnected;   /* until pv_rig_connect() */
 };
 
 enum pv_grant { PV_NONE, PV_READ_ONLY, PV_WRITABLE };
@@ -59,6 +60,10 @@ struct pv_rig {
     struct grants grants;
     struct grant_counters counters;
     unsigned copy_calls, last_copies;
+    unsigned swaps, lent;     /* pages that changed places; now with the backend */
+    unsigned swaps_fail_from; /* so many succeed */
+    bool spent[32];           /* of the swap pages */
+    uint8_t *swap_pages;
     void (*after_copy)(struct pv_rig *rig); /* what a guest does in between; may be NULL */
 
     struct loop_task turn;
