@@ -41,6 +41,7 @@ struct daemon_config {
     char *shm_socket;     /* "": hv_shm peers are not accepted */
     bool xen;             /* serve Xen domains (default: if /dev/xen/privcmd is there) */
     bool xen_set;         /* `xen` was given */
+    bool pv_disks;        /* serve the qdisk backends of the guests that we have */
     int log_level;        /* syslog(3) priority */
 };
 

@@ -35,6 +35,7 @@ static const struct config_key daemon_keys[] = {
     KEY(run_dir, CONFIG_PATH, 1, CONFIG_PATH_MAX),
     KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
     KEY(xen, CONFIG_BOOL, 0, 0),
+    KEY(pv_disks, CONFIG_BOOL, 0, 0),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
 };
 

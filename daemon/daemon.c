@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/opener.h"
 #include "daemon/record.h"
 #include "daemon/resources.h"
@@ -84,9 +85,15 @@ static void on_hv_log(void *ctx, int priority, const char *line)
     log_write(&daemon->log, priority, NULL, "%s", line);
 }
 
+static void on_store(void *ctx, const char *path, const char *token)
+{
+    guest_pvdisks_event(ctx, token);
+}
+
 static const struct hv_host_events host_events = {
     .guest_gone = on_guest_gone,
     .peer = on_peer,
+    .store = on_store,
     .log = on_hv_log,
 };
 

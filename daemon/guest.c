@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
 
@@ -267,6 +268,7 @@ static void run_started(struct mail *mail)
     guest->state = GUEST_RUNNING;
     memcpy(guest->blk, guest->vm->blk, sizeof(guest->blk));
     guest_log_attached(guest);
+    guest_pvdisks_start(guest);
     if (guest->detach_wanted) {
         tell_done(guest, -ECANCELED, "detached while it started");
         guest_detach(guest, NULL, NULL);
@@ -282,6 +284,7 @@ static void run_stopped(struct mail *mail)
     if (guest->config.hypervisor == GUEST_SHM)
         peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices = guest->log_limit;
     remove_sockets(guest);
+    guest_pvdisks_finish(guest);
     guest_release_hv(guest);
 }
 
@@ -557,6 +560,7 @@ void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)
     case GUEST_RUNNING:
         guest->state = GUEST_STOPPING;
         guest_qmp_remove(guest);
+        guest_pvdisks_stop(guest);
         mailbox_post(&guest->worker->mailbox, &guest->stop);
         break;
     case GUEST_STOPPING:

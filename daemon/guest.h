@@ -114,6 +114,8 @@ struct guest {
     uint64_t online[HV_MAX_VCPUS / 64]; /* vCPUs that are plugged in: a bit each */
     enum guest_run run;                 /* reported, nothing else: Xen pauses the vCPUs */
     bool pv_settled;                    /* guest_settle_pv() */
+    bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
+    struct pvdisk *pvdisks;
     bool reset; /* its devices started anew under it: until it reboots it has no disks */
 
     /* daemon/guest_stop.c: drives, a bit each, whose disks' errors have stopped the guest. */

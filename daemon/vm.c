@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/vm_pv.h"
+
 /* Between two attempts at a request whose memory cannot be had. */
 #define STARVED_S 0.01
 
@@ -455,6 +457,7 @@ void vm_end(struct vm *vm)
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
     bufpio_finish(&vm->bufpio);
+    vm_pv_close_all(vm);
     /* Then the guest's pages and memory, so that no device can reach them any more: a stopped guest
      * pins nothing. */
     if (vm->started)

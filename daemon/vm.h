@@ -124,6 +124,8 @@ struct vm {
 
     struct watch watch;
 
+    struct vm_pv *pvs; /* PV disks: daemon/vm_pv.h */
+
     /* vm_drain(). */
     unsigned open_images;
     void (*drained)(void *arg);

@@ -36,6 +36,7 @@
 #include "ioreq/abi.h"
 
 struct hv_host;
+struct hv_pv_ops;
 struct hv_worker;
 struct hv_guest;
 
@@ -70,6 +71,9 @@ struct hv_host_events {
      * this `peer` takes it over, in the event or, if that returned 0, within 30 s. It is refused
      * with the -errno that is returned. */
     int (*peer)(void *ctx, const char *name, void *peer);
+    /* Something that hv_pv_ops.store_watch() was asked for has changed at `path`. NULL: nobody
+     * asks. */
+    void (*store)(void *ctx, const char *path, const char *token);
     /* One line for the log, key=value. */
     void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
 };
@@ -138,7 +142,8 @@ struct hv_nic_credit {
 };
 
 struct hv_ops {
-    const char *name; /* "xen", "shm" */
+    const char *name;           /* "xen", "shm" */
+    const struct hv_pv_ops *pv; /* ioreq/hv_pv.h; NULL: no PV backends */
 
     /* Control side, main thread. */
     int (*host_open)(const struct hv_host_params *params, struct hv_host **ret_host);

@@ -8,6 +8,7 @@
 #include <xen/sched.h>
 
 #include "ioreq/grant_xen.h"
+#include "ioreq/hv_pv.h"
 #include "ioreq/privcmd.h"
 
 #define ISA_IRQS 16u
@@ -202,6 +203,7 @@ static void guest_paused(struct hv_guest *guest, bool paused)
 
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
+    .pv = &hv_xen_pv_ops,
     .host_open = hv_xen_host_open,
     .host_close = hv_xen_host_close,
     .host_fd = hv_xen_host_fd,

@@ -18,6 +18,7 @@
 #include "ioreq/mapcache.h"
 #include "ioreq/portmap.h"
 
+struct xenbus;
 struct xenevtchn_handle;
 struct xen_dm_op;
 
@@ -84,12 +85,19 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_
                           unsigned n_disks);
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
                        struct hv_nic_credit *ret_credit);
+const struct xenbus *hv_xen_host_store(const struct hv_host *host);
+/* Restricted to the domain and without blocking: its descriptor, which *ret_handle owns. */
+int hv_xen_open_evtchn(uint16_t domid, struct xenevtchn_handle **ret_handle);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_vbd.c */
 /* Whether the virtual disk `devid` (xen-vbd-interface(7)) with the image `params`, as libxl wrote
  * it to XenStore, is the emulated one. `params` NULL: an empty drive. */
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
+
+/* hv_xen_pv.c */
+struct xs_handle;
+void hv_xen_store_init(struct xenbus *bus, struct xs_handle *xs);
 
 /* hv_xen_data.c */
 int hv_xen_dm_op(struct hv_guest *guest, struct xen_dm_op *op);

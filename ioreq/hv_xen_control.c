@@ -16,6 +16,7 @@
 
 #include <xen/hvm/hvm_op.h>
 
+#include "devices/pv/xenbus.h"
 #include "ioreq/privcmd.h"
 
 #define PRIVCMD_PATH "/dev/xen/privcmd"
@@ -37,6 +38,7 @@ struct hv_host {
     xc_interface *xc;
     xendevicemodel_handle *dm;
     struct xs_handle *xs;
+    struct xenbus store; /* on it */
     struct hv_guest *guests;
     uint32_t map_mib_left; /* of what guests may map together */
 };
@@ -102,6 +104,7 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     /* Domains that die; XenStore fires it once at registration, too. */
     if (!xs_watch(host->xs, "@releaseDomain", "release") || xs_fileno(host->xs) < 0)
         goto fail;
+    hv_xen_store_init(&host->store, host->xs);
     *ret_host = host;
     return 0;
 
@@ -123,6 +126,11 @@ void hv_xen_host_close(struct hv_host *host)
     if (host->xc)
         xc_interface_close(host->xc);
     free(host);
+}
+
+const struct xenbus *hv_xen_host_store(const struct hv_host *host)
+{
+    return &host->store;
 }
 
 int hv_xen_host_fd(const struct hv_host *host)
@@ -172,7 +180,10 @@ int hv_xen_host_dispatch(struct hv_host *host)
                 return -errno;
             break;
         }
-        released |= !strcmp(watch[XS_WATCH_PATH], "@releaseDomain");
+        if (!strcmp(watch[XS_WATCH_PATH], "@releaseDomain"))
+            released = true;
+        else if (host->events->store)
+            host->events->store(host->ctx, watch[XS_WATCH_PATH], watch[XS_WATCH_TOKEN]);
         free(watch);
     }
     if (!released)
@@ -207,8 +218,7 @@ static int open_privcmd(uint16_t domid)
     return fd;
 }
 
-/* Event channels: ret_handle owns the descriptor. */
-static int open_evtchn(uint16_t domid, xenevtchn_handle **ret_handle)
+int hv_xen_open_evtchn(uint16_t domid, struct xenevtchn_handle **ret_handle)
 {
     int fd = open(EVTCHN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     xenevtchn_handle *handle;
@@ -253,7 +263,7 @@ static int guest_open(struct hv_host *host, const char *name, const xc_dominfo_t
         err = guest->privcmd_fd;
         goto free_guest;
     }
-    guest->evtchn_fd = open_evtchn(guest->domid, &guest->evtchn);
+    guest->evtchn_fd = hv_xen_open_evtchn(guest->domid, &guest->evtchn);
     if (guest->evtchn_fd < 0) {
         err = guest->evtchn_fd;
         goto close_privcmd;

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/guest_pvdisk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/vm_pv.h"
+#include "devices/pv/pvblk_ctl.h"
+
+/* libxl's for disks that the domain's device model is to serve. */
+#define BACKENDS "/local/domain/0/backend/qdisk"
+
+/* Disks that one guest may have here; libxl itself makes no more than it was told to. */
+#define PVDISKS_MAX 32u
+
+/* A path in `params`, and its format. */
+#define PARAMS_MAX 1100u
+
+#define OWNER(mail, member) ((struct pvdisk *)((char *)(mail)-offsetof(struct pvdisk, member)))
+
+struct pvdisk {
+    struct pvdisk *next;
+    struct guest *guest;
+    unsigned devid;
+    char backend[XENBUS_PATH], frontend[XENBUS_PATH]; /* frontend "": not watched */
+    bool seen;                                        /* by the present scan() */
+    bool useless; /* it cannot be served: kept so that it is said once */
+    bool closing; /* the negotiation is over */
+    struct pvblk_ctl *ctl;
+    struct pvblk_disk disk;
+
+    struct vm_pv *pv; /* the worker's, from `opened` to `close` */
+    struct vm_pv_params params;
+    struct pvblk_rings rings;
+    int err;
+    const char *why; /* of `broken`: a constant */
+    struct mail open, opened, connect, connected, disconnect, drained, broken, close, closed;
+};
+
+static bool serving(const struct guest *guest)
+{
+    return guest->state == GUEST_RUNNING;
+}
+
+static struct hv_host *host_of(const struct guest *guest)
+{
+    return guest->daemon->host[DAEMON_XEN];
+}
+
+static void to_worker(struct pvdisk *disk, struct mail *mail)
+{
+    if (serving(disk->guest))
+        mailbox_post(&disk->guest->worker->mailbox, mail);
+}
+
+static void to_control(struct pvdisk *disk, struct mail *mail)
+{
+    mailbox_post(&disk->guest->daemon->mailbox, mail);
+}
+
+const char *guest_pvdisk_path(const char *params)
+{
+    /* libxl calls raw images "aio". Others are served by a program behind a socket, if at all. */
+    const char *path = strncmp(params, "aio:", 4) && strncmp(params, "raw:", 4) ? NULL : params + 4;
+
+    return path && *path == '/' ? path : NULL;
+}
+
+static void token_of(const struct guest *guest, char *token, size_t size)
+{
+    snprintf(token, size, "pv-%u", guest->domid);
+}
+
+/* ---- on the worker ----------------------------------------------------------------------------*/
+
+static void on_broken(void *ctx, const char *why)
+{
+    struct pvdisk *disk = ctx;
+
+    disk->why = why;
+    to_control(disk, &disk->broken);
+}
+
+static void on_drained(void *ctx)
+{
+    struct pvdisk *disk = ctx;
+
+    to_control(disk, &disk->drained);
+}
+
+static void run_open(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, open);
+
+    disk->err = vm_pv_open(disk->guest->vm, &disk->params, &disk->pv);
+    to_control(disk, &disk->opened);
+}
+
+static void run_connect(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, connect);
+
+    disk->err = vm_pv_connect(disk->pv, &disk->rings);
+    to_control(disk, &disk->connected);
+}
+
+static void run_disconnect(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, disconnect);
+
+    if (vm_pv_disconnect(disk->pv))
+        to_control(disk, &disk->drained);
+}
+
+static void run_close(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, close);
+
+    vm_pv_close(disk->pv);
+    to_control(disk, &disk->closed);
+}
+
+/* ---- the negotiation's wishes -----------------------------------------------------------------*/
+
+static void on_connect(void *ctx, const struct pvblk_rings *rings)
+{
+    struct pvdisk *disk = ctx;
+
+    disk->rings = *rings;
+    to_worker(disk, &disk->connect);
+}
+
+static void on_disconnect(void *ctx)
+{
+    struct pvdisk *disk = ctx;
+
+    to_worker(disk, &disk->disconnect);
+}
+
+static void on_gone(void *ctx)
+{
+    struct pvdisk *disk = ctx;
+
+    disk->closing = true;
+    to_worker(disk, &disk->close);
+}
+
+static void on_log(void *ctx, const char *what, const char *why)
+{
+    struct pvdisk *disk = ctx;
+
+    guest_log(disk->guest, LOG_WARNING, "event=pv-disk devid=%u what=%s why=\"%s\"", disk->devid,
+              what, why);
+}
+
+static const struct pvblk_ctl_ops ctl_ops = {
+    .connect = on_connect, .disconnect = on_disconnect, .gone = on_gone, .log = on_log};
+
+/* ---- disks ------------------------------------------------------------------------------------*/
+
+static void unwatch_frontend(struct pvdisk *disk)
+{
+    char token[32], path[XENBUS_PATH + 8];
+
+    if (!*disk->frontend)
+        return;
+    token_of(disk->guest, token, sizeof(token));
+    snprintf(path, sizeof(path), "%s/state", disk->frontend);
+    disk->guest->hv->pv->store_unwatch(host_of(disk->guest), path, token);
+    *disk->frontend = 0;
+}
+
+static void watch_frontend(struct pvdisk *disk)
+{
+    char token[32], path[XENBUS_PATH + 8];
+    int err;
+
+    token_of(disk->guest, token, sizeof(token));
+    snprintf(disk->frontend, sizeof(disk->frontend), "%s", pvblk_ctl_frontend(disk->ctl));
+    snprintf(path, sizeof(path), "%s/state", disk->frontend);
+    err = disk->guest->hv->pv->store_watch(host_of(disk->guest), path, token);
+    if (err)
+        on_log(disk, "watch", strerror(-err));
+}
+
+static void forget(struct pvdisk *disk)
+{
+    struct pvdisk **link = &disk->guest->pvdisks;
+
+    while (*link != disk)
+        link = &(*link)->next;
+    *link = disk->next;
+    unwatch_frontend(disk);
+    pvblk_ctl_destroy(disk->ctl);
+    free(disk);
+}
+
+static void run_opened(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, opened);
+    const struct hv_pv_ops *ops = disk->guest->hv->pv;
+    struct pvblk_ctl_params params = {
+        .bus = ops->store(host_of(disk->guest)),
+        .backend = disk->backend,
+        .frontend_id = disk->guest->domid,
+        .max_queues = PVBLK_QUEUES,
+        .disk = disk->disk,
+        .ops = &ctl_ops,
+        .ctx = disk,
+    };
+    int err = disk->err;
+
+    if (!serving(disk->guest))
+        return;
+    if (err) {
+        on_log(disk, "open", strerror(-err));
+        disk->useless = true;
+        return;
+    }
+    err = pvblk_ctl_create(&params, &disk->ctl);
+    if (err) { /* the directory is gone by now, or never was one */
+        on_log(disk, "store", strerror(-err));
+        on_gone(disk);
+        return;
+    }
+    watch_frontend(disk);
+    pvblk_ctl_event(disk->ctl);
+}
+
+static void run_connected(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, connected);
+
+    if (serving(disk->guest))
+        pvblk_ctl_connected(disk->ctl, disk->err);
+}
+
+static void run_drained(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, drained);
+
+    if (serving(disk->guest))
+        pvblk_ctl_drained(disk->ctl);
+}
+
+static void run_broken(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, broken);
+
+    if (serving(disk->guest))
+        pvblk_ctl_broken(disk->ctl, disk->why);
+}
+
+static void scan(struct guest *guest);
+
+static void run_closed(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, closed);
+
+    struct guest *guest = disk->guest;
+
+    if (!serving(guest))
+        return; /* guest_pvdisks_finish() does it */
+    forget(disk);
+    scan(guest); /* xl may have made another at its place */
+}
+
+/* ---- what libxl wrote -------------------------------------------------------------------------*/
+
+static bool reads_as(const struct pvdisk *disk, const char *node, const char *value)
+{
+    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+    char text[XENBUS_VALUE];
+
+    return !xenbus_read(bus, disk->backend, node, text, sizeof(text)) && !strcmp(text, value);
+}
+
+static int open_image(struct pvdisk *disk, char *why)
+{
+    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+    char text[PARAMS_MAX];
+    struct disk_config config = {.direct = true, .cache = DISK_WRITEBACK};
+    struct raw_image *raw = &disk->params.raw;
+    const char *path;
+    int err = xenbus_read(bus, disk->backend, "params", text, sizeof(text));
+
+    path = err ? NULL : guest_pvdisk_path(text);
+    if (!path) {
+        snprintf(why, OPENER_WHY_SIZE, "its image is no raw file or device");
+        return err ? err : -EOPNOTSUPP;
+    }
+    config.path = (char *)path;
+    config.read_only = !reads_as(disk, "mode", "w");
+    config.discard =
+        reads_as(disk, "discard-enable", "0") ? DISK_DISCARD_IGNORE : DISK_DISCARD_UNMAP;
+    err = opener_disk(&config, raw, why);
+    if (err)
+        return err;
+    disk->disk = (struct pvblk_disk){
+        .sectors = raw->bytes / BLK_SECTOR,
+        .physical_block = raw->physical_block,
+        .read_only = config.read_only,
+        .cdrom = reads_as(disk, "device-type", "cdrom"),
+        .removable = reads_as(disk, "removable", "1"),
+        .discard = raw->discard,
+        .discard_granularity = raw->discard_granularity,
+    };
+    disk->params.read_only = config.read_only;
+    disk->params.discard = raw->discard;
+    return 0;
+}
+
+static void begin(struct pvdisk *disk)
+{
+    char why[OPENER_WHY_SIZE] = "";
+    int err = open_image(disk, why);
+
+    if (!err) {
+        err = disk->guest->hv->pv->channels_open(disk->guest->hv_guest, &disk->params.channels);
+        if (err) {
+            snprintf(why, sizeof(why), "event channels: %s", strerror(-err));
+            raw_discard(&disk->params.raw);
+        }
+    }
+    if (err) {
+        on_log(disk, "image", why);
+        disk->useless = true;
+        return;
+    }
+    disk->params.broken = on_broken;
+    disk->params.drained = on_drained;
+    disk->params.ctx = disk;
+    to_worker(disk, &disk->open);
+}
+
+/* One that is not, is what is left of a disk that was detached. */
+static bool is_online(struct guest *guest, unsigned devid)
+{
+    char backend[XENBUS_PATH];
+    uint32_t online;
+
+    snprintf(backend, sizeof(backend), BACKENDS "/%u/%u", guest->domid, devid);
+    return !xenbus_read_u32(guest->hv->pv->store(host_of(guest)), backend, "online", &online) &&
+           online;
+}
+
+static void found(void *ctx, const char *name)
+{
+    struct guest *guest = ctx;
+    struct pvdisk *disk;
+    unsigned devid, n = 0;
+    char rest;
+
+    if (sscanf(name, "%u%c", &devid, &rest) != 1)
+        return;
+    for (disk = guest->pvdisks; disk; disk = disk->next, n++)
+        if (disk->devid == devid) {
+            disk->seen = true;
+            return;
+        }
+    if (n == PVDISKS_MAX || !is_online(guest, devid))
+        return;
+    disk = calloc(1, sizeof(*disk));
+    if (!disk)
+        return; /* another event may find more memory */
+    *disk = (struct pvdisk){
+        .next = guest->pvdisks,
+        .guest = guest,
+        .devid = devid,
+        .seen = true,
+        .open.run = run_open,
+        .opened.run = run_opened,
+        .connect.run = run_connect,
+        .connected.run = run_connected,
+        .disconnect.run = run_disconnect,
+        .drained.run = run_drained,
+        .broken.run = run_broken,
+        .close.run = run_close,
+        .closed.run = run_closed,
+    };
+    snprintf(disk->backend, sizeof(disk->backend), BACKENDS "/%u/%u", guest->domid, devid);
+    guest->pvdisks = disk;
+    begin(disk);
+}
+
+/* Directories that came, and events for those that are there. */
+static void scan(struct guest *guest)
+{
+    char path[XENBUS_PATH];
+    struct pvdisk *next;
+
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next)
+        disk->seen = false;
+    snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
+    guest->hv->pv->store_list(host_of(guest), path, found, guest); /* -ENOENT: none */
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = next) {
+        next = disk->next;
+        if (disk->useless && !disk->seen)
+            forget(disk);
+        else if (disk->ctl && !disk->closing)
+            pvblk_ctl_event(disk->ctl);
+    }
+}
+
+/* ---- life -------------------------------------------------------------------------------------*/
+
+void guest_pvdisks_event(struct daemon *daemon, const char *token)
+{
+    unsigned domid;
+    char rest;
+
+    if (sscanf(token, "pv-%u%c", &domid, &rest) != 1)
+        return;
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->pv_watched && guest->domid == domid && serving(guest)) {
+            scan(guest);
+            return;
+        }
+}
+
+void guest_pvdisks_start(struct guest *guest)
+{
+    char path[XENBUS_PATH], token[32];
+    int err;
+
+    if (!guest->daemon->config.pv_disks || !guest->hv->pv || guest->config.role != GUEST_PRIMARY)
+        return;
+    token_of(guest, token, sizeof(token));
+    snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
+    err = guest->hv->pv->store_watch(host_of(guest), path, token);
+    if (err)
+        guest_log(guest, LOG_ERR, "event=pv-disks-unwatched error=\"%s\"", strerror(-err));
+    else
+        guest->pv_watched = true; /* and is told at once */
+}
+
+void guest_pvdisks_stop(struct guest *guest)
+{
+    char path[XENBUS_PATH], token[32];
+
+    if (!guest->pv_watched)
+        return;
+    token_of(guest, token, sizeof(token));
+    snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
+    guest->hv->pv->store_unwatch(host_of(guest), path, token);
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next)
+        unwatch_frontend(disk);
+    guest->pv_watched = false;
+}
+
+void guest_pvdisks_finish(struct guest *guest)
+{
+    const struct xenbus *bus;
+
+    if (!guest->pvdisks)
+        return;
+    bus = guest->hv->pv->store(host_of(guest));
+    while (guest->pvdisks) {
+        struct pvdisk *disk = guest->pvdisks;
+
+        /* libxl waits for that when it destroys the domain. */
+        if (disk->ctl && xenbus_read_state(bus, disk->backend) != XENBUS_UNKNOWN)
+            xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSED);
+        forget(disk);
+    }
+}

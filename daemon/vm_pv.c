@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/vm_pv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct vm_pv {
+    struct vm_pv *next; /* of the vm's */
+    struct vm *vm;
+    struct vm_pv_params params;
+    struct pvblk *pvblk;
+    struct blk *blk;
+    struct loop_task task;
+    ev_io io;
+};
+
+static const struct hv_pv_ops *ops_of(const struct vm_pv *pv)
+{
+    return pv->vm->params.hv->pv;
+}
+
+/* ---- what pvblk asks for ----------------------------------------------------------------------*/
+
+static void on_notify(void *ctx, unsigned queue)
+{
+    struct vm_pv *pv = ctx;
+
+    ops_of(pv)->channels_notify(pv->params.channels, queue);
+}
+
+static void on_want_turn(void *ctx)
+{
+    struct vm_pv *pv = ctx;
+    const struct loop *loop = &pv->vm->worker->evloop.loop;
+
+    loop->ops->defer(loop->ctx, &pv->task);
+}
+
+static void on_broken(void *ctx, const char *why)
+{
+    struct vm_pv *pv = ctx;
+
+    pv->params.broken(pv->params.ctx, why);
+}
+
+static void on_drained(void *ctx)
+{
+    struct vm_pv *pv = ctx;
+
+    pv->params.drained(pv->params.ctx);
+}
+
+static const struct pvblk_ops pvblk_ops = {
+    .notify = on_notify, .want_turn = on_want_turn, .broken = on_broken, .drained = on_drained};
+
+static void run_turn(void *arg)
+{
+    struct vm_pv *pv = arg;
+
+    pvblk_turn(pv->pvblk);
+}
+
+/* Once for all queues and for whatever else this turn of the loop brings. */
+static void on_event(struct ev_loop *ev, ev_io *io, int revents)
+{
+    struct vm_pv *pv = io->data;
+
+    if (ops_of(pv)->channels_pending(pv->params.channels))
+        on_want_turn(pv);
+}
+
+/* ---- life -------------------------------------------------------------------------------------*/
+
+static int open_image(struct vm_pv *pv)
+{
+    struct vm *vm = pv->vm;
+    struct blk_image *image;
+    int err = raw_open(&pv->params.raw, vm->worker->aio, &vm->worker->evloop.loop, vm->worker->pool,
+                       &image);
+
+    if (err)
+        return err;
+    pv->params.raw.fd = -1;
+    err = blk_open(image, PVBLK_BLK_DEPTH, &pv->blk);
+    if (err)
+        image->ops->close(image);
+    else
+        vm->open_images++;
+    return err;
+}
+
+static void release(struct vm_pv *pv)
+{
+    const struct loop *loop = &pv->vm->worker->evloop.loop;
+
+    if (pv->params.raw.fd >= 0)
+        raw_discard(&pv->params.raw);
+    ev_io_stop(pv->vm->worker->ev, &pv->io);
+    pvblk_destroy(pv->pvblk);
+    loop->ops->undefer(loop->ctx, &pv->task);
+    ops_of(pv)->channels_close(pv->params.channels);
+    if (pv->blk)
+        blk_close(pv->blk, vm_image_closed, pv->vm);
+    free(pv);
+}
+
+int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv)
+{
+    struct vm_pv *pv = calloc(1, sizeof(*pv));
+    struct pvblk_params pvblk = {
+        .ops = &pvblk_ops, .ctx = pv, .read_only = params->read_only, .discard = params->discard};
+    int err;
+
+    if (!pv) {
+        raw_discard(&params->raw);
+        vm->params.hv->pv->channels_close(params->channels);
+        return -ENOMEM;
+    }
+    pv->vm = vm;
+    pv->params = *params;
+    pv->task = (struct loop_task){.run = run_turn, .arg = pv};
+    ev_io_init(&pv->io, on_event, ops_of(pv)->channels_fd(params->channels), EV_READ);
+    pv->io.data = pv;
+    pvblk.grants = vm->params.hv->grants ? vm->params.hv->grants(vm->params.guest) : NULL;
+    err = pvblk.grants ? open_image(pv) : -EOPNOTSUPP;
+    if (!err)
+        err = pvblk_create(&pvblk, &pv->pvblk);
+    if (err) {
+        release(pv);
+        return err;
+    }
+    pvblk_set_blk(pv->pvblk, pv->blk);
+    pv->next = vm->pvs;
+    vm->pvs = pv;
+    *ret_pv = pv;
+    return 0;
+}
+
+void vm_pv_close(struct vm_pv *pv)
+{
+    struct vm_pv **link = &pv->vm->pvs;
+
+    while (*link != pv)
+        link = &(*link)->next;
+    *link = pv->next;
+    release(pv);
+}
+
+void vm_pv_close_all(struct vm *vm)
+{
+    while (vm->pvs)
+        vm_pv_close(vm->pvs);
+}
+
+int vm_pv_connect(struct vm_pv *pv, const struct pvblk_rings *rings)
+{
+    const struct hv_pv_ops *ops = ops_of(pv);
+    int err = 0;
+
+    for (unsigned i = 0; i < rings->n_queues && !err; i++)
+        err = ops->channels_bind(pv->params.channels, i, rings->queue[i].event_channel);
+    if (!err)
+        err = pvblk_connect(pv->pvblk, rings);
+    if (err)
+        ops->channels_unbind(pv->params.channels);
+    else
+        ev_io_start(pv->vm->worker->ev, &pv->io);
+    return err;
+}
+
+bool vm_pv_disconnect(struct vm_pv *pv)
+{
+    bool idle = pvblk_disconnect(pv->pvblk);
+
+    ev_io_stop(pv->vm->worker->ev, &pv->io);
+    ops_of(pv)->channels_unbind(pv->params.channels);
+    return idle;
+}
