@@ -115,9 +115,15 @@ bool frame_swap_remote_ok(const struct domain *d)
 }
 
 /* A hint, without any lock; most that is refused is refused here. */
-static bool swap_is_idle(const struct page_info *page)
+static int swap_check_idle(const struct page_info *page)
 {
-    return ACCESS_ONCE(page->count_info) == SWAPPABLE;
+    unsigned long info = ACCESS_ONCE(page->count_info);
+
+    /* Xen's own, being freed, or about to be taken offline. */
+    if ( (info & ~PGC_count_mask) != PGC_allocated )
+        return -EINVAL;
+
+    return info == SWAPPABLE ? 0 : -EBUSY;
 }
 
 /*
@@ -347,8 +353,11 @@ int frame_swap(struct domain *local_d, struct page_info *local_page,
 
     ASSERT(frame_swap_local_ok(local_d) && frame_swap_remote_ok(remote_d));
 
-    if ( !swap_is_idle(local_page) || !swap_is_idle(remote_page) )
-        return -EBUSY;
+    rc = swap_check_idle(local_page);
+    if ( !rc )
+        rc = swap_check_idle(remote_page);
+    if ( rc )
+        return rc;
 
     p2m_lock(remote.p2m);
 
