@@ -12,7 +12,7 @@ unsigned rig_unreachable;
 void (*rig_meanwhile)(void *ctx);
 void *rig_meanwhile_ctx;
 unsigned rig_fail_set, rig_fail_map, rig_fail_flush;
-bool rig_no_memory;
+bool rig_no_memory, rig_no_iommu_memory;
 
 static unsigned level, spinlocks;
 
@@ -134,8 +134,9 @@ static int map_device(struct rig_entry *entry, unsigned long mfn)
 {
     if (fails(&rig_fail_map))
         return -ENODEV;
-    if (entry->iommu != mfn && rig_no_memory)
+    if (entry->iommu_large && rig_no_iommu_memory)
         return -ENOMEM;
+    entry->iommu_large = false;
     entry->iommu = mfn;
     entry->device |= 1u << mfn;
     return 0;
@@ -239,6 +240,7 @@ void rig_give(struct domain *d, unsigned frame, unsigned long gfn, unsigned orde
     d->p2m.entry[gfn] = (struct rig_entry){.mfn = frame, .order = order, .cpu = 1u << frame};
     if (d->iommu) {
         d->p2m.entry[gfn].iommu = frame;
+        d->p2m.entry[gfn].iommu_large = order != PAGE_ORDER_4K;
         d->p2m.entry[gfn].device = 1u << frame;
     }
 }

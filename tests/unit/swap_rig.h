@@ -86,6 +86,7 @@ struct rig_entry {
     /* A bit per frame that a processor, or a device, may reach by this GFN. */
     unsigned cpu, device;
     unsigned long iommu; /* what the IOMMU's table says */
+    bool iommu_large;    /* as a part of a large page */
     bool dirty;
 };
 
@@ -133,7 +134,7 @@ extern void *rig_meanwhile_ctx;
 /* Steps that fail: the one that this counts down to. What needs memory fails with -ENOMEM when there
  * is none. */
 extern unsigned rig_fail_set, rig_fail_map, rig_fail_flush;
-extern bool rig_no_memory;
+extern bool rig_no_memory, rig_no_iommu_memory;
 
 void rig_list(struct page_info *page, struct page_list *list, bool add);
 mfn_t page_to_mfn(const struct page_info *page);
