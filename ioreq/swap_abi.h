@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR MIT */
 /*
- * The frame swap: a grant-table operation that exchanges the frames behind two grant references, one
- * of the caller's own and one of another domain's. Behind it, each domain's page has the other one's
- * content, at the guest-physical address and with the grant reference that it had; nothing was
- * copied. Both domains are translated by hardware (HAP), so that neither needs to know.
+ * The frame swap: a grant-table operation that exchanges the frames behind two grant references,
+ * one of the caller's own and one of another domain's. Behind it, each domain's page has the
+ * other one's content, at the guest-physical address and with the grant reference that it had;
+ * nothing was copied. Both domains are translated by hardware (HAP), so that neither has
+ * anything to mend.
  *
  * This header is the contract between the hypervisor and its caller, meant to be copied, hence the
  * MIT licence beside the project's. It needs nothing but fixed-width integers; where __XEN__ is
- * defined, the includer provides them. As Xen's build checks of its public headers, it is ANSI C and
- * C++. ioreq/hypervisor/README.md argues what this header states.
+ * defined, the includer provides them. As Xen's build checks of its public headers, it is ANSI C
+ * and C++. ioreq/hypervisor/README.md argues what this header states.
  *
  *   HYPERVISOR_grant_table_op(GNTTABOP_swap_frame, array of struct gnttab_swap_frame, count)
  *
@@ -52,10 +53,12 @@ struct gnttab_swap_frame {
      *   bad_gntref         beyond the grant table
      *   general_error      no grant of a whole page to the caller for reading and writing
      *   bad_page           no ordinary RAM: a hole, shared, paged out, foreign, or used by Xen
-     *   eagain             somebody else holds the page: it is mapped or being copied, by a grant or
-     *                      otherwise, or paged out just now. Try again, or copy.
+     *   eagain             somebody else holds the page: it is mapped or being copied, by a grant
+     *                      or otherwise, or paged out just now. Try again, or copy.
      *   no_space           a domain's memory for its page tables is used up: a large page could
      *                      not be split. Copy.
+     *   no_device_space    the caller's IOMMU does not take the page. If Xen's console says that
+     *                      frames were withdrawn, the hardware failed, and both pages are lost.
      */
     int16_t status;
 };

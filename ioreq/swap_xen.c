@@ -50,6 +50,8 @@ int swap_xen_error(int status)
         return -EFAULT;
     case GNTST_no_space:
         return -ENOMEM;
+    case GNTST_no_device_space:
+        return -EIO;
     default:
         return -EPROTO;
     }

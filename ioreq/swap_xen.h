@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The caller's half of the frame swap (ioreq/swap_abi.h): pages of our own whose frames can be
- * exchanged with those that a guest granted us, many in one call. For a PVH dom0 on a hypervisor that
- * has the operation switched on; it is a privileged act, on /dev/xen/hypercall.
+ * exchanged with those that a guest granted us, many in one call. For a PVH dom0 on a hypervisor
+ * that has the operation switched on; it is a privileged act, on /dev/xen/hypercall.
  *
  * The pages come from gntalloc, which grants each of them to our own domain and to nobody else: a
  * reference names them, they do not move (locked memory can be migrated), and no guest can map what
@@ -39,11 +39,10 @@ struct swap_xen_one {
 typedef int swap_xen_call(void *ctx, struct gnttab_swap_frame *frames, unsigned count);
 
 /*
- * `pages` of our own, at most as many as gntalloc's limit has (its module parameter, 1024 a host); our
- * own domain's number is `self`.
- * -ENOSYS: the hypervisor has no such operation. -EOPNOTSUPP: it is not switched on. -EPERM: our
- * domain is not privileged. -EINVAL: it is a PV domain. Others: a device of Xen's cannot be opened
- * or has no more pages.
+ * `pages` of our own, at most as many as gntalloc's limit has (its module parameter, 1024 a
+ * host); our own domain's number is `self`. -ENOSYS: the hypervisor has no such operation.
+ * -EOPNOTSUPP: it is not switched on. -EPERM: our domain is not privileged. -EINVAL: it is a PV
+ * domain. Others: a device of Xen's cannot be opened or has no more pages.
  */
 int swap_xen_open(uint16_t self, unsigned pages, struct swap_xen **ret_swap);
 void swap_xen_close(struct swap_xen *swap);
@@ -52,9 +51,9 @@ void swap_xen_close(struct swap_xen *swap);
 void *swap_xen_page(struct swap_xen *swap, unsigned page);
 
 /*
- * Swaps with one guest. Returns how many were done, or -errno when a call as a whole failed: what it
- * did not come to is marked with that error, what it did do is told as ever. The guest sees its new
- * pages when this returns, or somewhat before.
+ * Swaps with one guest. Returns how many were done, or -errno when a call as a whole failed: what
+ * it did not come to is marked with that error, what it did do is told as ever. The guest sees
+ * its new pages when this returns, or somewhat before.
  */
 int swap_xen(struct swap_xen *swap, uint16_t domid, struct swap_xen_one *ones, unsigned count);
 
@@ -66,6 +65,7 @@ int swap_xen(struct swap_xen *swap, uint16_t domid, struct swap_xen_one *ones, u
  *   -EINVAL  the reference is none, or not for all of a page and for writing
  *   -EFAULT  what was granted is no RAM
  *   -ENOMEM  a page table's memory is used up: copy
+ *   -EIO     our IOMMU failed: the page of ours may be lost (swap_abi.h)
  *   -EPROTO  a status that is none
  */
 int swap_xen_error(int status);

@@ -150,7 +150,8 @@ static int flush_devices(struct rig_entry *entry)
     return 0;
 }
 
-/* As with EPT: processors are flushed when it is asked for; devices at once, when there was a change. */
+/* As with EPT: processors are flushed when it is asked for; devices at once, when there was a
+ * change. */
 int p2m_set_entry(struct p2m_domain *p2m, gfn_t gfn, mfn_t mfn, unsigned order, p2m_type_t type,
                   p2m_access_t access)
 {

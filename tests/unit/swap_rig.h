@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * As much of a hypervisor as ioreq/hypervisor/xen/arch/x86/mm/frame-swap.c calls, in a process: frames
- * with owners, references and lists, two domains' translations and what processors and devices may
- * still have of older ones, locks with Xen's order. Only what is called, with its meaning; see
- * tests/unit/test_frame_swap.c.
+ * As much of a hypervisor as ioreq/hypervisor/xen/arch/x86/mm/frame-swap.c calls, in a process:
+ * frames with owners, references and lists, two domains' translations and what processors and
+ * devices may still have of older ones, locks with Xen's order. Only what is called, with its
+ * meaning; see tests/unit/test_frame_swap.c.
  */
 #ifndef IOEMU_TESTS_UNIT_SWAP_RIG_H
 #define IOEMU_TESTS_UNIT_SWAP_RIG_H
@@ -131,8 +131,8 @@ extern unsigned rig_unreachable;
 /* What another party does before each of the file's steps. */
 extern void (*rig_meanwhile)(void *ctx);
 extern void *rig_meanwhile_ctx;
-/* Steps that fail: the one that this counts down to. What needs memory fails with -ENOMEM when there
- * is none. */
+/* Steps that fail: the one that this counts down to. What needs memory fails with -ENOMEM when
+ * there is none. */
 extern unsigned rig_fail_set, rig_fail_map, rig_fail_flush;
 extern bool rig_no_memory, rig_no_iommu_memory;
 

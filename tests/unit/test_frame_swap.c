@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file that becomes a part of Xen (ioreq/hypervisor) and exchanges frames, compiled as it is over
- * swap_rig.h: each of its steps fails, domains die, and others take references, at every moment
- * that there is; and at every moment it is looked at who reaches which frame.
+ * The file that becomes a part of Xen (ioreq/hypervisor) and exchanges frames, compiled as it is
+ * over swap_rig.h: each of its steps fails, domains die, and others take references, at every
+ * moment that there is; and at every moment it is looked at who reaches which frame.
  */
 #include "swap_rig.h"
 
@@ -369,7 +369,7 @@ static void what_is_no_ordinary_memory_is_refused(void **state)
     refuses(shared_entry, -EINVAL);
     refuses(elsewhere, -EINVAL);
     refuses(nowhere, -EINVAL);
-    refuses(with_views, -EINVAL);
+    refuses(with_views, -EOPNOTSUPP);
 }
 
 static void was_writable(struct rig *rig)

@@ -125,6 +125,7 @@ static void every_status_is_an_errno(void **state)
     assert_int_equal(swap_xen_error(GNTST_general_error), -EINVAL);
     assert_int_equal(swap_xen_error(GNTST_bad_page), -EFAULT);
     assert_int_equal(swap_xen_error(GNTST_no_space), -ENOMEM);
+    assert_int_equal(swap_xen_error(GNTST_no_device_space), -EIO);
     assert_int_equal(swap_xen_error(1), -EPROTO);
     assert_int_equal(swap_xen_error(-1000), -EPROTO);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tester of the frame swap (swapper.c, in a PVH dom0) and its guest (guest.c) agree on. The
- * guest grants pages, fills them, and judges what it finds in them when the tester says so, through
- * a page of its memory.
+ * What the tester of the frame swap (swapper.c, in a PVH dom0) and its guest (guest.c) agree on.
+ * The guest grants pages, fills them, and judges what it finds in them when the tester says so,
+ * through a page of its memory.
  */
 #ifndef IOEMU_TESTS_XEN_SWAP_H
 #define IOEMU_TESTS_XEN_SWAP_H

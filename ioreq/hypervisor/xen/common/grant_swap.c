@@ -64,6 +64,7 @@ static int swap_status(int rc)
         return GNTST_eagain;
 
     case -ESRCH:
+    case -EOPNOTSUPP:
         return GNTST_bad_domain;
 
     case -EINVAL:
@@ -73,7 +74,7 @@ static int swap_status(int rc)
         return GNTST_no_space;
 
     default:
-        return GNTST_general_error;
+        return GNTST_no_device_space;
     }
 }
 

@@ -36,6 +36,7 @@ bool frame_swap_remote_ok(const struct domain *d);
  *
  * -EBUSY: somebody else has a reference, or a typed one
  * -ESRCH: a domain is dying
+ * -EOPNOTSUPP: a domain uses alternate views just now
  * -EINVAL: no ordinary RAM
  * -ENOMEM: no memory for page tables
  * another: the IOMMU's

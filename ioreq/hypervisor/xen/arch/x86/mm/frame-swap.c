@@ -145,7 +145,7 @@ static int swap_end_find(struct swap_end *end)
      * None is made while the host's p2m is locked.
      */
     if ( altp2m_active(end->d) )
-        return -EINVAL;
+        return -EOPNOTSUPP;
 
     gfn = get_gpfn_from_mfn(mfn_x(mfn));
     if ( !VALID_M2P(gfn) )
