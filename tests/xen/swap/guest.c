@@ -116,6 +116,7 @@ void tiny_main(void)
 {
     bool mapped = true;
 
+    memset((void *)SWAP_COMMAND, 0, sizeof(struct swap_command));
     hypercalls_on();
     for (uint32_t i = 0; i < TABLE_FRAMES; i++)
         mapped &= table_frame(i);
