@@ -55,8 +55,8 @@ struct gnttab_swap_frame {
      *   bad_page           no ordinary RAM: a hole, shared, paged out, foreign, or used by Xen
      *   eagain             somebody else holds the page: it is mapped or being copied, by a grant
      *                      or otherwise, or paged out just now. Try again, or copy.
-     *   no_space           a domain's memory for its page tables is used up: a large page could
-     *                      not be split. Copy.
+     *   no_space           a domain's memory for its page tables is used up, or the host's for
+     *                      the IOMMU's: a large page could not be split. Copy.
      *   no_device_space    the caller's IOMMU does not take the page. If Xen's console says that
      *                      frames were withdrawn, the hardware failed, and both pages are lost.
      */

@@ -13,6 +13,8 @@ void (*rig_meanwhile)(void *ctx);
 void *rig_meanwhile_ctx;
 unsigned rig_fail_set, rig_fail_map, rig_fail_flush;
 bool rig_no_memory, rig_no_iommu_memory;
+uint64_t rig_free, rig_claimed;
+unsigned rig_maps;
 
 static unsigned level, spinlocks;
 
@@ -196,6 +198,7 @@ long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long pages, unsi
     moment();
     assert(d->iommu && d->p2m.locked && pages == 1 && flags == 3);
     *flush_flags = 1;
+    rig_maps++;
     return map_device(&d->p2m.entry[dfn.n], mfn_x(mfn));
 }
 
@@ -204,6 +207,13 @@ int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long pages, unsigned
     moment();
     assert(pages == 1 && flush_flags);
     return flush_devices(&d->p2m.entry[dfn.n]);
+}
+
+void get_outstanding_claims(uint64_t *free, uint64_t *claimed)
+{
+    moment();
+    *free = rig_free;
+    *claimed = rig_claimed;
 }
 
 void paging_mark_pfn_dirty(struct domain *d, pfn_t pfn)

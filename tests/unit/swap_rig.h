@@ -135,6 +135,9 @@ extern void *rig_meanwhile_ctx;
  * there is none. */
 extern unsigned rig_fail_set, rig_fail_map, rig_fail_flush;
 extern bool rig_no_memory, rig_no_iommu_memory;
+/* Of the host, and calls of the IOMMU. */
+extern uint64_t rig_free, rig_claimed;
+extern unsigned rig_maps;
 
 void rig_list(struct page_info *page, struct page_list *list, bool add);
 mfn_t page_to_mfn(const struct page_info *page);
@@ -151,6 +154,7 @@ void p2m_tlb_flush_sync(struct p2m_domain *p2m);
 long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long pages, unsigned flags,
                unsigned *flush_flags);
 int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long pages, unsigned flush_flags);
+void get_outstanding_claims(uint64_t *free, uint64_t *claimed);
 void paging_mark_pfn_dirty(struct domain *d, pfn_t pfn);
 
 /* For tests: whether any translation, new or old, leads a domain to that frame. */

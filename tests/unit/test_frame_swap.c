@@ -135,6 +135,8 @@ static void begin(struct rig *rig, unsigned order)
     memset(rig_frame, 0, sizeof(rig_frame));
     rig_unreachable = rig_fail_set = rig_fail_map = rig_fail_flush = 0;
     rig_no_memory = rig_no_iommu_memory = false;
+    rig_free = 100000;
+    rig_claimed = rig_maps = 0;
     *rig = (struct rig){.at = ~0u};
     rig_domain(&rig->local, true);
     rig_domain(&rig->remote, false);
@@ -245,6 +247,24 @@ static void without_memory_nothing_changes(void **state)
     assert_int_equal(swap(&rig), -ENOMEM);
     is_swapped(&rig, false);
     counts_are(1, 1);
+}
+
+/* To ask for some would crash dom0. */
+static void a_host_that_is_short_of_memory_is_not_asked_for_any(void **state)
+{
+    struct rig rig;
+
+    begin(&rig, PAGE_ORDER_4K);
+    rig_claimed = rig_free;
+    assert_int_equal(swap(&rig), -ENOMEM);
+    assert_int_equal(rig_maps, 0);
+    is_swapped(&rig, false);
+    counts_are(1, 1);
+    begin(&rig, PAGE_ORDER_4K);
+    rig_free = 10;
+    assert_int_equal(swap(&rig), -ENOMEM);
+    assert_int_equal(rig_maps, 0);
+    is_swapped(&rig, false);
 }
 
 static void a_new_content_is_logged_as_written(void **state)
@@ -565,6 +585,7 @@ int main(void)
         cmocka_unit_test(two_frames_change_places),
         cmocka_unit_test(large_pages_are_split_before),
         cmocka_unit_test(without_memory_nothing_changes),
+        cmocka_unit_test(a_host_that_is_short_of_memory_is_not_asked_for_any),
         cmocka_unit_test(a_new_content_is_logged_as_written),
         cmocka_unit_test(access_rights_stay_with_the_address),
         cmocka_unit_test(what_is_in_use_is_busy),

@@ -182,6 +182,23 @@ static int swap_end_set(const struct swap_end *end,
 }
 
 /*
+ * Xen crashes a domain whose IOMMU page tables it cannot extend (AMD's code
+ * does), and this one is the control domain. A large page that is split needs
+ * a table for each level at most. Others take memory at the same time, hence
+ * some more; what is claimed for domains to be built is not there for us.
+ */
+#define IOMMU_SPARE_PAGES 256
+
+static bool swap_memory_is_short(void)
+{
+    uint64_t spare, claimed;
+
+    get_outstanding_claims(&spare, &claimed);
+
+    return spare < claimed + IOMMU_SPARE_PAGES;
+}
+
+/*
  * IOMMU page tables of their own (AMD's; VT-d's where they are not the p2m) may
  * have to split a large page, too: beforehand and alone, since p2m_set_entry()
  * changes the p2m first and cannot take it back. That devices reach the frame
@@ -189,7 +206,7 @@ static int swap_end_set(const struct swap_end *end,
  * translations may be in use; any other error: nothing has changed.
  */
 static int swap_end_map_iommu(const struct swap_end *end,
-                              const struct page_info *page)
+                              const struct page_info *page, bool undo)
 {
     mfn_t mfn = page_to_mfn(page);
     dfn_t dfn = _dfn(gfn_x(end->gfn));
@@ -198,6 +215,9 @@ static int swap_end_map_iommu(const struct swap_end *end,
 
     if ( !need_iommu_pt_sync(end->d) )
         return 0;
+
+    if ( !undo && swap_memory_is_short() )
+        return -ENOMEM;
 
     rc = iommu_map(end->d, dfn, mfn, 1UL << PAGE_ORDER_4K,
                    p2m_get_iommu_flags(p2m_ram_rw, end->access, mfn),
@@ -218,7 +238,7 @@ static int swap_end_map_iommu(const struct swap_end *end,
 static int swap_end_undo(const struct swap_end *end)
 {
     if ( swap_end_set(end, end->page, end->type) ||
-         swap_end_map_iommu(end, end->page) )
+         swap_end_map_iommu(end, end->page, true) )
         return -EIO;
 
     return 0;
@@ -314,7 +334,7 @@ static int swap_local(struct swap_end *local, struct swap_end *remote)
     if ( rc )
         goto unlock;
 
-    rc = swap_end_map_iommu(local, remote->page);
+    rc = swap_end_map_iommu(local, remote->page, false);
     if ( rc && rc != -EIO )
         goto unlock;
 
