@@ -121,6 +121,10 @@ class Hooks(unittest.TestCase):
         self.assertIn("xen/include/public/hvm/bufpio.h", apply.copies().values())
         self.assertIn("xen/arch/x86/hvm/bufpio.c", apply.copies().values())
         self.assertIn("xen/include/xen/bufpio.h", apply.copies().values())
+        self.assertIn("xen/include/public/grant_swap.h", apply.copies().values())
+        self.assertIn("xen/common/grant_swap.c", apply.copies().values())
+        self.assertIn("xen/arch/x86/mm/frame-swap.c", apply.copies().values())
+        self.assertIn("xen/include/xen/grant_swap.h", apply.copies().values())
 
 
 if __name__ == "__main__":
