@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/stats.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
  * or both merged (the file wins). */
@@ -458,7 +459,7 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
     rpc_reply(call, json_pack("{s:o}", "guests", guests));
 }
 
-/* {guest?, domid?} */
+/* {guest?, domid?, buckets?} */
 static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 {
     bool one = json_object_get(params, "guest") || json_object_get(params, "domid");
@@ -467,7 +468,7 @@ static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 
     if (one && !guest)
         return;
-    stats = daemon_stats(ctx, guest);
+    stats = daemon_stats_of(ctx, guest, json_is_true(json_object_get(params, "buckets")));
     if (stats)
         rpc_reply(call, stats);
     else

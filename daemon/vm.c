@@ -294,9 +294,15 @@ static void vm_is_gone(struct vm *vm)
     vm->params.gone(vm->params.ctx);
 }
 
+/* What was found by watching has waited for no turn to begin. */
 static enum watch_found serve(struct vm *vm, const uint64_t *slots)
 {
-    unsigned served = dispatch_turn(&vm->dispatch, slots);
+    uint64_t begun_ns = vm->worker->watcher.begun_ns;
+    unsigned served;
+
+    vm->dispatch.timed = begun_ns;
+    vm->dispatch.since_ns = slots ? begun_ns : 0;
+    served = dispatch_turn(&vm->dispatch, slots);
 
     if (vm->dispatch.starved) {
         unreachable(vm, -ENOMEM, "string");
@@ -442,7 +448,10 @@ void vm_image_closed(void *arg)
     if (--vm->open_images || !drained)
         return;
     free_mem_disks(&vm->params);
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        free(vm->drive[i].histograms);
     pthread_mutex_destroy(&vm->nics_lock);
+    free(vm->vcpu);
     free(vm);
     drained(drained_arg);
 }
@@ -475,6 +484,29 @@ void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
         if (vm->blk[i])
             blk_close(vm->blk[i], vm_image_closed, vm);
     vm_image_closed(vm);
+}
+
+static int start_dispatch(struct vm *vm, char *why)
+{
+    uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
+
+    vm->vcpu = calloc(vcpus, sizeof(*vm->vcpu));
+    if (!vm->vcpu) {
+        snprintf(why, VM_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    vm->dispatch = (struct dispatch){
+        .hv = vm->params.hv,
+        .guest = vm->params.guest,
+        .vcpus = vcpus,
+        .budget = vm->params.budget,
+        .illegal = on_illegal,
+        .ctx = vm,
+        .vcpu = vm->vcpu,
+        .round_trip = &vm->worker->round_trip,
+        .now_ns = host_now,
+    };
+    return 0;
 }
 
 static void ignore(void *arg)
@@ -523,14 +555,9 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
-    vm->dispatch = (struct dispatch){
-        .hv = params->hv,
-        .guest = params->guest,
-        .vcpus = params->hv->guest_info(params->guest)->vcpus,
-        .budget = params->budget,
-        .illegal = on_illegal,
-        .ctx = vm,
-    };
+    err = start_dispatch(vm, ret_why);
+    if (err)
+        goto close;
     err = machine_create(&vm->host, &vm_listener, vm, &vm->params.spec, &vm->machine, ret_why,
                          VM_WHY_SIZE);
     if (err)

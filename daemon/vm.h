@@ -87,6 +87,7 @@ struct vm {
     struct worker *worker;
     struct machine *machine;
     struct dispatch dispatch;
+    struct dispatch_vcpu *vcpu; /* of each */
     struct bufpio bufpio;
     struct host host;
     struct blk *blk[MACHINE_IDE_DRIVES];
@@ -108,7 +109,8 @@ struct vm {
     struct vm_drive {
         struct vm *vm;
         unsigned index;
-    } drive[MACHINE_IDE_DRIVES]; /* who stops it */
+        struct blk_histograms *histograms; /* of all media that it has had; NULL: no drive */
+    } drive[MACHINE_IDE_DRIVES];           /* who stops it */
 
     /* One libev timer for the earliest of the devices' timers (linked through host_timer.impl). */
     ev_timer timer;

@@ -2,6 +2,7 @@
 /* The disks of a guest, and media that come and go. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/vm.h"
@@ -60,13 +61,38 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     err = open_blk(vm, image, &vm->blk[disk->drive]);
     if (err)
         return err;
-    *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
+    drive->vm = vm;
+    drive->index = disk->drive;
     blk_set_policies(vm->blk[disk->drive], &policies);
+    blk_set_histograms(vm->blk[disk->drive], drive->histograms);
+    return 0;
+}
+
+/* An empty CD-ROM drive, too, may have media. */
+static int make_histograms(struct vm *vm)
+{
+    unsigned drives = 0;
+
+    for (unsigned i = 0; i < vm->params.n_disks; i++)
+        drives |= 1u << vm->params.disk[i].drive;
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
+        struct vm_drive *drive = &vm->drive[i];
+
+        if (!(drives & 1u << i) && !vm->params.spec.drive[i].cdrom)
+            continue;
+        drive->histograms = calloc(1, sizeof(*drive->histograms));
+        if (!drive->histograms)
+            return -ENOMEM;
+    }
     return 0;
 }
 
 int vm_open_disks(struct vm *vm, char *why)
 {
+    if (make_histograms(vm)) {
+        snprintf(why, VM_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
         int err = open_disk(vm, disk);
@@ -116,7 +142,9 @@ int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
 {
     int err = vm->machine ? machine_insert(vm->machine, drive, blk) : -ESHUTDOWN;
 
-    if (!err)
-        vm->blk[drive] = blk;
-    return err;
+    if (err)
+        return err;
+    vm->blk[drive] = blk;
+    blk_set_histograms(blk, vm->drive[drive].histograms);
+    return 0;
 }
