@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MAX (4u * 1024 * 1024 + 1) /* the daemon's own bound, and the line's end */
+#define ANSWER_MAX (32u * 1024 * 1024 + 1) /* the daemon's own bound, and the line's end */
 
 static int fail(struct ctl_client *client, int error, const char *what, const char *why)
 {

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "daemon/ctl_client.h"
+#include "daemon/ctl_metrics.h"
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_table.h"
 
@@ -31,6 +32,7 @@ static const char help[] =
     "\n"
     "  list                             guests that are attached\n"
     "  stats [GUEST]                    counters; with GUEST, those of its devices, too\n"
+    "  metrics                          the same for Prometheus\n"
     "  attach NAME|FILE [--domid N]     serve the guest of guests.d/NAME.json, or of a FILE\n"
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name. Below, NAME may also be\n"
@@ -48,9 +50,11 @@ static const char help[] =
     "\n"
     "      --domid N                    of several guests of one NAME that of domain N\n"
     "      --limit SIZE                 capture: the largest size of FILE (64M)\n"
+    "      --openmetrics                metrics: as OpenMetrics 1.0\n"
+    "      --textfile FILE              metrics: into FILE, for the node exporter's collector\n"
     "  -j, --json                       print the daemon's answer as it came\n"
     "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
-    "                                   says; list and stats ask the statistics socket)\n"
+    "                                   says; list, stats and metrics ask the statistics one)\n"
     "  -t, --timeout SECONDS            how long to wait for an answer (60)\n"
     "  -h, --help                       this text\n"
     "  -V, --version                    the version\n"
@@ -63,7 +67,9 @@ struct invocation {
     bool json, force;
     unsigned domid;    /* 0: not given */
     const char *limit; /* NULL: not given */
-    char **args;       /* after the command */
+    bool openmetrics;
+    const char *textfile; /* NULL: standard output */
+    char **args;          /* after the command */
     int n_args;
 };
 
@@ -76,6 +82,7 @@ struct command {
     json_t *(*params)(const struct invocation *invocation);
     const char *method;
     void (*show)(const struct invocation *invocation, const json_t *result);
+    bool takes_format; /* --openmetrics, --textfile */
 };
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -98,6 +105,11 @@ static json_t *about_guest(const struct invocation *invocation, const char *key)
 static json_t *params_stats(const struct invocation *invocation)
 {
     return invocation->n_args ? about_guest(invocation, "guest") : json_object();
+}
+
+static json_t *params_metrics(const struct invocation *invocation)
+{
+    return json_pack("{s:s}", "format", invocation->openmetrics ? "openmetrics" : "prometheus");
 }
 
 static json_t *params_name(const struct invocation *invocation)
@@ -286,6 +298,24 @@ static void show_stats(const struct invocation *invocation, const json_t *result
     ctl_show_stats(result, invocation->n_args > 0, table_terminal_width(stdout), stdout);
 }
 
+static void show_metrics(const struct invocation *invocation, const json_t *result)
+{
+    const char *text = json_string_value(json_object_get(result, "text"));
+
+    fputs(text ? text : "", stdout);
+}
+
+static enum status save_metrics(const char *path, const json_t *result)
+{
+    const char *text = json_string_value(json_object_get(result, "text"));
+    char why[CTL_WHY_SIZE] = "no text from the daemon";
+
+    if (text && !ctl_write_textfile(path, text, why))
+        return STATUS_OK;
+    fprintf(stderr, "ioemuctl: %s\n", why);
+    return STATUS_REFUSED;
+}
+
 static void show_attach(const struct invocation *invocation, const json_t *result)
 {
     const char *name = json_string_value(json_object_get(result, "name"));
@@ -351,6 +381,7 @@ static void show_shutdown(const struct invocation *invocation, const json_t *res
 static const struct command commands[] = {
     {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
     {"stats", 0, 1, true, false, true, false, params_stats, "stats", show_stats},
+    {"metrics", 0, 0, true, false, false, false, params_metrics, "metrics", show_metrics, true},
     {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, true, false, params_name, "detach", show_detach},
     {"resume", 1, 1, false, false, true, false, params_name, "resume", show_resume},
@@ -379,6 +410,12 @@ static enum status answer(const struct command *command, const struct invocation
     if (error) {
         fprintf(stderr, "ioemuctl: %s\n", client->error);
         return error == -EREMOTEIO ? STATUS_REFUSED : STATUS_UNREACHABLE;
+    }
+    if (invocation->textfile) {
+        enum status status = save_metrics(invocation->textfile, result);
+
+        json_decref(result);
+        return status;
     }
     if (invocation->json) {
         json_dumpf(result, stdout, JSON_COMPACT);
@@ -469,12 +506,18 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
         return usage("--domid does not go with ", command->name);
     if (invocation->limit && !command->takes_limit)
         return usage("--limit does not go with ", command->name);
+    if ((invocation->openmetrics || invocation->textfile) && !command->takes_format)
+        return usage(invocation->textfile ? "--textfile does not go with "
+                                          : "--openmetrics does not go with ",
+                     command->name);
+    if (invocation->openmetrics && invocation->textfile)
+        return usage("the node exporter does not read OpenMetrics: ", invocation->textfile);
     return run(command, invocation);
 }
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT };
+    enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT, OPTION_OPENMETRICS, OPTION_TEXTFILE };
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
         {"socket", required_argument, NULL, 's'},
@@ -482,6 +525,8 @@ int main(int argc, char **argv)
         {"force", no_argument, NULL, OPTION_FORCE},
         {"domid", required_argument, NULL, OPTION_DOMID},
         {"limit", required_argument, NULL, OPTION_LIMIT},
+        {"openmetrics", no_argument, NULL, OPTION_OPENMETRICS},
+        {"textfile", required_argument, NULL, OPTION_TEXTFILE},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -510,6 +555,12 @@ int main(int argc, char **argv)
             break;
         case OPTION_LIMIT:
             invocation.limit = optarg;
+            break;
+        case OPTION_OPENMETRICS:
+            invocation.openmetrics = true;
+            break;
+        case OPTION_TEXTFILE:
+            invocation.textfile = optarg;
             break;
         case 'h':
             fputs(help, stdout);

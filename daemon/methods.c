@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/metrics.h"
 #include "daemon/stats.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
@@ -475,6 +476,34 @@ static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
         rpc_fail(call, RPC_FAILED, "out of memory");
 }
 
+/* {format?} */
+static void method_metrics(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const json_t *given = json_object_get(params, "format");
+    const char *name = given ? json_string_value(given) : "prometheus";
+    enum metrics_format format = METRICS_PROMETHEUS;
+    json_t *stats, *result = NULL;
+    char *text;
+
+    if (name && strcmp(name, "openmetrics") == 0)
+        format = METRICS_OPENMETRICS;
+    else if (!name || strcmp(name, "prometheus") != 0) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "\"format\" must be \"prometheus\" or \"openmetrics\"");
+        return;
+    }
+    stats = daemon_stats_of(ctx, NULL, true);
+    text = stats ? metrics_text(stats, format) : NULL;
+    json_decref(stats);
+    if (text)
+        result =
+            json_pack("{s:s, s:s}", "content_type", metrics_content_type(format), "text", text);
+    free(text);
+    if (result)
+        rpc_reply(call, result);
+    else
+        rpc_fail(call, RPC_FAILED, "out of memory");
+}
+
 /* {force?} */
 static void method_shutdown(void *ctx, struct rpc_call *call, const json_t *params)
 {
@@ -494,17 +523,26 @@ static void method_shutdown(void *ctx, struct rpc_call *call, const json_t *para
 }
 
 const struct rpc_method daemon_control_methods[] = {
-    {"attach", method_attach},     {"dm-attach", method_dm_attach},
-    {"detach", method_detach},     {"resume", method_resume},
-    {"eject", method_eject},       {"insert", method_insert},
-    {"link", method_link},         {"capture", method_capture},
-    {"nic-add", method_nic_add},   {"nic-remove", method_nic_remove},
-    {"list", method_list},         {"stats", method_stats},
-    {"shutdown", method_shutdown}, {NULL, NULL},
+    {"attach", method_attach},
+    {"dm-attach", method_dm_attach},
+    {"detach", method_detach},
+    {"resume", method_resume},
+    {"eject", method_eject},
+    {"insert", method_insert},
+    {"link", method_link},
+    {"capture", method_capture},
+    {"nic-add", method_nic_add},
+    {"nic-remove", method_nic_remove},
+    {"list", method_list},
+    {"stats", method_stats},
+    {"metrics", method_metrics},
+    {"shutdown", method_shutdown},
+    {NULL, NULL},
 };
 
 const struct rpc_method daemon_stats_methods[] = {
     {"list", method_list},
     {"stats", method_stats},
+    {"metrics", method_metrics},
     {NULL, NULL},
 };

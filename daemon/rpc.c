@@ -15,8 +15,9 @@
 #include "ioreq/hv_shm_reaper.h"
 
 #define READ_CHUNK 4096
-#define SCM_FDS    253 /* descriptors of one message, at most: the kernel's SCM_MAX_FD */
-#define PAUSE_S    1   /* before clients are taken again */
+#define SCM_FDS    253   /* descriptors of one message, at most: the kernel's SCM_MAX_FD */
+#define PAUSE_S    1     /* before clients are taken again */
+#define OUT_KEPT   65536 /* of the memory for answers, by a client that has read them */
 
 struct rpc_conn {
     struct rpc_server *server;
@@ -56,6 +57,7 @@ struct rpc_server {
     struct hv_shm_reaper *reaper;
     struct rpc_conn *conns;
     unsigned n_conns, clients;
+    size_t out_held; /* of all clients' `out` */
 };
 
 static void conn_watch(struct rpc_conn *conn)
@@ -79,6 +81,33 @@ static void hang_up(struct rpc_server *server, int fd)
         hv_shm_reaper_close(server->reaper, fd);
 }
 
+static void out_free(struct rpc_conn *conn)
+{
+    conn->server->out_held -= conn->out_size;
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_size = 0;
+}
+
+/* Room for `size` bytes. */
+static bool out_grow(struct rpc_conn *conn, size_t size)
+{
+    struct rpc_server *server = conn->server;
+    char *out;
+
+    if (size <= conn->out_size)
+        return true;
+    if (size > RPC_OUTPUT_MAX || server->out_held - conn->out_size + size > RPC_OUTPUT_TOTAL)
+        return false;
+    out = realloc(conn->out, size);
+    if (!out)
+        return false;
+    server->out_held += size - conn->out_size;
+    conn->out = out;
+    conn->out_size = size;
+    return true;
+}
+
 static void conn_close(struct rpc_conn *conn, bool tell)
 {
     const struct loop *loop = conn->server->loop;
@@ -95,7 +124,7 @@ static void conn_close(struct rpc_conn *conn, bool tell)
     if (tell && conn->closed)
         conn->closed(conn->closed_arg);
     free(conn->in);
-    free(conn->out);
+    out_free(conn);
     free(conn);
 }
 
@@ -113,8 +142,11 @@ static void conn_flush(struct rpc_conn *conn)
             break;
         conn->out_sent += (size_t)n;
     }
-    if (conn->out_sent == conn->out_len)
+    if (conn->out_sent == conn->out_len) {
         conn->out_sent = conn->out_len = 0;
+        if (conn->out_size > OUT_KEPT)
+            out_free(conn);
+    }
     if (!conn->dead)
         conn_watch(conn);
 }
@@ -125,22 +157,10 @@ static void conn_send(struct rpc_conn *conn, json_t *message)
     char *text = json_dumps(message, JSON_COMPACT);
     size_t len = text ? strlen(text) : 0;
 
-    if (!text || conn->out_len + len + 1 > RPC_OUTPUT_MAX) {
+    if (!text || !out_grow(conn, conn->out_len + len + 1)) {
         conn->dead = true;
         free(text);
         return;
-    }
-    if (conn->out_len + len + 1 > conn->out_size) {
-        size_t size = conn->out_len + len + 1;
-        char *out = realloc(conn->out, size);
-
-        if (!out) {
-            conn->dead = true;
-            free(text);
-            return;
-        }
-        conn->out = out;
-        conn->out_size = size;
     }
     memcpy(conn->out + conn->out_len, text, len);
     conn->out_len += len;

@@ -15,9 +15,12 @@
 
 #include "devices/backend/loop.h"
 
-#define RPC_LINE_MAX   (256u * 1024)
-#define RPC_OUTPUT_MAX (4u * 1024 * 1024)
-#define RPC_FDS        8u
+#define RPC_LINE_MAX (256u * 1024)
+/* Of one client that is not read, and of all together: what a thousand guests' metrics take, some
+ * times. */
+#define RPC_OUTPUT_MAX   (32u * 1024 * 1024)
+#define RPC_OUTPUT_TOTAL (128u * 1024 * 1024)
+#define RPC_FDS          8u
 
 /* JSON-RPC 2.0, section 5.1, and ours below -32000. */
 enum rpc_error {
@@ -39,7 +42,8 @@ struct rpc_method {
 };
 
 /* `methods` ends with a NULL name; at most `clients` are served at a time, each of which can make
- * the server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes. `listen_fd` is taken over on success. */
+ * the server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes, all together not more than RPC_OUTPUT_TOTAL
+ * of answers. `listen_fd` is taken over on success. */
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
                       void *ctx, unsigned clients, struct rpc_server **ret_server);
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */

@@ -54,6 +54,9 @@ expect 1 'no number of a NIC (0 to 7): 8' ctl link sim1 8 up
 expect 1 'up or down is expected, not on' ctl link sim1 0 on
 expect 1 'no size: 1X' ctl capture sim1 0 x.pcap --limit 1X
 expect 1 'no JSON at column' ctl nic-add sim1 '{'
+expect 2 '--textfile does not go with list' ctl list --textfile x
+expect 2 '--openmetrics does not go with list' ctl list --openmetrics
+expect 2 'does not read OpenMetrics: x' ctl metrics --openmetrics --textfile x
 expect 2 'no number of seconds: soon' ctl -t soon list
 expect 0 'Exit status:' ctl --help
 expect 0 'ioemuctl ' ctl --version
@@ -75,6 +78,12 @@ done
 expect 0 'No guests are attached.' ctl list
 expect 0 'No guests are attached.' stats stats
 expect 0 'WORKER' stats stats
+expect 0 'ioemud_worker_wakeups_total{worker="0"}' stats metrics
+expect 0 '# EOF' stats metrics --openmetrics
+expect 0 '"content_type":"text/plain' ctl --json metrics
+expect 0 '' stats metrics --textfile "$dir/ioemud.prom"
+expect 0 'ioemud_build_info{version=' cat "$dir/ioemud.prom"
+expect 1 'none/x.prom: No such file' stats metrics --textfile "$dir/none/x.prom"
 expect 1 'another ioemud is running' "$IOEMUD" -c "$dir/ioemud.json"
 expect 0 'sim1 is attached' ctl attach sim1
 expect 1 'attached already' ctl attach sim1
