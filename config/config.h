@@ -27,6 +27,13 @@ struct config_error {
     char text[CONFIG_ERROR_SIZE];
 };
 
+/* Where to listen for HTTP, on the loopback interface: an address of 127.0.0.0/8, or ::1. */
+struct http_config {
+    bool ipv6;
+    uint32_t ipv4; /* host order */
+    unsigned port; /* 0: nowhere */
+};
+
 /* /etc/ioemud/ioemud.json */
 struct daemon_config {
     unsigned workers;     /* 0: one per online CPU */
@@ -42,6 +49,7 @@ struct daemon_config {
     bool xen;             /* serve Xen domains (default: if /dev/xen/privcmd is there) */
     bool xen_set;         /* `xen` was given */
     int log_level;        /* syslog(3) priority */
+    struct http_config metrics_http;
 };
 
 enum disk_type { DISK_HARD, DISK_CDROM };

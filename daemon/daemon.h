@@ -26,6 +26,7 @@ enum daemon_hv {
 };
 
 struct guest;
+struct http;
 struct rom;
 
 struct daemon {
@@ -43,6 +44,7 @@ struct daemon {
     struct guest *guests;
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct rpc_server *control, *stats;
+    struct http *http; /* NULL: not configured */
     ev_signal sigterm, sigint;
     int lock_fd;
     uint64_t started_ns;

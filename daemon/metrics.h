@@ -3,8 +3,8 @@
  * Statistics as text for Prometheus, in its own exposition format (0.0.4) or as OpenMetrics 1.0:
  * names and units by its conventions, each family of metrics once, all of its samples together.
  *
- * Made of the JSON of daemon/stats.h with buckets; what is not in there has no sample. docs/metrics.md
- * names every family.
+ * Made of the JSON of daemon/stats.h with buckets; what is not in there has no sample. Every family
+ * is named in docs/metrics.md.
  */
 #ifndef IOEMUD_DAEMON_METRICS_H
 #define IOEMUD_DAEMON_METRICS_H
