@@ -321,6 +321,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     }
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);
+    subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);
     daemon->started_ns = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
     watch_signal(daemon, &daemon->sigterm, SIGTERM);
     watch_signal(daemon, &daemon->sigint, SIGINT);
@@ -382,6 +383,7 @@ static void close_server(struct rpc_server *server, const char *path)
 void daemon_finish(struct daemon *daemon)
 {
     http_destroy(daemon->http);
+    subscriptions_finish(&daemon->subscriptions);
     close_server(daemon->control, daemon->config.control_socket);
     close_server(daemon->stats, daemon->config.stats_socket);
     for (unsigned i = 0; i < daemon->n_workers; i++)

@@ -14,6 +14,7 @@
 #include "daemon/mailbox.h"
 #include "daemon/peer_log.h"
 #include "daemon/rpc.h"
+#include "daemon/subscribe.h"
 #include "daemon/worker.h"
 #include "ioreq/hv.h"
 
@@ -44,6 +45,7 @@ struct daemon {
     struct guest *guests;
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct rpc_server *control, *stats;
+    struct subscriptions subscriptions;
     struct http *http; /* NULL: not configured */
     ev_signal sigterm, sigint;
     int lock_fd;
@@ -64,6 +66,8 @@ void daemon_stop(struct daemon *daemon);
 /* daemon/methods.c: what the sockets answer. */
 extern const struct rpc_method daemon_control_methods[];
 extern const struct rpc_method daemon_stats_methods[];
+/* What `subscribe` sends: struct subscriptions. */
+json_t *daemon_sample(void *ctx, const json_t *params);
 
 /* daemon/stats.c: everything countable as JSON; `only` NULL: all. NULL when memory is short. */
 json_t *daemon_stats(struct daemon *daemon, const struct guest *only);

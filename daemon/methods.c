@@ -476,6 +476,37 @@ static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
         rpc_fail(call, RPC_FAILED, "out of memory");
 }
 
+json_t *daemon_sample(void *ctx, const json_t *params)
+{
+    const char *name = json_string_value(json_object_get(params, "guest"));
+    struct guest *guest = NULL;
+    char why[GUEST_WHY_SIZE];
+    uint32_t domid = 0;
+    json_t *stats;
+
+    if (name && domid_of(params, &domid))
+        guest = guest_find(ctx, name, domid, why);
+    stats = daemon_stats_of(ctx, guest, json_is_true(json_object_get(params, "buckets")));
+    if (name && !guest) /* it is not there, or not any more */
+        json_array_clear(json_object_get(stats, "guests"));
+    return stats;
+}
+
+/* {interval_ms?, guest?, domid?, buckets?} */
+static void method_subscribe(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    struct daemon *daemon = ctx;
+
+    if (json_object_get(params, "guest") && !guest_of(daemon, call, params, "guest"))
+        return;
+    subscriptions_add(&daemon->subscriptions, call, params);
+}
+
+static void method_unsubscribe(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    subscriptions_remove(&((struct daemon *)ctx)->subscriptions, call);
+}
+
 /* {format?} */
 static void method_metrics(void *ctx, struct rpc_call *call, const json_t *params)
 {
@@ -536,6 +567,8 @@ const struct rpc_method daemon_control_methods[] = {
     {"list", method_list},
     {"stats", method_stats},
     {"metrics", method_metrics},
+    {"subscribe", method_subscribe},
+    {"unsubscribe", method_unsubscribe},
     {"shutdown", method_shutdown},
     {NULL, NULL},
 };
@@ -544,5 +577,7 @@ const struct rpc_method daemon_stats_methods[] = {
     {"list", method_list},
     {"stats", method_stats},
     {"metrics", method_metrics},
+    {"subscribe", method_subscribe},
+    {"unsubscribe", method_unsubscribe},
     {NULL, NULL},
 };

@@ -242,6 +242,21 @@ bool rpc_conn_is_tied(const struct rpc_conn *conn)
     return conn->closed != NULL;
 }
 
+void rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params)
+{
+    json_t *message =
+        json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
+
+    if (message && !conn->dead)
+        conn_send(conn, message);
+    json_decref(message);
+}
+
+bool rpc_conn_drained(const struct rpc_conn *conn)
+{
+    return !conn->dead && !conn->out_len;
+}
+
 static struct rpc_call *call_create(struct rpc_conn *conn, json_t *id)
 {
     struct rpc_call *call = calloc(1, sizeof(*call));

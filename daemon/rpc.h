@@ -63,5 +63,10 @@ struct rpc_conn *rpc_call_conn(struct rpc_call *call);
 void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *arg);
 /* Whether there is one. */
 bool rpc_conn_is_tied(const struct rpc_conn *conn);
+/* Sends a notification. `params` is stolen. As for answers, a client beyond its bound loses its
+ * connection: see rpc_conn_drained(). */
+void rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params);
+/* Whether the kernel has taken all that was sent to the client. */
+bool rpc_conn_drained(const struct rpc_conn *conn);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -190,6 +191,28 @@ static void disks_have_sizes_and_latencies(void **state)
     json_decref(stats);
 }
 
+static void samples_of_a_guest_go_on_without_it(void **state)
+{
+    struct guest_rig *rig = *state;
+    const char *heard;
+    int fd = guest_rig_dial(rig);
+
+    attach(rig);
+    guest_rig_say(fd, "{'id': 1, 'method': 'subscribe', 'params': {'guest': 'b'}}");
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "no guest b"));
+    guest_rig_say(fd, "{'id': 1, 'method': 'subscribe', 'params': {'guest': 'a',"
+                      "'interval_ms': 100}}");
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "\"interval_ms\":100"));
+    heard = guest_rig_hear(rig, fd);
+    assert_non_null(strstr(heard, "\"sequence\":0,\"lost\":0"));
+    assert_non_null(strstr(heard, "\"name\":\"a\""));
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+    heard = guest_rig_hear(rig, fd);
+    assert_non_null(strstr(heard, "\"guests\":[]"));
+    close(fd);
+}
+
 static void the_process_tells_of_itself(void **state)
 {
     json_t *process = stats_process();
@@ -210,6 +233,7 @@ int main(void)
         TEST(a_worker_keeps_what_its_former_guests_took),
         TEST(buckets_are_told_to_who_asks_for_them),
         TEST(disks_have_sizes_and_latencies),
+        TEST(samples_of_a_guest_go_on_without_it),
         TEST(the_process_tells_of_itself),
     };
 
