@@ -208,7 +208,9 @@ static void samples_of_a_guest_go_on_without_it(void **state)
     assert_non_null(strstr(heard, "\"name\":\"a\""));
     guest_detach(rig->daemon.guests, NULL, NULL);
     guest_rig_settle(rig, 0);
-    heard = guest_rig_hear(rig, fd);
+    do /* one may have been on its way */
+        heard = guest_rig_hear(rig, fd);
+    while (strstr(heard, "\"name\":\"a\""));
     assert_non_null(strstr(heard, "\"guests\":[]"));
     close(fd);
 }
