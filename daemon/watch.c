@@ -15,8 +15,9 @@ static uint64_t now_ns(const struct watcher *watcher)
     return watcher->evloop->loop.ops->now_ns(watcher->evloop->loop.ctx);
 }
 
-/* Looks at the pages of all once. False: it is time for others: somebody has had his share, or
- * there is work for the end of the turn, such as disk requests to submit. */
+/* Looks at the pages of all once, and at what else can be found in memory. False: it is time for
+ * others: somebody has had his share, or there is work for the end of the turn, such as disk
+ * requests to submit. */
 static bool look(struct watcher *watcher)
 {
     bool go_on = true;
@@ -30,6 +31,7 @@ static bool look(struct watcher *watcher)
         watch->found = true;
         go_on &= found != WATCH_MORE;
     }
+    evloop_look(watcher->evloop);
     return go_on && !watcher->evloop->tasks;
 }
 
