@@ -195,14 +195,15 @@ static void without_subscribers_nothing_runs(void **state)
 static void a_slow_reader_loses_samples_and_is_told_how_many(void **state)
 {
     struct fixture *f = *state;
+    static const char text[] =
+        "{\"id\":1,\"method\":\"subscribe\",\"params\":{\"interval_ms\":100}}\n";
     int slow = dial(f), other = dial(f);
     const char *heard;
     unsigned made;
 
     f->size = 700000; /* more than the kernel takes */
     ask(f, other, "subscribe", "{\"interval_ms\":100}");
-    send(slow, "{\"id\":1,\"method\":\"subscribe\",\"params\":{\"interval_ms\":100}}\n", 62,
-         MSG_NOSIGNAL);
+    assert_int_equal(send(slow, text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
     settle(f);
     made = f->made;
     for (unsigned i = 0; i < 10; i++) {
