@@ -49,7 +49,9 @@ struct daemon_config {
     bool xen;             /* serve Xen domains (default: if /dev/xen/privcmd is there) */
     bool xen_set;         /* `xen` was given */
     int log_level;        /* syslog(3) priority */
-    struct http_config metrics_http;
+    struct metrics_config {
+        struct http_config http;
+    } metrics;
 };
 
 enum disk_type { DISK_HARD, DISK_CDROM };

@@ -40,7 +40,7 @@ static const struct config_key daemon_keys[] = {
     KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
     KEY(xen, CONFIG_BOOL, 0, 0),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
-    {"metrics", CONFIG_CUSTOM, 0, 0, 0, NULL, read_metrics},
+    KEY(metrics, CONFIG_CUSTOM, 0, 0, NULL, read_metrics),
 };
 
 static const struct config_table daemon_table = {
@@ -49,8 +49,13 @@ static const struct config_table daemon_table = {
     sizeof(daemon_keys) / sizeof(daemon_keys[0]),
 };
 
+#define METRICS(name, kind, ...)                                                                   \
+    {                                                                                              \
+#name, kind, offsetof(struct metrics_config, name), __VA_ARGS__                            \
+    }
+
 static const struct config_key metrics_keys[] = {
-    {"http", CONFIG_CUSTOM, 0, 0, 0, NULL, read_http},
+    METRICS(http, CONFIG_CUSTOM, 0, 0, NULL, read_http),
 };
 
 static const struct config_table metrics_table = {
@@ -61,12 +66,13 @@ static const struct config_table metrics_table = {
 
 static int read_metrics(struct config_reader *reader, const json_t *value, void *into)
 {
+    struct daemon_config *config = into;
     uint32_t given;
 
     if (!json_is_object(value))
         return config_fail(reader, "an object { ... } is expected, not %s",
                            config_type_name(value));
-    return config_read_object(reader, value, &metrics_table, into, &given);
+    return config_read_object(reader, value, &metrics_table, &config->metrics, &given);
 }
 
 /* "127.0.0.1:9778", "[::1]:9778" */
@@ -98,11 +104,11 @@ static bool parse_http(const char *text, struct http_config *ret_http)
 
 static int read_http(struct config_reader *reader, const json_t *value, void *into)
 {
-    struct daemon_config *config = into;
+    struct metrics_config *metrics = into;
 
     if (!json_is_string(value))
         return config_fail(reader, "a string is expected, not %s", config_type_name(value));
-    if (!parse_http(json_string_value(value), &config->metrics_http))
+    if (!parse_http(json_string_value(value), &metrics->http))
         return config_fail(reader, "an address of the loopback interface and a port are expected: "
                                    "\"127.0.0.1:9778\" or \"[::1]:9778\"");
     return 0;

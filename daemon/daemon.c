@@ -255,9 +255,9 @@ static int open_http(struct daemon *daemon, char *why)
 {
     int fd, err;
 
-    if (!daemon->config.metrics_http.port)
+    if (!daemon->config.metrics.http.port)
         return 0;
-    err = opener_http(&daemon->config.metrics_http, &fd, why);
+    err = opener_http(&daemon->config.metrics.http, &fd, why);
     if (err)
         return err;
     err = http_create(fd, &daemon->evloop.loop, metrics_of, daemon, &daemon->http);

@@ -151,7 +151,7 @@ static void bucket(struct output *out, const char *le, json_int_t count)
 
 static void times(struct output *out, const json_t *histogram)
 {
-    const struct range *range = out->metric->scope == METRIC_DISK ? &disk_range : &guest_range;
+    const struct range *range = out->metric->form == METRIC_IO_TIMES ? &disk_range : &guest_range;
     const char *extra = out->metric->extra ? out->metric->extra : "";
     const json_t *buckets = json_object_get(histogram, "buckets");
     json_int_t count = json_integer_value(json_object_get(histogram, "count")), below = 0;
@@ -269,6 +269,7 @@ static void samples(struct output *out, const json_t *object)
         accesses(out, value);
         break;
     case METRIC_TIMES:
+    case METRIC_IO_TIMES:
         times(out, value);
         break;
     case METRIC_SIZES:

@@ -45,7 +45,8 @@ enum metric_form {
     METRIC_ONE,      /* 1; the JSON is a string, and the value of the label `extra` */
     METRIC_MEMBERS,  /* an object: its members' names are the values of the label `extra` */
     METRIC_ACCESSES, /* "accesses": labels type and size */
-    METRIC_TIMES,    /* a histogram of times */
+    METRIC_TIMES,    /* a histogram of round trips */
+    METRIC_IO_TIMES, /* a histogram of disks' */
     METRIC_SIZES,    /* "read_sizes" and the like; the sum is the member `sum` */
 };
 

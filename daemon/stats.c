@@ -260,13 +260,15 @@ static json_t *one_worker(const struct worker *worker, bool buckets)
 {
     const struct named named[] = {COUNT(&worker->watcher, wakeups),
                                   COUNT(&worker->watcher, polls_hit)};
-    struct histogram_sum round_trip = {0};
+    struct histogram_sum round_trip = {0}, io = {0};
     json_t *object = counters(named, 2);
 
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
     histogram_read(&worker->round_trip, &round_trip);
     stats_add_histogram(object, "round_trip", &round_trip, buckets);
+    histogram_read(&worker->io, &io);
+    stats_add_histogram(object, "io", &io, buckets);
     json_object_set_new(object, "pool", pool_of(pool_stats(worker->pool)));
     json_object_set_new(object, "aio", aio_of(aio_stats(worker->aio)));
     return object;

@@ -83,6 +83,7 @@ static int make_histograms(struct vm *vm)
         drive->histograms = calloc(1, sizeof(*drive->histograms));
         if (!drive->histograms)
             return -ENOMEM;
+        drive->histograms->worker = &vm->worker->io;
     }
     return 0;
 }

@@ -47,6 +47,7 @@ struct worker {
 
     struct watcher watcher;
     struct histogram round_trip; /* of its guests' requests, as far as they are timed */
+    struct histogram io;         /* of their disks' requests: all of them */
 
     struct mail end; /* worker_destroy() */
 

@@ -380,6 +380,8 @@ static void count_done(struct blk *blk, const struct blk_req *req, int error)
     if (!histograms)
         return;
     histogram_add(&histograms->latency[req->op], took_ns);
+    if (histograms->worker)
+        histogram_add(histograms->worker, took_ns);
     if (req->op == BLK_READ)
         count_add(&histograms->reads[size_of(req->all.bytes)], 1);
     else if (req->op == BLK_WRITE)

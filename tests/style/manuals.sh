@@ -19,6 +19,7 @@ keys()
     done
 }
 keys daemon_config.c KEY ioemud.json.5
+keys daemon_config.c METRICS ioemud.json.5
 keys guest_config.c GUEST ioemud-guest.json.5
 keys guest_config.c DISK ioemud-guest.json.5
 keys guest_config.c SERIAL ioemud-guest.json.5

@@ -591,7 +591,9 @@ static void requests_are_counted_by_size_and_latency(void **state)
     struct disk *disk = *state;
     static struct blk_histograms histograms; /* large */
     struct histogram_sum sum = {0};
+    struct histogram all = {0};
     memset(&histograms, 0, sizeof(histograms));
+    histograms.worker = &all;
     blk_set_histograms(disk->blk, &histograms);
     fake_loop_set_clock(disk->fake, 1000);
     hold(disk);
@@ -612,6 +614,7 @@ static void requests_are_counted_by_size_and_latency(void **state)
     assert_int_equal(counted(&histograms.latency[BLK_WRITE]), 1);
     assert_int_equal(counted(&histograms.latency[BLK_FLUSH]), 1);
     assert_int_equal(counted(&histograms.latency[BLK_DISCARD]), 0);
+    assert_int_equal(counted(&all), 4);
     assert_int_equal(histograms.in_flight_max, 3);
 }
 

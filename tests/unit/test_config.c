@@ -70,9 +70,9 @@ static void test_every_key_of_the_daemon_arrives(void **state)
     assert_true(config.xen_set);
     assert_false(config.xen);
     assert_int_equal(config.log_level, LOG_DEBUG);
-    assert_false(config.metrics_http.ipv6);
-    assert_int_equal(config.metrics_http.ipv4, 0x7f000002);
-    assert_int_equal(config.metrics_http.port, 9778);
+    assert_false(config.metrics.http.ipv6);
+    assert_int_equal(config.metrics.http.ipv4, 0x7f000002);
+    assert_int_equal(config.metrics.http.port, 9778);
     daemon_config_finish(&config);
 }
 
@@ -83,8 +83,8 @@ static void test_metrics_may_be_told_over_ipv6(void **state)
     struct config_error error;
 
     assert_int_equal(daemon_config_parse(text, sizeof(text) - 1, "x", &config, &error), 0);
-    assert_true(config.metrics_http.ipv6);
-    assert_int_equal(config.metrics_http.port, 80);
+    assert_true(config.metrics.http.ipv6);
+    assert_int_equal(config.metrics.http.port, 80);
     daemon_config_finish(&config);
 }
 
