@@ -120,11 +120,10 @@ struct blk_histograms {
     struct histogram latency[BLK_DISCARD + 1]; /* from submission to completion */
     uint64_t reads[BLK_SIZES], writes[BLK_SIZES];
     uint32_t in_flight_max;
-    struct histogram
-        *worker; /* where all of its disks' latencies are counted, too; NULL: nowhere */
+    struct histogram *worker; /* counts the latencies of all its disks; NULL: nobody does */
 };
-/* To be counted in from now on, by the worker's thread; zeroed at first, `worker` set, and there until the image
- * is closed. Without this call nothing is. */
+/* To be counted in from now on, by the worker's thread; zeroed at first, but for `worker`, and
+ * there until the image is closed. Without this call nothing is. */
 void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms);
 
 /* blk_window.c, for blk.c. */
