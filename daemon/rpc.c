@@ -151,36 +151,51 @@ static void conn_flush(struct rpc_conn *conn)
         conn_watch(conn);
 }
 
-/* Appends a line; a client that does not read its answers loses its connection. */
-static void conn_send(struct rpc_conn *conn, json_t *message)
+/* Appends a line; a client that does not read its answers loses its connection. False: the line is
+ * longer than any client may have it, and nothing was sent. */
+static bool conn_send(struct rpc_conn *conn, json_t *message)
 {
     char *text = json_dumps(message, JSON_COMPACT);
     size_t len = text ? strlen(text) : 0;
 
+    if (len + 1 > RPC_OUTPUT_MAX) {
+        free(text);
+        return false;
+    }
     if (!text || !out_grow(conn, conn->out_len + len + 1)) {
         conn->dead = true;
         free(text);
-        return;
+        return true;
     }
     memcpy(conn->out + conn->out_len, text, len);
     conn->out_len += len;
     conn->out[conn->out_len++] = '\n';
     free(text);
     conn_flush(conn);
+    return true;
+}
+
+static void send_answer(struct rpc_conn *conn, json_t *id, const char *key, json_t *value)
+{
+    json_t *message = json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", id);
+
+    if (message && !conn_send(conn, message)) {
+        json_decref(message);
+        message =
+            json_pack("{s:s, s:{s:i, s:s}, s:O}", "jsonrpc", "2.0", "error", "code", RPC_FAILED,
+                      "message", "the answer is longer than a client may have", "id", id);
+        if (message)
+            conn_send(conn, message);
+    }
+    json_decref(message);
 }
 
 static void call_end(struct rpc_call *call, const char *key, json_t *value)
 {
     struct hv_shm_reaper *reaper = call->conn ? call->conn->server->reaper : NULL;
 
-    if (call->conn && call->id) {
-        json_t *message =
-            json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", call->id);
-
-        if (message)
-            conn_send(call->conn, message);
-        json_decref(message);
-    }
+    if (call->conn && call->id)
+        send_answer(call->conn, call->id, key, value);
     if (call->conn) {
         *call->link = call->next;
         if (call->next)
@@ -242,14 +257,14 @@ bool rpc_conn_is_tied(const struct rpc_conn *conn)
     return conn->closed != NULL;
 }
 
-void rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params)
+bool rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params)
 {
     json_t *message =
         json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
+    bool sent = message && !conn->dead && conn_send(conn, message);
 
-    if (message && !conn->dead)
-        conn_send(conn, message);
     json_decref(message);
+    return sent;
 }
 
 bool rpc_conn_drained(const struct rpc_conn *conn)

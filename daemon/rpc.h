@@ -49,7 +49,7 @@ int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_m
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */
 void rpc_server_destroy(struct rpc_server *server);
 
-/* Both end the call. `result` is stolen. */
+/* Both end the call. `result` is stolen; one longer than RPC_OUTPUT_MAX becomes an error. */
 void rpc_reply(struct rpc_call *call, json_t *result);
 __attribute__((format(printf, 3, 4))) void rpc_fail(struct rpc_call *call, int code,
                                                     const char *format, ...);
@@ -64,8 +64,8 @@ void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *a
 /* Whether there is one. */
 bool rpc_conn_is_tied(const struct rpc_conn *conn);
 /* Sends a notification. `params` is stolen. As for answers, a client beyond its bound loses its
- * connection: see rpc_conn_drained(). */
-void rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params);
+ * connection: see rpc_conn_drained(). False: nothing was sent, it is too long. */
+bool rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params);
 /* Whether the kernel has taken all that was sent to the client. */
 bool rpc_conn_drained(const struct rpc_conn *conn);
 

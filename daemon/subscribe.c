@@ -31,18 +31,20 @@ static bool send_sample(struct subscription *subscription)
     struct subscriptions *all = subscription->all;
     uint64_t begun_ns = now_ns(all), ended_ns;
     json_t *stats;
+    bool sent;
 
     if (!rpc_conn_drained(subscription->conn) || begun_ns < all->rest_until_ns)
         return false;
     stats = all->sample(all->ctx, subscription->params);
     if (!stats)
         return false;
-    rpc_conn_notify(subscription->conn, "sample",
-                    json_pack("{s:I, s:I, s:o}", "sequence", (json_int_t)subscription->sequence,
-                              "lost", (json_int_t)subscription->lost, "stats", stats));
+    sent =
+        rpc_conn_notify(subscription->conn, "sample",
+                        json_pack("{s:I, s:I, s:o}", "sequence", (json_int_t)subscription->sequence,
+                                  "lost", (json_int_t)subscription->lost, "stats", stats));
     ended_ns = now_ns(all);
     all->rest_until_ns = ended_ns + (SUBSCRIBE_SHARE - 1) * (ended_ns - begun_ns);
-    return true;
+    return sent;
 }
 
 static void on_due(void *arg)

@@ -62,7 +62,8 @@ static void method_lease(void *ctx, struct rpc_call *call, const json_t *params)
 
 static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
 {
-    size_t size = RPC_OUTPUT_MAX / 3;
+    bool too_big = json_is_true(json_object_get(params, "too"));
+    size_t size = too_big ? RPC_OUTPUT_MAX : RPC_OUTPUT_MAX / 3;
     char *text = malloc(size + 1);
 
     memset(text, 'x', size);
@@ -357,6 +358,16 @@ static void who_does_not_read_its_answers_loses_its_connection(void **state)
     assert_int_equal(fake_loop_watches(f->loop), 2); /* the listener and its pause */
 }
 
+static void an_answer_that_no_client_could_take_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_string_equal(talk(f, "{\"method\":\"big\",\"id\":7,\"params\":{\"too\":true}}\n"),
+                        "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"
+                        "\"the answer is longer than a client may have\"},\"id\":7}\n");
+    assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
+}
+
 /* Each could have as much; the sixth would make it more than all together may. */
 static void clients_who_do_not_read_are_not_kept_beyond_what_all_may_hold(void **state)
 {
@@ -446,6 +457,7 @@ int main(void)
         TEST(an_endless_line_loses_its_connection),
         TEST(one_client_too_many_is_hung_up_on),
         TEST(who_does_not_read_its_answers_loses_its_connection),
+        TEST(an_answer_that_no_client_could_take_is_an_error),
         TEST(clients_who_do_not_read_are_not_kept_beyond_what_all_may_hold),
     };
 
