@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Between two attempts at a request whose memory cannot be had. */
@@ -448,10 +449,9 @@ void vm_image_closed(void *arg)
     if (--vm->open_images || !drained)
         return;
     free_mem_disks(&vm->params);
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
-        free(vm->drive[i].histograms);
     pthread_mutex_destroy(&vm->nics_lock);
-    free(vm->vcpu);
+    if (vm->counts)
+        munmap(vm->counts, vm->counts->size);
     free(vm);
     drained(drained_arg);
 }
@@ -486,27 +486,35 @@ void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
     vm_image_closed(vm);
 }
 
-static int start_dispatch(struct vm *vm, char *why)
+static int make_counts(struct vm *vm, char *why)
 {
     uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
+    size_t size = sizeof(*vm->counts) + vcpus * sizeof(vm->counts->vcpu[0]);
+    void *counts = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    vm->vcpu = calloc(vcpus, sizeof(*vm->vcpu));
-    if (!vm->vcpu) {
+    if (counts == MAP_FAILED) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;
     }
+    vm->counts = counts;
+    vm->counts->size = size;
+    return 0;
+}
+
+static void start_dispatch(struct vm *vm)
+{
     vm->dispatch = (struct dispatch){
         .hv = vm->params.hv,
         .guest = vm->params.guest,
-        .vcpus = vcpus,
+        .vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus,
         .budget = vm->params.budget,
         .illegal = on_illegal,
         .ctx = vm,
-        .vcpu = vm->vcpu,
+        .vcpu = vm->counts->vcpu,
         .round_trip = &vm->worker->round_trip,
         .now_ns = host_now,
     };
-    return 0;
 }
 
 static void ignore(void *arg)
@@ -540,7 +548,9 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     ev_io_init(&vm->io, on_readable, -1, EV_READ);
     vm->io.data = vm;
 
-    err = vm_open_disks(vm, ret_why);
+    err = make_counts(vm, ret_why);
+    if (!err)
+        err = vm_open_disks(vm, ret_why);
     if (err)
         goto close;
     err = open_serials(vm, ret_why);
@@ -555,9 +565,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
-    err = start_dispatch(vm, ret_why);
-    if (err)
-        goto close;
+    start_dispatch(vm);
     err = machine_create(&vm->host, &vm_listener, vm, &vm->params.spec, &vm->machine, ret_why,
                          VM_WHY_SIZE);
     if (err)

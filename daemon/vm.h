@@ -82,12 +82,20 @@ struct vm_params {
     void *ctx;
 };
 
+/* What takes much room and is mostly not in use: pages of its own, which are no memory until
+ * something is counted in them, and which nobody else writes to. */
+struct vm_counts {
+    size_t size; /* of the mapping */
+    struct blk_histograms drive[MACHINE_IDE_DRIVES];
+    struct dispatch_vcpu vcpu[];
+};
+
 struct vm {
     struct vm_params params;
     struct worker *worker;
     struct machine *machine;
     struct dispatch dispatch;
-    struct dispatch_vcpu *vcpu; /* of each */
+    struct vm_counts *counts;
     struct bufpio bufpio;
     struct host host;
     struct blk *blk[MACHINE_IDE_DRIVES];

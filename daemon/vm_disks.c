@@ -2,7 +2,6 @@
 /* The disks of a guest, and media that come and go. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/vm.h"
@@ -69,31 +68,23 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
 }
 
 /* An empty CD-ROM drive, too, may have media. */
-static int make_histograms(struct vm *vm)
+static void set_histograms(struct vm *vm)
 {
     unsigned drives = 0;
 
     for (unsigned i = 0; i < vm->params.n_disks; i++)
         drives |= 1u << vm->params.disk[i].drive;
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
-        struct vm_drive *drive = &vm->drive[i];
-
         if (!(drives & 1u << i) && !vm->params.spec.drive[i].cdrom)
             continue;
-        drive->histograms = calloc(1, sizeof(*drive->histograms));
-        if (!drive->histograms)
-            return -ENOMEM;
-        drive->histograms->worker = &vm->worker->io;
+        vm->drive[i].histograms = &vm->counts->drive[i];
+        vm->drive[i].histograms->worker = &vm->worker->io;
     }
-    return 0;
 }
 
 int vm_open_disks(struct vm *vm, char *why)
 {
-    if (make_histograms(vm)) {
-        snprintf(why, VM_WHY_SIZE, "out of memory");
-        return -ENOMEM;
-    }
+    set_histograms(vm);
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
         int err = open_disk(vm, disk);

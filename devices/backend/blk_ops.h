@@ -117,10 +117,10 @@ void blk_restart(struct blk *blk);
 /* How a drive's requests were, by the op; over all its media, so they are the owner's. Cancelled
  * requests are in none of them. */
 struct blk_histograms {
+    struct histogram *worker; /* counts the latencies of all its disks; NULL: nobody does */
     struct histogram latency[BLK_DISCARD + 1]; /* from submission to completion */
     uint64_t reads[BLK_SIZES], writes[BLK_SIZES];
     uint32_t in_flight_max;
-    struct histogram *worker; /* counts the latencies of all its disks; NULL: nobody does */
 };
 /* To be counted in from now on, by the worker's thread; zeroed at first, but for `worker`, and
  * there until the image is closed. Without this call nothing is. */
