@@ -27,6 +27,13 @@ struct config_error {
     char text[CONFIG_ERROR_SIZE];
 };
 
+/* Where to listen for HTTP, on the loopback interface: an address of 127.0.0.0/8, or ::1. */
+struct http_config {
+    bool ipv6;
+    uint32_t ipv4; /* host order */
+    unsigned port; /* 0: nowhere */
+};
+
 /* /etc/ioemud/ioemud.json */
 struct daemon_config {
     unsigned workers;     /* 0: one per online CPU */
@@ -43,6 +50,9 @@ struct daemon_config {
     bool xen_set;         /* `xen` was given */
     bool pv_disks;        /* serve the qdisk backends of the guests that we have */
     int log_level;        /* syslog(3) priority */
+    struct metrics_config {
+        struct http_config http;
+    } metrics;
 };
 
 enum disk_type { DISK_HARD, DISK_CDROM };

@@ -2,6 +2,7 @@
 /* The daemon's own file: /etc/ioemud/ioemud.json. */
 #include "config/reader.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@ static const char *const log_levels[] = {
 #define POOL_PAGES_MAX 262144
 /* fs.aio-max-nr is 65536 for the whole host where nobody raised it. */
 #define AIO_DEPTH_MAX 4096
+
+static int read_metrics(struct config_reader *reader, const json_t *value, void *into);
+static int read_http(struct config_reader *reader, const json_t *value, void *into);
 
 #define KEY(name, kind, ...)                                                                       \
     {                                                                                              \
@@ -37,6 +41,7 @@ static const struct config_key daemon_keys[] = {
     KEY(xen, CONFIG_BOOL, 0, 0),
     KEY(pv_disks, CONFIG_BOOL, 0, 0),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
+    KEY(metrics, CONFIG_CUSTOM, 0, 0, NULL, read_metrics),
 };
 
 static const struct config_table daemon_table = {
@@ -44,6 +49,71 @@ static const struct config_table daemon_table = {
     daemon_keys,
     sizeof(daemon_keys) / sizeof(daemon_keys[0]),
 };
+
+#define METRICS(name, kind, ...)                                                                   \
+    {                                                                                              \
+#name, kind, offsetof(struct metrics_config, name), __VA_ARGS__                            \
+    }
+
+static const struct config_key metrics_keys[] = {
+    METRICS(http, CONFIG_CUSTOM, 0, 0, NULL, read_http),
+};
+
+static const struct config_table metrics_table = {
+    "\"metrics\"",
+    metrics_keys,
+    sizeof(metrics_keys) / sizeof(metrics_keys[0]),
+};
+
+static int read_metrics(struct config_reader *reader, const json_t *value, void *into)
+{
+    struct daemon_config *config = into;
+    uint32_t given;
+
+    if (!json_is_object(value))
+        return config_fail(reader, "an object { ... } is expected, not %s",
+                           config_type_name(value));
+    return config_read_object(reader, value, &metrics_table, &config->metrics, &given);
+}
+
+/* "127.0.0.1:9778", "[::1]:9778" */
+static bool parse_http(const char *text, struct http_config *ret_http)
+{
+    const char *colon = strrchr(text, ':');
+    struct http_config http = {0};
+    char address[INET_ADDRSTRLEN] = "";
+    struct in_addr ipv4;
+    char *end;
+
+    if (!colon || (size_t)(colon - text) >= sizeof(address))
+        return false;
+    memcpy(address, text, (size_t)(colon - text));
+    http.ipv6 = strcmp(address, "[::1]") == 0;
+    if (!http.ipv6 && inet_pton(AF_INET, address, &ipv4) != 1)
+        return false;
+    http.ipv4 = http.ipv6 ? 0 : ntohl(ipv4.s_addr);
+    if (!http.ipv6 && http.ipv4 >> 24 != 127)
+        return false;
+    if (colon[1] < '1' || colon[1] > '9')
+        return false;
+    http.port = (unsigned)strtoul(colon + 1, &end, 10);
+    if (*end || http.port > 65535 || end - colon > 6)
+        return false;
+    *ret_http = http;
+    return true;
+}
+
+static int read_http(struct config_reader *reader, const json_t *value, void *into)
+{
+    struct metrics_config *metrics = into;
+
+    if (!json_is_string(value))
+        return config_fail(reader, "a string is expected, not %s", config_type_name(value));
+    if (!parse_http(json_string_value(value), &metrics->http))
+        return config_fail(reader, "an address of the loopback interface and a port are expected: "
+                                   "\"127.0.0.1:9778\" or \"[::1]:9778\"");
+    return 0;
+}
 
 int daemon_config_defaults(struct daemon_config *ret_config)
 {

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MAX (4u * 1024 * 1024 + 1) /* the daemon's own bound, and the line's end */
+#define ANSWER_MAX (32u * 1024 * 1024 + 1) /* the daemon's own bound, and the line's end */
 
 static int fail(struct ctl_client *client, int error, const char *what, const char *why)
 {
@@ -56,6 +56,9 @@ void ctl_client_close(struct ctl_client *client)
     if (client->fd >= 0)
         close(client->fd);
     client->fd = -1;
+    free(client->in);
+    client->in = NULL;
+    client->in_length = client->in_size = 0;
 }
 
 static int64_t now_ms(void)
@@ -105,49 +108,64 @@ static int send_line(struct ctl_client *client, const char *text, size_t length,
     return 0;
 }
 
-/* Reads up to the end of the first line. */
+bool ctl_client_has_line(const struct ctl_client *client)
+{
+    return client->in_length && memchr(client->in, '\n', client->in_length);
+}
+
+static int make_room(struct ctl_client *client)
+{
+    size_t size = client->in_size ? client->in_size * 2 : 16384;
+    char *in;
+
+    if (client->in_length < client->in_size)
+        return 0;
+    if (client->in_size >= ANSWER_MAX)
+        return -EMSGSIZE;
+    in = realloc(client->in, size);
+    if (!in)
+        return -ENOMEM;
+    client->in = in;
+    client->in_size = size;
+    return 0;
+}
+
+/* Takes the first line, the caller's to free; what follows it stays. */
 static int read_line(struct ctl_client *client, int64_t deadline, char **ret_line,
                      size_t *ret_length)
 {
-    size_t size = 16384, length = 0;
-    char *line = malloc(size);
-    int error = -ENOMEM;
+    int error = 0;
+    ssize_t got = 1;
+    char *line;
 
-    while (line) {
-        if (length == size) {
-            char *larger = size < ANSWER_MAX ? realloc(line, size * 2) : NULL;
-
-            error = size < ANSWER_MAX ? -ENOMEM : -EMSGSIZE;
-            if (!larger)
-                break;
-            line = larger;
-            size *= 2;
-        }
-        error = wait_for(client, POLLIN, deadline);
-        if (error) {
-            free(line);
-            return error;
-        }
-
-        ssize_t got = recv(client->fd, line + length, size - length, MSG_DONTWAIT);
-
-        if (got < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        error = got < 0 ? -errno : -ECONNRESET;
-        if (got <= 0)
+    while (!ctl_client_has_line(client) && !error) {
+        error = make_room(client);
+        if (error)
             break;
-
-        char *end = memchr(line + length, '\n', (size_t)got);
-
-        length += (size_t)got;
-        if (end) {
-            *ret_line = line;
-            *ret_length = (size_t)(end - line);
-            return 0;
-        }
+        error = wait_for(client, POLLIN, deadline);
+        if (error)
+            return error;
+        got = recv(client->fd, client->in + client->in_length, client->in_size - client->in_length,
+                   MSG_DONTWAIT);
+        if (got > 0)
+            client->in_length += (size_t)got;
+        else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+            error = got ? -errno : -ECONNRESET;
     }
-    free(line);
-    return fail(client, error, "no answer from the daemon", strerror(-error));
+    if (error)
+        return fail(client, error, "no answer from the daemon", strerror(-error));
+
+    size_t length = (size_t)((char *)memchr(client->in, '\n', client->in_length) - client->in);
+
+    line = malloc(length + 1);
+    if (!line)
+        return fail(client, -ENOMEM, "out of memory", "");
+    memcpy(line, client->in, length);
+    client->in_length -= length + 1;
+    memmove(client->in, client->in + length + 1, client->in_length);
+    *ret_line = line;
+    *ret_length = length;
+    return 0;
 }
 
 static int take_answer(struct ctl_client *client, const char *line, size_t length,
@@ -196,6 +214,32 @@ int ctl_client_call(struct ctl_client *client, const char *method, json_t *param
     error = take_answer(client, line, length, ret_result);
     free(line);
     return error;
+}
+
+int ctl_client_next(struct ctl_client *client, json_t **ret_params)
+{
+    int64_t deadline = now_ms() + client->timeout_s * INT64_C(1000);
+
+    for (;;) {
+        json_error_t json_error;
+        json_t *message, *params;
+        size_t length;
+        char *line;
+        int error = read_line(client, deadline, &line, &length);
+
+        if (error)
+            return error;
+        message = json_loadb(line, length, 0, &json_error);
+        free(line);
+        if (!message)
+            return fail(client, -EPROTO, "this is nothing of ioemud's", json_error.text);
+        params = json_incref(json_object_get(message, "params"));
+        json_decref(message);
+        if (params) {
+            *ret_params = params;
+            return 0;
+        }
+    }
 }
 
 int ctl_client_wait_closed(struct ctl_client *client)

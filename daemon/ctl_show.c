@@ -46,6 +46,14 @@ static void cell_bytes(struct table *table, const json_t *object, const char *ke
         table_cell(table, "-");
 }
 
+static void cell_time(struct table *table, const json_t *object, const char *key)
+{
+    if (json_is_integer(json_object_get(object, key)))
+        table_cell(table, table_time(number_of(object, key)).text);
+    else
+        table_cell(table, "-");
+}
+
 static void print_and_destroy(struct table *table, unsigned width, FILE *out)
 {
     table_print(table, width, out);
@@ -334,6 +342,91 @@ static bool any_nics(const json_t *guests)
     return false;
 }
 
+static void cells_times(struct table *table, const json_t *histogram)
+{
+    static const char *const quantiles[] = {"p50_ns",   "p90_ns",    "p99_ns",
+                                            "p99_9_ns", "p99_99_ns", "max_ns"};
+
+    for (size_t i = 0; i < COUNT_OF(quantiles); i++)
+        cell_time(table, histogram, quantiles[i]);
+}
+
+static void time_row(struct table *table, const json_t *guest, const char *what, const char *op,
+                     const json_t *histogram)
+{
+    if (!histogram)
+        return;
+    table_cell(table, text_of(guest, "name"));
+    table_cellf(table, "%s %s", what, op);
+    cell_count(table, histogram, "count");
+    cells_times(table, histogram);
+}
+
+/* How long requests of the guests took, and those of their disks. */
+static void show_times(const json_t *guests, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"GUEST", TABLE_SHRINK}, {"TIME OF", TABLE_LEFT}, {"COUNT", TABLE_RIGHT},
+        {"P50", TABLE_RIGHT},    {"P90", TABLE_RIGHT},    {"P99", TABLE_RIGHT},
+        {"P99.9", TABLE_RIGHT},  {"P99.99", TABLE_RIGHT}, {"MAX", TABLE_RIGHT},
+    };
+    static const char *const ops[] = {"read", "write", "flush", "discard"};
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(guests); i++) {
+        const json_t *guest = json_array_get(guests, i);
+        const json_t *disks = json_object_get(guest, "disks");
+
+        time_row(table, guest, "round", "trip", json_object_get(guest, "round_trip"));
+        for (size_t j = 0; j < json_array_size(disks); j++) {
+            const json_t *disk = json_array_get(disks, j);
+            const json_t *latency = json_object_get(disk, "latency");
+
+            for (size_t k = 0; k < COUNT_OF(ops); k++)
+                time_row(table, guest, text_of(disk, "vdev"), ops[k],
+                         json_object_get(latency, ops[k]));
+        }
+    }
+    print_and_destroy(table, width, out);
+}
+
+static uint64_t sum_of(const json_t *by_kind)
+{
+    json_t *iterated = (json_t *)(uintptr_t)by_kind, *by_size, *value; /* read only */
+    const char *kind, *size;
+    uint64_t sum = 0;
+
+    json_object_foreach(iterated, kind, by_size)
+    {
+        json_object_foreach(by_size, size, value) sum += (uint64_t)json_integer_value(value);
+    }
+    return sum;
+}
+
+static void show_vcpus(const json_t *guest, unsigned width, FILE *out)
+{
+    static const struct table_column columns[] = {
+        {"VCPU", TABLE_RIGHT},  {"REQUESTS", TABLE_RIGHT}, {"BYTES", TABLE_RIGHT},
+        {"TIMED", TABLE_RIGHT}, {"P50", TABLE_RIGHT},      {"P90", TABLE_RIGHT},
+        {"P99", TABLE_RIGHT},   {"P99.9", TABLE_RIGHT},    {"P99.99", TABLE_RIGHT},
+        {"MAX", TABLE_RIGHT},
+    };
+    const json_t *vcpus = json_object_get(guest, "vcpus");
+    struct table *table = table_create(columns, COUNT_OF(columns));
+
+    for (size_t i = 0; i < json_array_size(vcpus); i++) {
+        const json_t *vcpu = json_array_get(vcpus, i);
+        const json_t *round_trip = json_object_get(vcpu, "round_trip");
+
+        cell_plain(table, vcpu, "vcpu");
+        table_cell(table, table_count(sum_of(json_object_get(vcpu, "accesses"))).text);
+        cell_bytes(table, vcpu, "bytes");
+        cell_count(table, round_trip, "count");
+        cells_times(table, round_trip);
+    }
+    print_and_destroy(table, width, out);
+}
+
 static void counter_rows(struct table *table, const char *of, const char *model,
                          const json_t *counters)
 {
@@ -393,7 +486,11 @@ void ctl_show_stats(const json_t *result, bool details, unsigned width, FILE *ou
         fputc('\n', out);
         show_nics(guests, width, out);
     }
+    fputc('\n', out);
+    show_times(guests, width, out);
     if (details) {
+        fputc('\n', out);
+        show_vcpus(json_array_get(guests, 0), width, out);
         fputc('\n', out);
         show_counters(json_array_get(guests, 0), width, out);
     }

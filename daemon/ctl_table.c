@@ -195,3 +195,20 @@ struct table_number table_bytes(uint64_t bytes)
 {
     return scaled(bytes, 1024, "KMGTPE");
 }
+
+struct table_number table_time(uint64_t ns)
+{
+    static const char *const units[] = {"us", "ms", "s"};
+    struct table_number text;
+    double value = (double)ns / 1000;
+    unsigned unit = 0;
+
+    if (ns < 1000) {
+        snprintf(text.text, sizeof(text.text), "%" PRIu64 "ns", ns);
+        return text;
+    }
+    for (; value >= 999.95 && unit < 2; unit++)
+        value /= 1000;
+    snprintf(text.text, sizeof(text.text), "%.1f%s", value, units[unit]);
+    return text;
+}

@@ -43,5 +43,7 @@ struct table_number {
 };
 struct table_number table_count(uint64_t count);
 struct table_number table_bytes(uint64_t bytes);
+/* "512ns", "12.3us", "4.5ms", "20.0s" */
+struct table_number table_time(uint64_t ns);
 
 #endif

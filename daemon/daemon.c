@@ -12,10 +12,17 @@
 #include <unistd.h>
 
 #include "daemon/guest.h"
+<<<<<<< HEAD
 #include "daemon/guest_pvdisk.h"
 #include "daemon/opener.h"
 #include "daemon/record.h"
 #include "daemon/resources.h"
+=======
+#include "daemon/http.h"
+#include "daemon/opener.h"
+#include "daemon/record.h"
+#include "daemon/stats.h"
+>>>>>>> stats
 
 /* What the hypervisors tell. */
 
@@ -289,6 +296,32 @@ static int open_server(struct daemon *daemon, const char *path, mode_t mode, con
     return err;
 }
 
+static char *metrics_of(void *ctx, enum metrics_format format)
+{
+    json_t *stats = daemon_stats_of(ctx, NULL, true);
+    char *text = stats ? metrics_text(stats, format) : NULL;
+
+    json_decref(stats);
+    return text;
+}
+
+static int open_http(struct daemon *daemon, char *why)
+{
+    int fd, err;
+
+    if (!daemon->config.metrics.http.port)
+        return 0;
+    err = opener_http(&daemon->config.metrics.http, &fd, why);
+    if (err)
+        return err;
+    err = http_create(fd, &daemon->evloop.loop, metrics_of, daemon, &daemon->http);
+    if (err) {
+        snprintf(why, OPENER_WHY_SIZE, "HTTP: %s", strerror(-err));
+        close(fd);
+    }
+    return err;
+}
+
 static void on_signal(struct ev_loop *ev, ev_signal *signal, int revents)
 {
     struct daemon *daemon = signal->data;
@@ -349,6 +382,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     }
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);
+    subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);
     daemon->started_ns = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
     watch_signal(daemon, &daemon->sigterm, SIGTERM);
     watch_signal(daemon, &daemon->sigint, SIGINT);
@@ -366,6 +400,8 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     if (!err)
         err = open_server(daemon, daemon->config.stats_socket, *stats_group ? 0660 : 0600,
                           stats_group, daemon_stats_methods, STATS_CLIENTS, &daemon->stats, why);
+    if (!err)
+        err = open_http(daemon, why);
     if (err) {
         log_write(&daemon->log, LOG_ERR, NULL, "event=start-failed why=\"%s\"", why);
         daemon_finish(daemon);
@@ -410,6 +446,8 @@ static void close_server(struct rpc_server *server, const char *path)
 
 void daemon_finish(struct daemon *daemon)
 {
+    http_destroy(daemon->http);
+    subscriptions_finish(&daemon->subscriptions);
     close_server(daemon->control, daemon->config.control_socket);
     close_server(daemon->stats, daemon->config.stats_socket);
     for (unsigned i = 0; i < daemon->n_workers; i++)

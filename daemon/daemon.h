@@ -14,7 +14,11 @@
 #include "daemon/mailbox.h"
 #include "daemon/peer_log.h"
 #include "daemon/rpc.h"
+<<<<<<< HEAD
 #include "daemon/watchdog.h"
+=======
+#include "daemon/subscribe.h"
+>>>>>>> stats
 #include "daemon/worker.h"
 #include "ioreq/hv.h"
 
@@ -27,6 +31,7 @@ enum daemon_hv {
 };
 
 struct guest;
+struct http;
 struct rom;
 
 struct daemon {
@@ -44,6 +49,8 @@ struct daemon {
     struct guest *guests;
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct rpc_server *control, *stats;
+    struct subscriptions subscriptions;
+    struct http *http; /* NULL: not configured */
     ev_signal sigterm, sigint;
     struct watchdog watchdog;
     int lock_fd;
@@ -64,6 +71,8 @@ void daemon_stop(struct daemon *daemon);
 /* daemon/methods.c: what the sockets answer. */
 extern const struct rpc_method daemon_control_methods[];
 extern const struct rpc_method daemon_stats_methods[];
+/* What `subscribe` sends: struct subscriptions. */
+json_t *daemon_sample(void *ctx, const json_t *params);
 
 /* daemon/stats.c: everything countable as JSON; `only` NULL: all. NULL when memory is short. */
 json_t *daemon_stats(struct daemon *daemon, const struct guest *only);

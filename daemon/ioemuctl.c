@@ -11,8 +11,10 @@
 
 #include "config/config.h"
 #include "daemon/ctl_client.h"
+#include "daemon/ctl_metrics.h"
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_table.h"
+#include "daemon/ctl_top.h"
 
 #define TIMEOUT_S      60
 #define DOMID_FIRST    1
@@ -31,6 +33,8 @@ static const char help[] =
     "\n"
     "  list                             guests that are attached\n"
     "  stats [GUEST]                    counters; with GUEST, those of its devices, too\n"
+    "  top [GUEST]                      what they do at the moment, until q is pressed\n"
+    "  metrics                          counters for Prometheus\n"
     "  attach NAME|FILE [--domid N]     serve the guest of guests.d/NAME.json, or of a FILE\n"
     "                                   (anything with a / or .json); without --domid the\n"
     "                                   running domain of that name. Below, NAME may also be\n"
@@ -48,9 +52,16 @@ static const char help[] =
     "\n"
     "      --domid N                    of several guests of one NAME that of domain N\n"
     "      --limit SIZE                 capture: the largest size of FILE (64M)\n"
+    "      --openmetrics                metrics: as OpenMetrics 1.0\n"
+    "      --textfile FILE              metrics: into FILE, for the node exporter's collector\n"
+    "  -b, --batch                      top: line by line, for files and pipes\n"
+    "  -i, --interval SECONDS           top: from one look to the next (1)\n"
+    "  -n, --iterations N               top: end after so many looks\n"
+    "      --sort KEY                   top: by name, requests (which it is), read, written,\n"
+    "                                   network or latency\n"
     "  -j, --json                       print the daemon's answer as it came\n"
     "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
-    "                                   says; list and stats ask the statistics socket)\n"
+    "                                   says; list, stats, top and metrics the statistics one)\n"
     "  -t, --timeout SECONDS            how long to wait for an answer (60)\n"
     "  -h, --help                       this text\n"
     "  -V, --version                    the version\n"
@@ -63,7 +74,11 @@ struct invocation {
     bool json, force;
     unsigned domid;    /* 0: not given */
     const char *limit; /* NULL: not given */
-    char **args;       /* after the command */
+    bool openmetrics;
+    const char *textfile; /* NULL: standard output */
+    struct top_options top;
+    bool top_given; /* one of these */
+    char **args;    /* after the command */
     int n_args;
 };
 
@@ -76,6 +91,8 @@ struct command {
     json_t *(*params)(const struct invocation *invocation);
     const char *method;
     void (*show)(const struct invocation *invocation, const json_t *result);
+    bool takes_format; /* --openmetrics, --textfile */
+    bool is_top;       /* goes on and on */
 };
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -98,6 +115,11 @@ static json_t *about_guest(const struct invocation *invocation, const char *key)
 static json_t *params_stats(const struct invocation *invocation)
 {
     return invocation->n_args ? about_guest(invocation, "guest") : json_object();
+}
+
+static json_t *params_metrics(const struct invocation *invocation)
+{
+    return json_pack("{s:s}", "format", invocation->openmetrics ? "openmetrics" : "prometheus");
 }
 
 static json_t *params_name(const struct invocation *invocation)
@@ -286,6 +308,24 @@ static void show_stats(const struct invocation *invocation, const json_t *result
     ctl_show_stats(result, invocation->n_args > 0, table_terminal_width(stdout), stdout);
 }
 
+static void show_metrics(const struct invocation *invocation, const json_t *result)
+{
+    const char *text = json_string_value(json_object_get(result, "text"));
+
+    fputs(text ? text : "", stdout);
+}
+
+static enum status save_metrics(const char *path, const json_t *result)
+{
+    const char *text = json_string_value(json_object_get(result, "text"));
+    char why[CTL_WHY_SIZE] = "no text from the daemon";
+
+    if (text && !ctl_write_textfile(path, text, why))
+        return STATUS_OK;
+    fprintf(stderr, "ioemuctl: %s\n", why);
+    return STATUS_REFUSED;
+}
+
 static void show_attach(const struct invocation *invocation, const json_t *result)
 {
     const char *name = json_string_value(json_object_get(result, "name"));
@@ -351,6 +391,8 @@ static void show_shutdown(const struct invocation *invocation, const json_t *res
 static const struct command commands[] = {
     {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
     {"stats", 0, 1, true, false, true, false, params_stats, "stats", show_stats},
+    {"top", 0, 1, true, false, true, false, params_stats, "subscribe", NULL, false, true},
+    {"metrics", 0, 0, true, false, false, false, params_metrics, "metrics", show_metrics, true},
     {"attach", 1, 1, false, false, true, false, params_attach, "attach", show_attach},
     {"detach", 1, 1, false, false, true, false, params_name, "detach", show_detach},
     {"resume", 1, 1, false, false, true, false, params_name, "resume", show_resume},
@@ -380,6 +422,12 @@ static enum status answer(const struct command *command, const struct invocation
         fprintf(stderr, "ioemuctl: %s\n", client->error);
         return error == -EREMOTEIO ? STATUS_REFUSED : STATUS_UNREACHABLE;
     }
+    if (invocation->textfile) {
+        enum status status = save_metrics(invocation->textfile, result);
+
+        json_decref(result);
+        return status;
+    }
     if (invocation->json) {
         json_dumpf(result, stdout, JSON_COMPACT);
         putchar('\n');
@@ -392,6 +440,21 @@ static enum status answer(const struct command *command, const struct invocation
         return STATUS_REFUSED;
     }
     return STATUS_OK;
+}
+
+static enum status watch(const struct invocation *invocation, struct ctl_client *client)
+{
+    struct top_options options = invocation->top;
+    int error;
+
+    options.json = invocation->json;
+    options.guest = invocation->n_args ? invocation->args[0] : NULL;
+    options.domid = invocation->domid;
+    error = top_run(client, &options);
+    if (!error)
+        return STATUS_OK;
+    fprintf(stderr, "ioemuctl: %s\n", client->error);
+    return error == -EREMOTEIO ? STATUS_REFUSED : STATUS_UNREACHABLE;
 }
 
 static enum status run(const struct command *command, const struct invocation *invocation)
@@ -409,6 +472,10 @@ static enum status run(const struct command *command, const struct invocation *i
     if (!path || ctl_client_open(&client, path, invocation->timeout_s)) {
         fprintf(stderr, "ioemuctl: %s\n", path ? client.error : "out of memory");
         json_decref(params);
+    } else if (command->is_top) {
+        json_decref(params);
+        status = watch(invocation, &client);
+        ctl_client_close(&client);
     } else {
         status = answer(command, invocation, &client, params);
         ctl_client_close(&client);
@@ -469,12 +536,66 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
         return usage("--domid does not go with ", command->name);
     if (invocation->limit && !command->takes_limit)
         return usage("--limit does not go with ", command->name);
+    if (invocation->top_given && !command->is_top)
+        return usage("--batch, --interval, --iterations and --sort do not go with ", command->name);
+    if ((invocation->openmetrics || invocation->textfile) && !command->takes_format)
+        return usage(invocation->textfile ? "--textfile does not go with "
+                                          : "--openmetrics does not go with ",
+                     command->name);
+    if (invocation->openmetrics && invocation->textfile)
+        return usage("the node exporter does not read OpenMetrics: ", invocation->textfile);
     return run(command, invocation);
+}
+
+enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT, OPTION_OPENMETRICS, OPTION_TEXTFILE };
+
+/* STATUS_OK, or what is wrong has been said. */
+static enum status take_option(struct invocation *invocation, int option)
+{
+    switch (option) {
+    case 'j':
+        invocation->json = true;
+        break;
+    case 's':
+        invocation->socket = optarg;
+        break;
+    case 't':
+        if (!parse_number(optarg, 1, 86400, &invocation->timeout_s))
+            return usage("no number of seconds: ", optarg);
+        break;
+    case OPTION_FORCE:
+        invocation->force = true;
+        break;
+    case OPTION_DOMID:
+        if (!parse_number(optarg, DOMID_FIRST, DOMID_RESERVED - 1, &invocation->domid))
+            return usage("no id of a domain: ", optarg);
+        break;
+    case OPTION_LIMIT:
+        invocation->limit = optarg;
+        break;
+    case OPTION_OPENMETRICS:
+        invocation->openmetrics = true;
+        break;
+    case OPTION_TEXTFILE:
+        invocation->textfile = optarg;
+        break;
+    case TOP_BATCH:
+    case TOP_INTERVAL:
+    case TOP_ITERATIONS:
+    case TOP_SORT:
+        invocation->top_given = true;
+        if (!top_take_option(&invocation->top, option, optarg))
+            return usage("this is not for top: ", optarg);
+        break;
+    default:
+        fputs("Try ioemuctl --help.\n", stderr);
+        return STATUS_USAGE;
+    }
+    return STATUS_OK;
 }
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT };
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
         {"socket", required_argument, NULL, 's'},
@@ -482,45 +603,33 @@ int main(int argc, char **argv)
         {"force", no_argument, NULL, OPTION_FORCE},
         {"domid", required_argument, NULL, OPTION_DOMID},
         {"limit", required_argument, NULL, OPTION_LIMIT},
+        {"openmetrics", no_argument, NULL, OPTION_OPENMETRICS},
+        {"textfile", required_argument, NULL, OPTION_TEXTFILE},
+        {"batch", no_argument, NULL, TOP_BATCH},
+        {"interval", required_argument, NULL, TOP_INTERVAL},
+        {"iterations", required_argument, NULL, TOP_ITERATIONS},
+        {"sort", required_argument, NULL, TOP_SORT},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
-    struct invocation invocation = {.timeout_s = TIMEOUT_S};
+    struct invocation invocation = {.timeout_s = TIMEOUT_S, .top = TOP_DEFAULTS};
     int option;
 
-    while ((option = getopt_long(argc, argv, "js:t:hV", options, NULL)) != -1) {
-        switch (option) {
-        case 'j':
-            invocation.json = true;
-            break;
-        case 's':
-            invocation.socket = optarg;
-            break;
-        case 't':
-            if (!parse_number(optarg, 1, 86400, &invocation.timeout_s))
-                return usage("no number of seconds: ", optarg);
-            break;
-        case OPTION_FORCE:
-            invocation.force = true;
-            break;
-        case OPTION_DOMID:
-            if (!parse_number(optarg, DOMID_FIRST, DOMID_RESERVED - 1, &invocation.domid))
-                return usage("no id of a domain: ", optarg);
-            break;
-        case OPTION_LIMIT:
-            invocation.limit = optarg;
-            break;
-        case 'h':
+    while ((option = getopt_long(argc, argv, "js:t:bi:n:hV", options, NULL)) != -1) {
+        enum status status;
+
+        if (option == 'h') {
             fputs(help, stdout);
             return STATUS_OK;
-        case 'V':
+        }
+        if (option == 'V') {
             puts("ioemuctl " IOEMUD_VERSION);
             return STATUS_OK;
-        default:
-            fputs("Try ioemuctl --help.\n", stderr);
-            return STATUS_USAGE;
         }
+        status = take_option(&invocation, option);
+        if (status)
+            return status;
     }
     return run_checked(&invocation, argv + optind, argc - optind);
 }

@@ -10,6 +10,8 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/metrics.h"
+#include "daemon/stats.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
  * or both merged (the file wins). */
@@ -458,7 +460,7 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
     rpc_reply(call, json_pack("{s:o}", "guests", guests));
 }
 
-/* {guest?, domid?} */
+/* {guest?, domid?, buckets?} */
 static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 {
     bool one = json_object_get(params, "guest") || json_object_get(params, "domid");
@@ -467,9 +469,68 @@ static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 
     if (one && !guest)
         return;
-    stats = daemon_stats(ctx, guest);
+    stats = daemon_stats_of(ctx, guest, json_is_true(json_object_get(params, "buckets")));
     if (stats)
         rpc_reply(call, stats);
+    else
+        rpc_fail(call, RPC_FAILED, "out of memory");
+}
+
+json_t *daemon_sample(void *ctx, const json_t *params)
+{
+    const char *name = json_string_value(json_object_get(params, "guest"));
+    struct guest *guest = NULL;
+    char why[GUEST_WHY_SIZE];
+    uint32_t domid = 0;
+    json_t *stats;
+
+    if (name && domid_of(params, &domid))
+        guest = guest_find(ctx, name, domid, why);
+    stats = daemon_stats_of(ctx, guest, json_is_true(json_object_get(params, "buckets")));
+    if (name && !guest) /* it is not there, or not any more */
+        json_array_clear(json_object_get(stats, "guests"));
+    return stats;
+}
+
+/* {interval_ms?, guest?, domid?, buckets?} */
+static void method_subscribe(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    struct daemon *daemon = ctx;
+
+    if (json_object_get(params, "guest") && !guest_of(daemon, call, params, "guest"))
+        return;
+    subscriptions_add(&daemon->subscriptions, call, params);
+}
+
+static void method_unsubscribe(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    subscriptions_remove(&((struct daemon *)ctx)->subscriptions, call);
+}
+
+/* {format?} */
+static void method_metrics(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const json_t *given = json_object_get(params, "format");
+    const char *name = given ? json_string_value(given) : "prometheus";
+    enum metrics_format format = METRICS_PROMETHEUS;
+    json_t *stats, *result = NULL;
+    char *text;
+
+    if (name && strcmp(name, "openmetrics") == 0)
+        format = METRICS_OPENMETRICS;
+    else if (!name || strcmp(name, "prometheus") != 0) {
+        rpc_fail(call, RPC_INVALID_PARAMS, "\"format\" must be \"prometheus\" or \"openmetrics\"");
+        return;
+    }
+    stats = daemon_stats_of(ctx, NULL, true);
+    text = stats ? metrics_text(stats, format) : NULL;
+    json_decref(stats);
+    if (text)
+        result =
+            json_pack("{s:s, s:s}", "content_type", metrics_content_type(format), "text", text);
+    free(text);
+    if (result)
+        rpc_reply(call, result);
     else
         rpc_fail(call, RPC_FAILED, "out of memory");
 }
@@ -493,17 +554,30 @@ static void method_shutdown(void *ctx, struct rpc_call *call, const json_t *para
 }
 
 const struct rpc_method daemon_control_methods[] = {
-    {"attach", method_attach},     {"dm-attach", method_dm_attach},
-    {"detach", method_detach},     {"resume", method_resume},
-    {"eject", method_eject},       {"insert", method_insert},
-    {"link", method_link},         {"capture", method_capture},
-    {"nic-add", method_nic_add},   {"nic-remove", method_nic_remove},
-    {"list", method_list},         {"stats", method_stats},
-    {"shutdown", method_shutdown}, {NULL, NULL},
+    {"attach", method_attach},
+    {"dm-attach", method_dm_attach},
+    {"detach", method_detach},
+    {"resume", method_resume},
+    {"eject", method_eject},
+    {"insert", method_insert},
+    {"link", method_link},
+    {"capture", method_capture},
+    {"nic-add", method_nic_add},
+    {"nic-remove", method_nic_remove},
+    {"list", method_list},
+    {"stats", method_stats},
+    {"metrics", method_metrics},
+    {"subscribe", method_subscribe},
+    {"unsubscribe", method_unsubscribe},
+    {"shutdown", method_shutdown},
+    {NULL, NULL},
 };
 
 const struct rpc_method daemon_stats_methods[] = {
     {"list", method_list},
     {"stats", method_stats},
+    {"metrics", method_metrics},
+    {"subscribe", method_subscribe},
+    {"unsubscribe", method_unsubscribe},
     {NULL, NULL},
 };

@@ -23,6 +23,8 @@
  */
 int opener_listen(const char *path, int type, mode_t mode, const char *group, int *ret_fd,
                   char *ret_why);
+/* A listening TCP socket that does not block. */
+int opener_http(const struct http_config *http, int *ret_fd, char *ret_why);
 /* See raw_probe(). */
 int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, char *ret_why);
 /* A pseudo-terminal in raw mode: its master, and the path of its slave. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What NICs need opened: interfaces, sockets, ROMs, captures. */
+/* What NICs need opened: interfaces, sockets, ROMs, captures. And the socket for HTTP. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +327,43 @@ int opener_capture(const char *path, int *ret_fd, char *ret_why)
 
     if (fd < 0)
         return failed(ret_why, "capture", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+/* ---- HTTP ------------------------------------------------------------------------------------ */
+
+int opener_http(const struct http_config *http, int *ret_fd, char *ret_why)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_in6 ipv6;
+    } addr = {0};
+    const int on = 1;
+    char where[32];
+    int fd, err;
+
+    snprintf(where, sizeof(where), "port %u", http->port);
+    if (http->ipv6) {
+        addr.ipv6.sin6_family = AF_INET6;
+        addr.ipv6.sin6_port = htons((uint16_t)http->port);
+        addr.ipv6.sin6_addr = in6addr_loopback;
+    } else {
+        addr.ipv4.sin_family = AF_INET;
+        addr.ipv4.sin_port = htons((uint16_t)http->port);
+        addr.ipv4.sin_addr.s_addr = htonl(http->ipv4);
+    }
+    fd = socket(addr.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return failed(ret_why, "HTTP", where);
+    /* Connections of a daemon that has ended linger for a minute. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+        bind(fd, &addr.any, http->ipv6 ? sizeof(addr.ipv6) : sizeof(addr.ipv4)) || listen(fd, 16)) {
+        err = failed(ret_why, "HTTP", where);
+        close(fd);
+        return err;
+    }
     *ret_fd = fd;
     return 0;
 }

@@ -15,8 +15,9 @@
 #include "ioreq/hv_shm_reaper.h"
 
 #define READ_CHUNK 4096
-#define SCM_FDS    253 /* descriptors of one message, at most: the kernel's SCM_MAX_FD */
-#define PAUSE_S    1   /* before clients are taken again */
+#define SCM_FDS    253   /* descriptors of one message, at most: the kernel's SCM_MAX_FD */
+#define PAUSE_S    1     /* before clients are taken again */
+#define OUT_KEPT   65536 /* of the memory for answers, by a client that has read them */
 
 struct rpc_conn {
     struct rpc_server *server;
@@ -56,6 +57,7 @@ struct rpc_server {
     struct hv_shm_reaper *reaper;
     struct rpc_conn *conns;
     unsigned n_conns, clients;
+    size_t out_held; /* of all clients' `out` */
 };
 
 static void conn_watch(struct rpc_conn *conn)
@@ -79,6 +81,33 @@ static void hang_up(struct rpc_server *server, int fd)
         hv_shm_reaper_close(server->reaper, fd);
 }
 
+static void out_free(struct rpc_conn *conn)
+{
+    conn->server->out_held -= conn->out_size;
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_size = 0;
+}
+
+/* Room for `size` bytes. */
+static bool out_grow(struct rpc_conn *conn, size_t size)
+{
+    struct rpc_server *server = conn->server;
+    char *out;
+
+    if (size <= conn->out_size)
+        return true;
+    if (size > RPC_OUTPUT_MAX || server->out_held - conn->out_size + size > RPC_OUTPUT_TOTAL)
+        return false;
+    out = realloc(conn->out, size);
+    if (!out)
+        return false;
+    server->out_held += size - conn->out_size;
+    conn->out = out;
+    conn->out_size = size;
+    return true;
+}
+
 static void conn_close(struct rpc_conn *conn, bool tell)
 {
     const struct loop *loop = conn->server->loop;
@@ -95,7 +124,7 @@ static void conn_close(struct rpc_conn *conn, bool tell)
     if (tell && conn->closed)
         conn->closed(conn->closed_arg);
     free(conn->in);
-    free(conn->out);
+    out_free(conn);
     free(conn);
 }
 
@@ -113,54 +142,60 @@ static void conn_flush(struct rpc_conn *conn)
             break;
         conn->out_sent += (size_t)n;
     }
-    if (conn->out_sent == conn->out_len)
+    if (conn->out_sent == conn->out_len) {
         conn->out_sent = conn->out_len = 0;
+        if (conn->out_size > OUT_KEPT)
+            out_free(conn);
+    }
     if (!conn->dead)
         conn_watch(conn);
 }
 
-/* Appends a line; a client that does not read its answers loses its connection. */
-static void conn_send(struct rpc_conn *conn, json_t *message)
+/* Appends a line; a client that does not read its answers loses its connection. False: the line is
+ * longer than any client may have it, and nothing was sent. */
+static bool conn_send(struct rpc_conn *conn, json_t *message)
 {
     char *text = json_dumps(message, JSON_COMPACT);
     size_t len = text ? strlen(text) : 0;
 
-    if (!text || conn->out_len + len + 1 > RPC_OUTPUT_MAX) {
+    if (len + 1 > RPC_OUTPUT_MAX) {
+        free(text);
+        return false;
+    }
+    if (!text || !out_grow(conn, conn->out_len + len + 1)) {
         conn->dead = true;
         free(text);
-        return;
-    }
-    if (conn->out_len + len + 1 > conn->out_size) {
-        size_t size = conn->out_len + len + 1;
-        char *out = realloc(conn->out, size);
-
-        if (!out) {
-            conn->dead = true;
-            free(text);
-            return;
-        }
-        conn->out = out;
-        conn->out_size = size;
+        return true;
     }
     memcpy(conn->out + conn->out_len, text, len);
     conn->out_len += len;
     conn->out[conn->out_len++] = '\n';
     free(text);
     conn_flush(conn);
+    return true;
+}
+
+static void send_answer(struct rpc_conn *conn, json_t *id, const char *key, json_t *value)
+{
+    json_t *message = json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", id);
+
+    if (message && !conn_send(conn, message)) {
+        json_decref(message);
+        message =
+            json_pack("{s:s, s:{s:i, s:s}, s:O}", "jsonrpc", "2.0", "error", "code", RPC_FAILED,
+                      "message", "the answer is longer than a client may have", "id", id);
+        if (message)
+            conn_send(conn, message);
+    }
+    json_decref(message);
 }
 
 static void call_end(struct rpc_call *call, const char *key, json_t *value)
 {
     struct hv_shm_reaper *reaper = call->conn ? call->conn->server->reaper : NULL;
 
-    if (call->conn && call->id) {
-        json_t *message =
-            json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", call->id);
-
-        if (message)
-            conn_send(call->conn, message);
-        json_decref(message);
-    }
+    if (call->conn && call->id)
+        send_answer(call->conn, call->id, key, value);
     if (call->conn) {
         *call->link = call->next;
         if (call->next)
@@ -220,6 +255,21 @@ void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *a
 bool rpc_conn_is_tied(const struct rpc_conn *conn)
 {
     return conn->closed != NULL;
+}
+
+bool rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params)
+{
+    json_t *message =
+        json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
+    bool sent = message && !conn->dead && conn_send(conn, message);
+
+    json_decref(message);
+    return sent;
+}
+
+bool rpc_conn_drained(const struct rpc_conn *conn)
+{
+    return !conn->dead && !conn->out_len;
 }
 
 static struct rpc_call *call_create(struct rpc_conn *conn, json_t *id)

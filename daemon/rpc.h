@@ -15,9 +15,12 @@
 
 #include "devices/backend/loop.h"
 
-#define RPC_LINE_MAX   (256u * 1024)
-#define RPC_OUTPUT_MAX (4u * 1024 * 1024)
-#define RPC_FDS        8u
+#define RPC_LINE_MAX (256u * 1024)
+/* Of one client that is not read, and of all together: what a thousand guests' metrics take, some
+ * times. */
+#define RPC_OUTPUT_MAX   (32u * 1024 * 1024)
+#define RPC_OUTPUT_TOTAL (128u * 1024 * 1024)
+#define RPC_FDS          8u
 
 /* JSON-RPC 2.0, section 5.1, and ours below -32000. */
 enum rpc_error {
@@ -39,13 +42,14 @@ struct rpc_method {
 };
 
 /* `methods` ends with a NULL name; at most `clients` are served at a time, each of which can make
- * the server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes. `listen_fd` is taken over on success. */
+ * the server hold RPC_LINE_MAX + RPC_OUTPUT_MAX bytes, all together not more than RPC_OUTPUT_TOTAL
+ * of answers. `listen_fd` is taken over on success. */
 int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_method *methods,
                       void *ctx, unsigned clients, struct rpc_server **ret_server);
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */
 void rpc_server_destroy(struct rpc_server *server);
 
-/* Both end the call. `result` is stolen. */
+/* Both end the call. `result` is stolen; one longer than RPC_OUTPUT_MAX becomes an error. */
 void rpc_reply(struct rpc_call *call, json_t *result);
 __attribute__((format(printf, 3, 4))) void rpc_fail(struct rpc_call *call, int code,
                                                     const char *format, ...);
@@ -59,5 +63,10 @@ struct rpc_conn *rpc_call_conn(struct rpc_call *call);
 void rpc_conn_on_close(struct rpc_conn *conn, void (*closed)(void *arg), void *arg);
 /* Whether there is one. */
 bool rpc_conn_is_tied(const struct rpc_conn *conn);
+/* Sends a notification. `params` is stolen. As for answers, a client beyond its bound loses its
+ * connection: see rpc_conn_drained(). False: nothing was sent, it is too long. */
+bool rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params);
+/* Whether the kernel has taken all that was sent to the client. */
+bool rpc_conn_drained(const struct rpc_conn *conn);
 
 #endif

@@ -9,7 +9,9 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/stats.h"
 #include "devices/backend/capture.h"
+#include "devices/count.h"
 
 struct named {
     const char *name;
@@ -21,9 +23,8 @@ static json_t *counters(const struct named *named, size_t count)
     json_t *object = json_object();
 
     for (size_t i = 0; i < count; i++)
-        json_object_set_new(
-            object, named[i].name,
-            json_integer((json_int_t)__atomic_load_n(named[i].value, __ATOMIC_RELAXED)));
+        json_object_set_new(object, named[i].name,
+                            json_integer((json_int_t)count_read(named[i].value)));
     return object;
 }
 
@@ -46,13 +47,18 @@ static json_t *ioreqs(const struct dispatch_counters *of)
 
 static json_t *memory(const struct hv_counters *of)
 {
+    /* Pages that were unmapped were mapped before: read in this order the difference is none too
+     * small. */
+    uint64_t unmapped = count_read(&of->unmap_pages), mapped = count_read(&of->map_pages);
     const struct named named[] = {
         COUNT(of, map_calls),   COUNT(of, map_pages),    COUNT(of, unmap_pages),
         COUNT(of, invalidates), COUNT(of, map_failures), COUNT(of, holes),
         COUNT(of, hypercalls),
     };
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
-    return counters(named, sizeof(named) / sizeof(named[0]));
+    json_object_set_new(object, "mapped_pages", json_integer((json_int_t)(mapped - unmapped)));
+    return object;
 }
 
 json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
@@ -86,11 +92,13 @@ static json_t *bufpio(const struct bufpio_counters *of)
     return counters(named, sizeof(named) / sizeof(named[0]));
 }
 
-static json_t *disk(const struct guest *guest, const struct disk_config *config)
+static json_t *disk(const struct guest *guest, const struct disk_config *config, bool buckets)
 {
+    unsigned drive = (unsigned)(config->vdev[2] - 'a');
+    const struct blk_histograms *histograms = guest->vm->drive[drive].histograms;
     struct blk_counters sum, *of = &sum;
 
-    sum_counters(guest, (unsigned)(config->vdev[2] - 'a'), &sum);
+    sum_counters(guest, drive, &sum);
     const struct named named[] = {
         COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
         COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),
@@ -106,6 +114,8 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config)
         json_object_set_new(object, "stopped", stop);
     json_object_set_new(object, "in_flight",
                         json_integer(__atomic_load_n(&of->in_flight, __ATOMIC_RELAXED)));
+    if (histograms)
+        stats_add_disk(object, histograms, buckets);
     return object;
 }
 
@@ -192,7 +202,7 @@ static json_t *serials(const struct guest *guest)
 
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
-static json_t *one_guest(const struct guest *guest)
+static json_t *one_guest(const struct guest *guest, bool buckets)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->name, "state",
                                guest_state_name(guest), "domid", (int)guest->domid);
@@ -203,13 +213,14 @@ static json_t *one_guest(const struct guest *guest)
         return object;
     disks = json_array();
     for (unsigned i = 0; i < guest->config.n_disks; i++)
-        json_array_append_new(disks, disk(guest, &guest->config.disk[i]));
+        json_array_append_new(disks, disk(guest, &guest->config.disk[i], buckets));
     json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
     features = guest->hv->guest_info(guest->hv_guest)->features;
     json_object_set_new(object, "buffered_pio", json_boolean(features & HV_FEATURE_BUFFERED_PIO));
     if (features & HV_FEATURE_BUFFERED_PIO)
         json_object_set_new(object, "bufpio", bufpio(&guest->vm->bufpio.counters));
     json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
+    stats_add_vcpus(object, guest->vm->counts->vcpu, guest->vm->dispatch.vcpus, buckets);
     json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
     json_object_set_new(object, "log_suppressed",
                         json_integer((json_int_t)__atomic_load_n(
@@ -223,18 +234,38 @@ static json_t *one_guest(const struct guest *guest)
     return object;
 }
 
-static json_t *one_worker(const struct worker *worker)
+static json_t *pool_of(const struct pool_stats *of)
 {
-    const struct pool_stats *pool = pool_stats(worker->pool);
-    const struct aio_stats *aio = aio_stats(worker->aio);
+    uint32_t available = __atomic_load_n(&of->free, __ATOMIC_RELAXED);
+    uint32_t low_water = __atomic_load_n(&of->low_water, __ATOMIC_RELAXED);
+
+    return json_pack("{s:i, s:i, s:i, s:I, s:b}", "pages", (int)of->pages, "free", (int)available,
+                     "low_water", (int)low_water, "exhausted",
+                     (json_int_t)count_read(&of->exhausted), "locked", of->locked);
+}
+
+static json_t *aio_of(const struct aio_stats *of)
+{
+    const struct named named[] = {COUNT(of, submits), COUNT(of, requests), COUNT(of, retries)};
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
+
+    json_object_set_new(object, "in_kernel",
+                        json_integer(__atomic_load_n(&of->in_kernel, __ATOMIC_RELAXED)));
+    json_object_set_new(object, "in_kernel_max",
+                        json_integer(__atomic_load_n(&of->in_kernel_max, __ATOMIC_RELAXED)));
+    return object;
+}
+
+static json_t *one_worker(const struct worker *worker, bool buckets)
+{
     const struct named named[] = {COUNT(&worker->watcher, wakeups),
                                   COUNT(&worker->watcher, polls_hit)};
-    const struct named aio_named[] = {COUNT(aio, submits), COUNT(aio, requests),
-                                      COUNT(aio, retries)};
+    struct histogram_sum round_trip = {0}, io = {0};
     json_t *object = counters(named, 2);
 
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
+<<<<<<< HEAD
     json_object_set_new(object, "pool",
                         json_pack("{s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:b, s:b}", "pages",
                                   (int)pool->pages, "free", (int)pool->free, "low_water",
@@ -243,21 +274,45 @@ static json_t *one_worker(const struct worker *worker)
                                   "guaranteed", (int)pool->guaranteed, "locked", pool->locked,
                                   "huge", pool->huge));
     json_object_set_new(object, "aio", counters(aio_named, 3));
+=======
+    histogram_read(&worker->round_trip, &round_trip);
+    stats_add_histogram(object, "round_trip", &round_trip, buckets);
+    histogram_read(&worker->io, &io);
+    stats_add_histogram(object, "io", &io, buckets);
+    json_object_set_new(object, "pool", pool_of(pool_stats(worker->pool)));
+    json_object_set_new(object, "aio", aio_of(aio_stats(worker->aio)));
+>>>>>>> stats
     return object;
 }
 
-json_t *daemon_stats(struct daemon *daemon, const struct guest *only)
+/* Lines of the main thread's that no guest has. */
+static uint64_t peers_suppressed(const struct daemon *daemon)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PEER_LOGS; i++)
+        sum += daemon->peer_logs.of[i].control.suppressed_total;
+    return sum;
+}
+
+json_t *daemon_stats_of(struct daemon *daemon, const struct guest *only, bool buckets)
 {
     json_t *workers = json_array(), *guests = json_array();
     uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
 
     guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
-        json_array_append_new(workers, one_worker(daemon->worker[i]));
+        json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (!only || guest == only)
-            json_array_insert_new(guests, 0, one_guest(guest));
-    return json_pack("{s:{s:i, s:I, s:s, s:o}, s:o}", "daemon", "pid", (int)getpid(), "uptime_s",
-                     (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
-                     IOEMUD_VERSION, "workers", workers, "guests", guests);
+            json_array_insert_new(guests, 0, one_guest(guest, buckets));
+    return json_pack("{s:{s:i, s:I, s:s, s:I, s:o, s:o}, s:o}", "daemon", "pid", (int)getpid(),
+                     "uptime_s", (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
+                     IOEMUD_VERSION, "log_suppressed", (json_int_t)peers_suppressed(daemon),
+                     "process", stats_process(), "workers", workers, "guests", guests);
+}
+
+json_t *daemon_stats(struct daemon *daemon, const struct guest *only)
+{
+    return daemon_stats_of(daemon, only, false);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "daemon/vm_pv.h"
@@ -297,9 +298,15 @@ static void vm_is_gone(struct vm *vm)
     vm->params.gone(vm->params.ctx);
 }
 
+/* What was found by watching has waited for no turn to begin. */
 static enum watch_found serve(struct vm *vm, const uint64_t *slots)
 {
-    unsigned served = dispatch_turn(&vm->dispatch, slots);
+    uint64_t begun_ns = vm->worker->watcher.begun_ns;
+    unsigned served;
+
+    vm->dispatch.timed = begun_ns;
+    vm->dispatch.since_ns = slots ? begun_ns : 0;
+    served = dispatch_turn(&vm->dispatch, slots);
 
     if (vm->dispatch.starved) {
         unreachable(vm, -ENOMEM, "string");
@@ -447,6 +454,8 @@ void vm_image_closed(void *arg)
     free_mem_disks(&vm->params);
     pool_share_close(vm->pool_share);
     pthread_mutex_destroy(&vm->nics_lock);
+    if (vm->counts)
+        munmap(vm->counts, vm->counts->size);
     free(vm);
     drained(drained_arg);
 }
@@ -482,6 +491,37 @@ void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
     vm_image_closed(vm);
 }
 
+static int make_counts(struct vm *vm, char *why)
+{
+    uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
+    size_t size = sizeof(*vm->counts) + vcpus * sizeof(vm->counts->vcpu[0]);
+    void *counts = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (counts == MAP_FAILED) {
+        snprintf(why, VM_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    vm->counts = counts;
+    vm->counts->size = size;
+    return 0;
+}
+
+static void start_dispatch(struct vm *vm)
+{
+    vm->dispatch = (struct dispatch){
+        .hv = vm->params.hv,
+        .guest = vm->params.guest,
+        .vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus,
+        .budget = vm->params.budget,
+        .illegal = on_illegal,
+        .ctx = vm,
+        .vcpu = vm->counts->vcpu,
+        .round_trip = &vm->worker->round_trip,
+        .now_ns = host_now,
+    };
+}
+
 static void ignore(void *arg)
 {
 }
@@ -513,7 +553,9 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
     ev_io_init(&vm->io, on_readable, -1, EV_READ);
     vm->io.data = vm;
 
-    err = vm_open_disks(vm, ret_why);
+    err = make_counts(vm, ret_why);
+    if (!err)
+        err = vm_open_disks(vm, ret_why);
     if (err)
         goto close;
     err = open_serials(vm, ret_why);
@@ -528,14 +570,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
-    vm->dispatch = (struct dispatch){
-        .hv = params->hv,
-        .guest = params->guest,
-        .vcpus = params->hv->guest_info(params->guest)->vcpus,
-        .budget = params->budget,
-        .illegal = on_illegal,
-        .ctx = vm,
-    };
+    start_dispatch(vm);
     err = machine_create(&vm->host, &vm_listener, vm, &vm->params.spec, &vm->machine, ret_why,
                          VM_WHY_SIZE);
     if (err)

@@ -63,19 +63,40 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     err = open_blk(vm, image, &vm->blk[disk->drive]);
     if (err)
         return err;
-    *drive = (struct vm_drive){.vm = vm, .index = disk->drive};
+    drive->vm = vm;
+    drive->index = disk->drive;
     blk_set_policies(vm->blk[disk->drive], &policies);
+    blk_set_histograms(vm->blk[disk->drive], drive->histograms);
     return 0;
+}
+
+/* An empty CD-ROM drive, too, may have media. */
+static void set_histograms(struct vm *vm)
+{
+    unsigned drives = 0;
+
+    for (unsigned i = 0; i < vm->params.n_disks; i++)
+        drives |= 1u << vm->params.disk[i].drive;
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
+        if (!(drives & 1u << i) && !vm->params.spec.drive[i].cdrom)
+            continue;
+        vm->drive[i].histograms = &vm->counts->drive[i];
+        vm->drive[i].histograms->worker = &vm->worker->io;
+    }
 }
 
 int vm_open_disks(struct vm *vm, char *why)
 {
+<<<<<<< HEAD
     uint32_t hold = vm->params.disk_places * (BLK_HELD_BYTES / POOL_PAGE);
 
     if (pool_share_create(vm->worker->pool, hold, &vm->pool_share)) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;
     }
+=======
+    set_histograms(vm);
+>>>>>>> stats
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
         int err = open_disk(vm, disk);
@@ -125,7 +146,9 @@ int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
 {
     int err = vm->machine ? machine_insert(vm->machine, drive, blk) : -ESHUTDOWN;
 
-    if (!err)
-        vm->blk[drive] = blk;
-    return err;
+    if (err)
+        return err;
+    vm->blk[drive] = blk;
+    blk_set_histograms(blk, vm->drive[drive].histograms);
+    return 0;
 }

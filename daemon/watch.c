@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/watch.h"
 
+#include "devices/count.h"
+
 #define WINDOW_MIN_NS 5000u
 /* Events without watching before it is tried again. */
 #define UNWATCHED_MAX 64u
@@ -11,11 +13,6 @@
 static uint64_t now_ns(const struct watcher *watcher)
 {
     return watcher->evloop->loop.ops->now_ns(watcher->evloop->loop.ctx);
-}
-
-static void count(uint64_t *counter)
-{
-    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
 /* Looks at the pages of all once, and at what else can be found in memory. False: it is time for
@@ -30,7 +27,7 @@ static bool look(struct watcher *watcher)
 
         if (found == WATCH_NOTHING)
             continue;
-        count(&watcher->polls_hit);
+        count_add(&watcher->polls_hit, 1);
         watch->found = true;
         go_on &= found != WATCH_MORE;
     }
@@ -75,7 +72,7 @@ static void on_check(struct ev_loop *ev, ev_check *check, int revents)
 {
     struct watcher *watcher = check->data;
 
-    count(&watcher->wakeups);
+    count_add(&watcher->wakeups, 1);
     for (unsigned i = 0; watcher->active && i < LOOKS_PER_TURN && look(watcher); i++)
         __builtin_ia32_pause();
     if (watcher->active)
@@ -88,6 +85,18 @@ static void on_awake(struct ev_loop *ev, ev_idle *awake, int revents)
 {
 }
 
+/* Before the descriptors of each turn. */
+static void on_begin(struct ev_loop *ev, ev_check *begin, int revents)
+{
+    struct watcher *watcher = begin->data;
+
+    watcher->begun_ns = 0;
+    if (watcher->untimed--)
+        return;
+    watcher->untimed = WATCH_TIMED - 1;
+    watcher->begun_ns = now_ns(watcher);
+}
+
 void watcher_init(struct watcher *watcher, struct evloop *evloop, unsigned limit_us)
 {
     *watcher = (struct watcher){.evloop = evloop, .limit_ns = (uint64_t)limit_us * 1000};
@@ -97,12 +106,19 @@ void watcher_init(struct watcher *watcher, struct evloop *evloop, unsigned limit
     watcher->check.data = watcher;
     ev_check_start(evloop->ev, &watcher->check);
     ev_unref(evloop->ev);
+    ev_check_init(&watcher->begin, on_begin);
+    ev_set_priority(&watcher->begin, EV_MAXPRI);
+    watcher->begin.data = watcher;
+    ev_check_start(evloop->ev, &watcher->begin);
+    ev_unref(evloop->ev);
 }
 
 void watcher_finish(struct watcher *watcher)
 {
     ev_ref(watcher->evloop->ev);
     ev_check_stop(watcher->evloop->ev, &watcher->check);
+    ev_ref(watcher->evloop->ev);
+    ev_check_stop(watcher->evloop->ev, &watcher->begin);
     ev_idle_stop(watcher->evloop->ev, &watcher->awake);
 }
 

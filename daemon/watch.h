@@ -25,6 +25,10 @@ enum watch_found {
     WATCH_MORE, /* served as much as one may at a time; the others' turn comes first */
 };
 
+/* One turn of the loop in so many is timed, for the statistics: a prime, so that what a guest does
+ * over and over is not always met at the same place. */
+#define WATCH_TIMED 61u
+
 /* One guest's part; embedded in its owner. */
 struct watch {
     enum watch_found (*look)(void *ctx); /* serve what is on the pages */
@@ -43,8 +47,11 @@ struct watcher {
     struct evloop *evloop;
     struct watch *active;
     uint64_t limit_ns;
-    ev_check check; /* looks, after the descriptors of each turn */
-    ev_idle awake;  /* keeps the loop from sleeping while there is somebody to watch */
+    ev_check check;    /* looks, after the descriptors of each turn */
+    ev_check begin;    /* before them */
+    ev_idle awake;     /* keeps the loop from sleeping while there is somebody to watch */
+    unsigned untimed;  /* turns until the next that is timed */
+    uint64_t begun_ns; /* when this turn began, if it is timed, else 0; for those it serves */
     /* For the statistics; other threads read them while this one counts. */
     uint64_t wakeups;   /* turns of the loop */
     uint64_t polls_hit; /* requests found by watching */

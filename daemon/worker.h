@@ -21,6 +21,7 @@
 #include "devices/backend/aio.h"
 #include "devices/backend/blk.h"
 #include "devices/backend/pool.h"
+#include "devices/histogram.h"
 #include "ioreq/hv.h"
 
 #define WORKER_HVS 2 /* hv_xen, hv_shm: as in daemon.h */
@@ -45,6 +46,8 @@ struct worker {
     struct hv_worker *hv[WORKER_HVS];
 
     struct watcher watcher;
+    struct histogram round_trip; /* of its guests' requests, as far as they are timed */
+    struct histogram io;         /* of their disks' requests: all of them */
 
     struct mail end; /* worker_destroy() */
 

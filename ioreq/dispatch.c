@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "devices/count.h"
 #include "ioreq/guestmem.h"
 
 /* A validated copy of a slot. */
@@ -136,21 +137,38 @@ static void serve_string(struct dispatch *dispatch, const struct request *req)
         dispatch->starved |= done != -ESRCH; /* for a guest that is gone nobody need wait */
         return;
     }
-    dispatch->counters.string++;
-    dispatch->counters.string_bytes += (uint64_t)req->count * req->size;
+    count_add(&dispatch->counters.string, 1);
+    count_add(&dispatch->counters.string_bytes, (uint64_t)req->count * req->size);
     dispatch->spent += req->count / DISPATCH_STRING_COST;
 }
 
-static void count_access(struct dispatch_counters *counters, const struct request *req)
+static enum dispatch_kind kind_of(const struct request *req)
 {
     bool read = req->flags & IOREQ_READ;
 
     if (req->type == IOREQ_PIO)
-        ++*(read ? &counters->pio_read : &counters->pio_write);
-    else if (req->type == IOREQ_COPY)
-        ++*(read ? &counters->mmio_read : &counters->mmio_write);
-    else
-        ++*(read ? &counters->pci_read : &counters->pci_write);
+        return read ? DISPATCH_PIO_READ : DISPATCH_PIO_WRITE;
+    if (req->type == IOREQ_COPY)
+        return read ? DISPATCH_MMIO_READ : DISPATCH_MMIO_WRITE;
+    return read ? DISPATCH_PCI_READ : DISPATCH_PCI_WRITE;
+}
+
+/* `vcpu` NULL: it came through the buffered ring, or nobody wants to know. */
+static void count_access(struct dispatch_counters *counters, struct dispatch_vcpu *vcpu,
+                         const struct request *req)
+{
+    uint64_t *const counter[] = {
+        [DISPATCH_PIO_READ] = &counters->pio_read,   [DISPATCH_PIO_WRITE] = &counters->pio_write,
+        [DISPATCH_MMIO_READ] = &counters->mmio_read, [DISPATCH_MMIO_WRITE] = &counters->mmio_write,
+        [DISPATCH_PCI_READ] = &counters->pci_read,   [DISPATCH_PCI_WRITE] = &counters->pci_write,
+    };
+    enum dispatch_kind kind = kind_of(req);
+
+    count_add(counter[kind], 1);
+    if (!vcpu)
+        return;
+    count_add(&vcpu->requests[kind][__builtin_ctz(req->size)], 1);
+    count_add(&vcpu->bytes, (uint64_t)req->count * req->size);
 }
 
 /* NULL if the request is one that a hypervisor may send, else what is wrong with it. */
@@ -177,27 +195,29 @@ static uint64_t serve(struct dispatch *dispatch, uint32_t vcpu, const struct req
     const char *wrong;
 
     if (req->type == IOREQ_INVALIDATE) {
-        dispatch->counters.invalidate++;
+        count_add(&dispatch->counters.invalidate, 1);
         dispatch->hv->invalidate(dispatch->guest);
         return req->data;
     }
     if (req->type == IOREQ_TIMEOFFSET) {
-        dispatch->counters.other++; /* the clock is Xen's; nothing here depends on it */
+        count_add(&dispatch->counters.other,
+                  1); /* the clock is Xen's; nothing here depends on it */
         return req->data;
     }
     wrong = validate(req);
     if (wrong) {
-        dispatch->counters.illegal++;
+        count_add(&dispatch->counters.illegal, 1);
         dispatch->illegal(dispatch->ctx, vcpu, wrong);
         return req->flags & IOREQ_READ ? UINT64_MAX : req->data;
     }
-    count_access(&dispatch->counters, req);
     if (dispatch->bufpio && req->type == IOREQ_PIO)
         bufpio_access(dispatch->bufpio, req->addr, req->size, req->flags & IOREQ_DATA_IS_PTR);
-    if (req->flags & IOREQ_DATA_IS_PTR) {
+    if (req->flags & IOREQ_DATA_IS_PTR)
         serve_string(dispatch, req);
+    if (!dispatch->unserved)
+        count_access(&dispatch->counters, dispatch->vcpu ? &dispatch->vcpu[vcpu] : NULL, req);
+    if (req->flags & IOREQ_DATA_IS_PTR)
         return req->data;
-    }
     if (req->flags & IOREQ_READ) {
         /* A repeated read into one register: each has its effect, the last is what is seen. */
         uint64_t value = 0;
@@ -209,6 +229,16 @@ static uint64_t serve(struct dispatch *dispatch, uint32_t vcpu, const struct req
     for (uint32_t i = 0; i < req->count; i++)
         write_one(dispatch, req, i, req->data);
     return req->data;
+}
+
+static void time_answer(struct dispatch *dispatch, uint32_t vcpu)
+{
+    uint64_t took_ns = dispatch->now_ns(dispatch->ctx) - dispatch->since_ns;
+
+    if (dispatch->vcpu)
+        histogram_add(&dispatch->vcpu[vcpu].round_trip, took_ns);
+    if (dispatch->round_trip)
+        histogram_add(dispatch->round_trip, took_ns);
 }
 
 /* A slot that was seen READY: only our answer changes that. False: it stays so, for want of memory.
@@ -239,6 +269,8 @@ static bool serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint3
     __atomic_store_n(&slot->flags, (req.flags & ~IOREQ_STATE_MASK) | IOREQ_STATE_RESP_READY,
                      __ATOMIC_RELEASE);
     dispatch->hv->notify(dispatch->guest, vcpu);
+    if (dispatch->timed)
+        time_answer(dispatch, vcpu);
     return true;
 }
 
@@ -253,7 +285,7 @@ static void ring_pointers(struct buf_ioreq_page *page, uint32_t *ret_read, uint3
 
 static void ring_illegal(struct dispatch *dispatch, const char *what)
 {
-    dispatch->counters.illegal++;
+    count_add(&dispatch->counters.illegal, 1);
     dispatch->illegal(dispatch->ctx, UINT32_MAX, what);
 }
 
@@ -282,7 +314,7 @@ static uint32_t serve_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         req.data |= (uint64_t)BUF_IOREQ_DATA(entry) << 32;
         taken = 2;
     }
-    dispatch->counters.buffered++;
+    count_add(&dispatch->counters.buffered, 1);
     if (req.type == IOREQ_TIMEOFFSET)
         return taken;
     wrong = BUF_IOREQ_READ(entry) ? "buffered read" : validate(&req);
@@ -290,7 +322,7 @@ static uint32_t serve_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
         ring_illegal(dispatch, wrong ? wrong : "type");
         return taken;
     }
-    count_access(&dispatch->counters, &req);
+    count_access(&dispatch->counters, NULL, &req);
     write_one(dispatch, &req, 0, req.data);
     return taken;
 }
@@ -356,7 +388,7 @@ static uint64_t ready_slots(struct dispatch *dispatch, const struct ioreq_slot *
         default:
             /* INPROCESS only we could write, and never do; any answer would crash the domain or
              * hang its vCPU (XSA-262), so it is left alone. */
-            dispatch->counters.illegal++;
+            count_add(&dispatch->counters.illegal, 1);
             dispatch->illegal(dispatch->ctx, base + bit, "state");
         }
     }
@@ -404,14 +436,17 @@ unsigned dispatch_turn(struct dispatch *dispatch, const uint64_t *slots)
         ready[base / 64] = ready_slots(dispatch, page, base, slots ? slots[base / 64] & all : all);
         any |= ready[base / 64];
     }
+    if (any && dispatch->timed && !dispatch->since_ns)
+        dispatch->since_ns = dispatch->now_ns(dispatch->ctx);
     /* After looking at the slots: whatever was buffered before a request is in the ring by now. */
     if (buffered)
         served += drain_buffered(dispatch, buffered);
     if (any && !dispatch->more)
         served += serve_slots(dispatch, page, ready);
     if (served)
-        dispatch->counters.turns++;
+        count_add(&dispatch->counters.turns, 1);
     else if (slots)
-        dispatch->counters.spurious++; /* an event for nothing; a look at the pages is none */
+        count_add(&dispatch->counters.spurious,
+                  1); /* an event for nothing; a look at the pages is none */
     return served;
 }

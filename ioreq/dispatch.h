@@ -15,7 +15,8 @@
  * A string whose memory the host cannot reach (hv_ops.pin) is not answered: its vCPU waits, and a
  * later turn tries again, until there is memory.
  *
- * Nothing here blocks, allocates or formats. One thread: the guest's worker.
+ * Nothing here blocks, allocates or formats. One thread: the guest's worker; its counters may be
+ * read by others (devices/count.h).
  */
 #ifndef IOEMUD_IOREQ_DISPATCH_H
 #define IOEMUD_IOREQ_DISPATCH_H
@@ -24,6 +25,7 @@
 #include <stdint.h>
 
 #include "devices/bus.h"
+#include "devices/histogram.h"
 #include "ioreq/bufpio.h"
 #include "ioreq/hv.h"
 
@@ -42,6 +44,26 @@ struct dispatch_counters {
     uint64_t spurious;          /* and those that found nothing */
 };
 
+enum dispatch_kind {
+    DISPATCH_PIO_READ,
+    DISPATCH_PIO_WRITE,
+    DISPATCH_MMIO_READ,
+    DISPATCH_MMIO_WRITE,
+    DISPATCH_PCI_READ,
+    DISPATCH_PCI_WRITE,
+    DISPATCH_KINDS,
+};
+
+/* Sizes of an access: 1, 2, 4 and 8 bytes. */
+#define DISPATCH_SIZES 4u
+
+/* What came through one vCPU's slot: all but the buffered ring. */
+struct dispatch_vcpu {
+    uint64_t requests[DISPATCH_KINDS][DISPATCH_SIZES]; /* a string is one, by its elements' size */
+    uint64_t bytes;                                    /* of all their elements */
+    struct histogram round_trip;                       /* of those that were timed */
+};
+
 struct dispatch {
     /* Set by the owner before the first turn. */
     const struct hv_ops *hv;
@@ -56,6 +78,14 @@ struct dispatch {
     void (*illegal)(void *ctx, uint32_t vcpu,
                     const char *what); /* vcpu UINT32_MAX: buffered ring */
     void *ctx;
+    struct dispatch_vcpu *vcpu;   /* `vcpus` of them, zeroed, the owner's; NULL: not counted */
+    struct histogram *round_trip; /* where all that is timed is counted, too; NULL: nowhere */
+    uint64_t (*now_ns)(void *ctx);
+    /* Set by the owner before a turn: whether its requests are timed, each until it is answered,
+     * from `since_ns` on, or if that is 0 from when they are seen. The clock is read for no other
+     * turn. */
+    bool timed;
+    uint64_t since_ns;
     struct dispatch_counters counters;
     /* dispatch.c's: */
     bool more;       /* for the owner to read: the turn ended with the budget, not with the work */

@@ -10,13 +10,15 @@ cores=$(nproc 2>/dev/null || echo 2)
 # What it takes to build ioemud on Debian 12.
 build_packages=(
     gcc libc6-dev meson ninja-build pkg-config
-    libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libslirp-dev libcmocka-dev
+    libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libslirp-dev libmicrohttpd-dev
+    libncurses-dev libcmocka-dev
 )
 # What the tests take beyond that.
 test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
     spin            # searches through models of protocols: tests/model
     qemu-system-x86 # to compare with: tests/diff
+    prometheus      # reads the metrics: tests/shm
     nbdkit libnbd-bin fuse3 # a store that loses what was not flushed: tests/durability
 )
 # What a Debian package takes beyond the first, and its test.

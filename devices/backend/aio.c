@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "devices/backend/offload.h"
+#include "devices/count.h"
 
 /* iocbs per io_submit(2): no more than the kernel hands to the disk at once. From three on it plugs
  * the queue (AIO_PLUG_THRESHOLD of its fs/aio.c), and the disk begins when the last one is there.
@@ -27,7 +28,7 @@ struct aio {
     struct loop_watch *event_watch, *retry_watch;
     struct loop_task submit_task, reap_task;
     struct loop_look look;
-    unsigned events, in_kernel, queued;
+    unsigned events, queued;
     struct aio_op *first, **last;
     struct aio_stats stats;
     struct offload *offload;
@@ -51,18 +52,27 @@ static struct aio_op *pop(struct aio *aio)
 
 static void retry_later(struct aio *aio)
 {
-    aio->stats.retries++;
-    if (aio->in_kernel)
+    count_add(&aio->stats.retries, 1);
+    if (aio->stats.in_kernel)
         return; /* a completion makes room */
     const struct itimerspec soon = {.it_value = {.tv_nsec = RETRY_NS}};
     timerfd_settime(aio->retry_fd, 0, &soon, NULL);
+}
+
+static void count_in_kernel(struct aio *aio, int change)
+{
+    struct aio_stats *stats = &aio->stats;
+    uint32_t now = stats->in_kernel + (uint32_t)change;
+    __atomic_store_n(&stats->in_kernel, now, __ATOMIC_RELAXED);
+    if (now > stats->in_kernel_max)
+        __atomic_store_n(&stats->in_kernel_max, now, __ATOMIC_RELAXED);
 }
 
 /* One io_submit(2) from the head of the queue; the number that left the queue, 0: no room now. */
 static unsigned submit_batch(struct aio *aio)
 {
     struct iocb *batch[SUBMIT_BATCH];
-    unsigned room = aio->events - aio->in_kernel;
+    unsigned room = aio->events - aio->stats.in_kernel;
     unsigned n = 0;
     for (struct aio_op *op = aio->first; op && n < SUBMIT_BATCH && n < room; op = op->next)
         batch[n++] = &op->iocb;
@@ -70,12 +80,12 @@ static unsigned submit_batch(struct aio *aio)
         return 0;
 
     int done = io_submit(aio->ctx, n, batch);
-    aio->stats.submits++;
+    count_add(&aio->stats.submits, 1);
     if (done > 0) {
         for (int i = 0; i < done; i++)
             pop(aio);
-        aio->in_kernel += (unsigned)done;
-        aio->stats.requests += (unsigned)done;
+        count_in_kernel(aio, done);
+        count_add(&aio->stats.requests, (unsigned)done);
         return (unsigned)done;
     }
     if (done == -EAGAIN || done == 0) {
@@ -106,8 +116,8 @@ static void reap(struct aio *aio)
         defer(aio, &aio->reap_task);
     if (n <= 0)
         return;
-    assert((unsigned)n <= aio->in_kernel);
-    aio->in_kernel -= (unsigned)n;
+    assert((unsigned)n <= aio->stats.in_kernel);
+    count_in_kernel(aio, -n);
     for (int i = 0; i < n; i++) {
         struct aio_op *op = events[i].data;
         op->done(op, (int64_t)events[i].res);
@@ -130,7 +140,7 @@ static void run_reap(void *arg)
 static void on_look(void *arg)
 {
     struct aio *aio = arg;
-    if (aio->in_kernel)
+    if (aio->stats.in_kernel)
         reap(aio);
 }
 
@@ -236,7 +246,7 @@ void aio_destroy(struct aio *aio)
 {
     if (!aio)
         return;
-    assert(!aio->first && !aio->in_kernel);
+    assert(!aio->first && !aio->stats.in_kernel);
     const struct loop *loop = aio->loop;
     offload_destroy(aio->offload);
     loop->ops->undefer(loop->ctx, &aio->submit_task);

@@ -20,7 +20,8 @@ struct offload; /* devices/backend/offload.h */
 struct aio_stats {
     uint64_t submits; /* io_submit calls */
     uint64_t requests;
-    uint64_t retries; /* times the kernel's queue was full */
+    uint64_t retries;                  /* times the kernel's queue was full */
+    uint32_t in_kernel, in_kernel_max; /* requests: now, and the most ever */
 };
 
 /* One request; embedded where the owner likes, at one address until `done`, which may free it. */

@@ -22,12 +22,14 @@
 
 #include "devices/backend/blk_ops.h"
 #include "devices/backend/pool.h"
+#include "devices/count.h"
 
 struct blk {
     struct blk_image *image;
     const struct blk_client_ops *client;
     void *owner;
     struct blk_counters counters;
+    struct blk_histograms *histograms; /* NULL: none */
     struct blk_req *free;
     bool want_ready; /* blk_get() refused for want of a slot */
     bool want_idle;  /* blk_idle() said no */
@@ -293,6 +295,15 @@ uint64_t blk_req_token(const struct blk_req *req)
     return req->token;
 }
 
+static void count_in_flight(struct blk *blk, int change)
+{
+    struct blk_histograms *histograms = blk->histograms;
+    uint32_t now = blk->counters.in_flight + (uint32_t)change;
+    __atomic_store_n(&blk->counters.in_flight, now, __ATOMIC_RELAXED);
+    if (histograms && now > histograms->in_flight_max)
+        __atomic_store_n(&histograms->in_flight_max, now, __ATOMIC_RELAXED);
+}
+
 void blk_submit(struct blk_req *req)
 {
     struct blk *blk = req->blk;
@@ -305,7 +316,7 @@ void blk_submit(struct blk_req *req)
         .sector = req->all.sector, .bytes = req->all.bytes, .end = req->all.bytes};
     req->submitted_ns = image->loop->ops->now_ns(image->loop->ctx);
     image->in_flight++;
-    blk->counters.in_flight++;
+    count_in_flight(blk, +1);
     image->ops->submit(image, req);
 }
 
@@ -318,7 +329,7 @@ void blk_put(struct blk_req *req)
 void blk_cancel(struct blk_req *req)
 {
     assert(req->blk && req->in_flight);
-    req->blk->counters.cancelled++;
+    count_add(&req->blk->counters.cancelled, 1);
     req->blk = NULL;
 }
 
@@ -365,6 +376,11 @@ void blk_set_policies(struct blk *blk, const struct blk_policies *policies)
     blk->policies = *policies;
 }
 
+void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms)
+{
+    blk->histograms = histograms;
+}
+
 void blk_restart(struct blk *blk)
 {
     if (!blk->stopped)
@@ -373,28 +389,49 @@ void blk_restart(struct blk *blk)
     wake_ready(blk);
 }
 
-static void count_done(struct blk_counters *counters, const struct blk_req *req, int error,
-                       uint64_t now_ns)
+/* The smallest of the sizes that is large enough. */
+static unsigned size_of(uint32_t bytes)
 {
+    unsigned size = 0;
+    while (size < BLK_SIZES - 1 && BLK_SECTOR << size < bytes)
+        size++;
+    return size;
+}
+
+static void count_done(struct blk *blk, const struct blk_req *req, int error)
+{
+    const struct loop *loop = blk->image->loop;
+    struct blk_counters *counters = &blk->counters;
+    struct blk_histograms *histograms = blk->histograms;
+    uint64_t took_ns = loop->ops->now_ns(loop->ctx) - req->submitted_ns;
     switch (req->op) {
     case BLK_READ:
-        counters->reads++;
-        counters->read_bytes += req->all.good;
+        count_add(&counters->reads, 1);
+        count_add(&counters->read_bytes, req->all.good);
         break;
     case BLK_WRITE:
-        counters->writes++;
-        counters->written_bytes += req->all.good;
+        count_add(&counters->writes, 1);
+        count_add(&counters->written_bytes, req->all.good);
         break;
     case BLK_FLUSH:
-        counters->flushes++;
+        count_add(&counters->flushes, 1);
         break;
     case BLK_DISCARD:
-        counters->discards++;
-        counters->discarded_bytes += error ? 0 : req->bytes;
+        count_add(&counters->discards, 1);
+        count_add(&counters->discarded_bytes, error ? 0 : req->bytes);
         break;
     }
-    counters->errors += error != 0;
-    counters->io_ns += now_ns - req->submitted_ns;
+    count_add(&counters->errors, error != 0);
+    count_add(&counters->io_ns, took_ns);
+    if (!histograms)
+        return;
+    histogram_add(&histograms->latency[req->op], took_ns);
+    if (histograms->worker)
+        histogram_add(histograms->worker, took_ns);
+    if (req->op == BLK_READ)
+        count_add(&histograms->reads[size_of(req->all.bytes)], 1);
+    else if (req->op == BLK_WRITE)
+        count_add(&histograms->writes[size_of(req->all.bytes)], 1);
 }
 
 /* The bytes of a read that were not read still hold what their last user, perhaps another guest,
@@ -415,7 +452,7 @@ static void complete(struct blk_req *req, int error)
     assert(req->in_flight && image->in_flight && error <= 0);
     req->in_flight = false;
     image->in_flight--;
-    blk->counters.in_flight--;
+    count_in_flight(blk, -1);
 
     if (image->closing) {
         release(blk, req);
@@ -432,7 +469,7 @@ static void complete(struct blk_req *req, int error)
         return;
     }
     blk_window_whole(req);
-    count_done(&blk->counters, req, error, image->loop->ops->now_ns(image->loop->ctx));
+    count_done(blk, req, error);
     if (error && req->op == BLK_READ)
         clear_unread(req);
     blk->client->done(blk->owner, req, error); /* may close us: last */

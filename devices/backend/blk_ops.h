@@ -17,6 +17,7 @@
 
 #include "devices/backend/blk.h"
 #include "devices/backend/loop.h"
+#include "devices/histogram.h"
 
 struct pool;
 struct pool_share;
@@ -112,6 +113,21 @@ struct blk_policies {
 void blk_set_policies(struct blk *blk, const struct blk_policies *policies);
 /* The device tries again, from the loop. Harmless when it is not stopped. */
 void blk_restart(struct blk *blk);
+
+/* Requests by size: of 512 bytes, up to 1 KiB, ... up to BLK_MAX_BYTES. */
+#define BLK_SIZES 9u
+
+/* How a drive's requests were, by the op; over all its media, so they are the owner's. Cancelled
+ * requests are in none of them. */
+struct blk_histograms {
+    struct histogram *worker; /* counts the latencies of all its disks; NULL: nobody does */
+    struct histogram latency[BLK_DISCARD + 1]; /* from submission to completion */
+    uint64_t reads[BLK_SIZES], writes[BLK_SIZES];
+    uint32_t in_flight_max;
+};
+/* To be counted in from now on, by the worker's thread; zeroed at first, but for `worker`, and
+ * there until the image is closed. Without this call nothing is. */
+void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms);
 
 /* blk_window.c, for blk.c. */
 void blk_window_whole(struct blk_req *req);

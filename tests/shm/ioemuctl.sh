@@ -25,6 +25,36 @@ expect()
 ctl() { "$IOEMUCTL" -s "$dir/control.sock" "$@"; }
 stats() { "$IOEMUCTL" -s "$dir/stats.sock" "$@"; }
 
+# screen TERM [KEYS]...: `top` on a terminal, typed at while it runs; its exit status.
+screen()
+{
+    local term=$1
+    shift
+    TERM=$term LC_ALL=C.UTF-8 timeout 20 python3 - "$dir/stats.sock" "$@" <<'END'
+import os, pty, select, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    program = os.environ["IOEMUCTL"]
+    os.execl(program, program, "-s", sys.argv[1], "top", "--interval", "0.1")
+def read(seconds):
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and select.select([fd], [], [], left)[0]:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            return
+        if not data:
+            return
+        sys.stdout.buffer.write(data)
+read(1)
+for keys in sys.argv[2:]:
+    os.write(fd, keys.encode())
+    read(1)
+sys.stdout.flush()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+}
+
 cat >"$dir/ioemud.json" <<END
 {
   "workers": 1, "xen": false,
@@ -54,6 +84,13 @@ expect 1 'no number of a NIC (0 to 7): 8' ctl link sim1 8 up
 expect 1 'up or down is expected, not on' ctl link sim1 0 on
 expect 1 'no size: 1X' ctl capture sim1 0 x.pcap --limit 1X
 expect 1 'no JSON at column' ctl nic-add sim1 '{'
+expect 2 '--sort do not go with list' ctl list --sort name
+expect 2 'this is not for top: colour' ctl top --sort colour
+expect 2 'this is not for top: 0.01' ctl top -i 0.01
+expect 3 'is the daemon running?' ctl top
+expect 2 '--textfile does not go with list' ctl list --textfile x
+expect 2 '--openmetrics does not go with list' ctl list --openmetrics
+expect 2 'does not read OpenMetrics: x' ctl metrics --openmetrics --textfile x
 expect 2 'no number of seconds: soon' ctl -t soon list
 expect 0 'Exit status:' ctl --help
 expect 0 'ioemuctl ' ctl --version
@@ -75,6 +112,12 @@ done
 expect 0 'No guests are attached.' ctl list
 expect 0 'No guests are attached.' stats stats
 expect 0 'WORKER' stats stats
+expect 0 'ioemud_worker_wakeups_total{worker="0"}' stats metrics
+expect 0 '# EOF' stats metrics --openmetrics
+expect 0 '"content_type":"text/plain' ctl --json metrics
+expect 0 '' stats metrics --textfile "$dir/ioemud.prom"
+expect 0 'ioemud_build_info{version=' cat "$dir/ioemud.prom"
+expect 1 'none/x.prom: No such file' stats metrics --textfile "$dir/none/x.prom"
 expect 1 'another ioemud is running' "$IOEMUD" -c "$dir/ioemud.json"
 expect 0 'sim1 is attached' ctl attach sim1
 expect 1 'attached already' ctl attach sim1
@@ -106,6 +149,16 @@ expect 2 'an argument is missing after insert' ctl insert cd hdc
 expect 1 'there is no method eject here' stats eject cd hdc
 expect 0 'cd is detached' ctl detach cd
 expect 1 'no guest nobody' stats stats nobody
+expect 0 'sim1   waiting' stats top -b -n 2 -i 0.1
+[ "$(stats top -n 3 -i 0.1 | grep -c '^GUEST ')" = 3 ] || { echo "not ok: three looks"; failed=1; }
+expect 0 '"sequence":1,' stats top --json -n 1 -i 0.1
+expect 0 'sim2' stats top sim2 -n 1 -i 0.1
+[ "$(stats top sim2 -n 1 -i 0.1 | grep -c sim1)" = 0 ] || { echo "not ok: sim2 alone"; failed=1; }
+expect 1 'no guest nobody' stats top nobody -n 1
+expect 0 "LATENCY'S COURSE" screen xterm n q
+expect 0 'latency, reversed' screen xterm lR q
+expect 0 'sim2' screen xterm $'\e[B\e[A' q
+expect 1 'cannot show it (TERM=nothing)' screen nothing
 expect 1 'there is no method attach here' stats attach sim1
 expect 0 'sim2 is detached' ctl detach sim2
 expect 1 'no guest sim2' ctl detach sim2

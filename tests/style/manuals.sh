@@ -19,6 +19,7 @@ keys()
     done
 }
 keys daemon_config.c KEY ioemud.json.5
+keys daemon_config.c METRICS ioemud.json.5
 keys guest_config.c GUEST ioemud-guest.json.5
 keys guest_config.c DISK ioemud-guest.json.5
 keys guest_config.c SERIAL ioemud-guest.json.5
@@ -44,5 +45,8 @@ while read -r word; do
 done < <(
     grep -oE 'COUNT\([a-z]+, +[a-z_]+\)' daemon/stats.c | sed 's/.*, *//; s/)//' | grep -vx member
     sed -nE 's/^ *\{"([a-z-]+)", method_.*/\1/p' daemon/methods.c
+    grep -oE '(set|stats_add_histogram|json_object_set_new)\(object, "[a-z0-9_]+"' daemon/stats.c daemon/stats_parts.c |
+        sed 's/.*"\(.*\)"/\1/'
+    grep -oE '\{"p[0-9_]+_ns"' daemon/stats_parts.c | tr -d '{"'
 )
 verdict

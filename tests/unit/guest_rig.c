@@ -414,6 +414,7 @@ void guest_rig_start(struct guest_rig *rig)
     daemon->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);
+    subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         hosts[i].rig = rig;
         daemon->hv[i] = params.hv[i] = &fake_ops;
@@ -430,6 +431,7 @@ void guest_rig_stop(struct guest_rig *rig)
     struct daemon *daemon = &rig->daemon;
     char command[64];
 
+    subscriptions_finish(&rig->daemon.subscriptions);
     rpc_server_destroy(rig->rpc);
     daemon_stop(daemon);
     guest_rig_settle(rig, 0);

@@ -112,6 +112,8 @@ static void more_requests_than_the_queue_holds_wait_their_turn(void **state)
     for (unsigned i = 0; i < OPS; i++)
         assert_int_equal(bench->jobs[i].buf[0], i & 0xff);
     assert_int_equal(aio_stats(bench->aio)->requests, OPS);
+    assert_int_equal(aio_stats(bench->aio)->in_kernel_max, EVENTS);
+    assert_int_equal(aio_stats(bench->aio)->in_kernel, 0);
     assert_true(aio_stats(bench->aio)->submits >= OPS / EVENTS);
     assert_int_equal(fake_loop_settle(bench->fake, 20, 9), 0);
 }

@@ -579,6 +579,61 @@ static void time_in_flight_is_counted(void **state)
     assert_int_equal(blk_counters(disk->blk)->io_ns, 3500);
 }
 
+static uint64_t counted(const struct histogram *histogram)
+{
+    struct histogram_sum sum = {0};
+    histogram_read(histogram, &sum);
+    return sum.count;
+}
+
+static void requests_are_counted_by_size_and_latency(void **state)
+{
+    struct disk *disk = *state;
+    static struct blk_histograms histograms; /* large */
+    struct histogram_sum sum = {0};
+    struct histogram all = {0};
+    memset(&histograms, 0, sizeof(histograms));
+    histograms.worker = &all;
+    blk_set_histograms(disk->blk, &histograms);
+    fake_loop_set_clock(disk->fake, 1000);
+    hold(disk);
+    blk_submit(get(disk, BLK_READ, 0, 512, 1));
+    blk_submit(get(disk, BLK_READ, 0, 1536, 1)); /* up to 2048 */
+    blk_submit(get(disk, BLK_WRITE, 0, BLK_MAX_BYTES / 4, 1));
+    fake_loop_set_clock(disk->fake, 2001000);
+    mem_release(disk->image);
+    blk_submit(get(disk, BLK_FLUSH, 0, 0, 1));
+    mem_release(disk->image);
+    assert_int_equal(histograms.reads[0], 1);
+    assert_int_equal(histograms.reads[2], 1);
+    assert_int_equal(histograms.writes[6], 1);
+    histogram_read(&histograms.latency[BLK_READ], &sum);
+    assert_int_equal(sum.count, 2);
+    assert_int_equal(sum.max_ns, 2000000);
+    assert_int_equal(sum.sum_ns, 4000000);
+    assert_int_equal(counted(&histograms.latency[BLK_WRITE]), 1);
+    assert_int_equal(counted(&histograms.latency[BLK_FLUSH]), 1);
+    assert_int_equal(counted(&histograms.latency[BLK_DISCARD]), 0);
+    assert_int_equal(counted(&all), 4);
+    assert_int_equal(histograms.in_flight_max, 3);
+}
+
+static void a_cancelled_request_is_in_no_histogram(void **state)
+{
+    struct disk *disk = *state;
+    static struct blk_histograms histograms;
+    memset(&histograms, 0, sizeof(histograms));
+    blk_set_histograms(disk->blk, &histograms);
+    hold(disk);
+    struct blk_req *req = get(disk, BLK_READ, 0, 512, 1);
+    blk_submit(req);
+    blk_cancel(req);
+    mem_release(disk->image);
+    assert_int_equal(counted(&histograms.latency[BLK_READ]), 0);
+    assert_int_equal(histograms.reads[0], 0);
+    assert_int_equal(histograms.in_flight_max, 1);
+}
+
 static void a_discard_has_no_pages_and_is_counted(void **state)
 {
     struct disk *disk = *state;
@@ -652,6 +707,8 @@ int main(void)
         T(a_device_may_close_from_done_with_others_in_flight),
         T(completions_carry_their_tokens_in_order),
         T(time_in_flight_is_counted),
+        T(requests_are_counted_by_size_and_latency),
+        T(a_cancelled_request_is_in_no_histogram),
         T(a_discard_has_no_pages_and_is_counted),
         T(a_discard_that_the_disk_does_not_serve_is_refused),
         T(fua_is_of_one_write_only),

@@ -51,7 +51,8 @@ static void test_every_key_of_the_daemon_arrives(void **state)
     static const char text[] =
         "{\"workers\":3,\"pool_pages\":64,\"aio_depth\":8,\"poll_us\":0,\"control_socket\":\"/a\","
         "\"stats_socket\":\"/b\",\"stats_group\":\"adm\",\"guests_dir\":\"/c\",\"run_dir\":\"/d\","
-        "\"shm_socket\":\"/e\",\"xen\":false,\"log_level\":\"debug\"}";
+        "\"shm_socket\":\"/e\",\"xen\":false,\"log_level\":\"debug\","
+        "\"metrics\":{\"http\":\"127.0.0.2:9778\"}}";
     struct daemon_config config;
     struct config_error error;
 
@@ -69,6 +70,21 @@ static void test_every_key_of_the_daemon_arrives(void **state)
     assert_true(config.xen_set);
     assert_false(config.xen);
     assert_int_equal(config.log_level, LOG_DEBUG);
+    assert_false(config.metrics.http.ipv6);
+    assert_int_equal(config.metrics.http.ipv4, 0x7f000002);
+    assert_int_equal(config.metrics.http.port, 9778);
+    daemon_config_finish(&config);
+}
+
+static void test_metrics_may_be_told_over_ipv6(void **state)
+{
+    static const char text[] = "{\"metrics\":{\"http\":\"[::1]:80\"}}";
+    struct daemon_config config;
+    struct config_error error;
+
+    assert_int_equal(daemon_config_parse(text, sizeof(text) - 1, "x", &config, &error), 0);
+    assert_true(config.metrics.http.ipv6);
+    assert_int_equal(config.metrics.http.port, 80);
     daemon_config_finish(&config);
 }
 
@@ -469,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_empty_object_is_the_defaults),
         cmocka_unit_test(test_every_key_of_the_daemon_arrives),
+        cmocka_unit_test(test_metrics_may_be_told_over_ipv6),
         cmocka_unit_test(test_a_file_that_cannot_be_read_says_why),
         cmocka_unit_test(test_a_file_above_the_limit_is_refused),
         cmocka_unit_test(test_a_guest_has_its_files_name),

@@ -90,6 +90,30 @@ static void test_an_answer_comes_back(void **state)
                         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\",\"params\":{}}\n");
 }
 
+static void test_notifications_follow_an_answer(void **state)
+{
+    struct fake_daemon daemon;
+    struct ctl_client client;
+    json_t *result = NULL, *params = NULL;
+
+    start(&daemon, "{\"id\":1,\"result\":{}}\n{\"method\":\"sample\",\"params\":{\"a\":1}}\n"
+                   "{\"id\":2,\"result\":{}}\n{\"method\":\"sample\",\"params\":{\"a\":2}}\nhalf");
+    assert_int_equal(ctl_client_open(&client, daemon.path, 1), 0);
+    assert_int_equal(ctl_client_call(&client, "subscribe", json_object(), &result), 0);
+    json_decref(result);
+    for (int i = 1; i <= 2; i++) {
+        assert_int_equal(ctl_client_next(&client, &params), 0);
+        assert_int_equal(json_integer_value(json_object_get(params, "a")), i);
+        json_decref(params);
+    }
+    assert_false(ctl_client_has_line(&client));
+    assert_int_equal(ctl_client_next(&client, &params), -ECONNRESET);
+    ctl_client_close(&client);
+    pthread_join(daemon.thread, NULL);
+    close(daemon.fd);
+    unlink(daemon.path);
+}
+
 static void test_a_refusal_keeps_the_daemons_words(void **state)
 {
     struct fake_daemon daemon;
@@ -153,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_comes_back),
+        cmocka_unit_test(test_notifications_follow_an_answer),
         cmocka_unit_test(test_a_refusal_keeps_the_daemons_words),
         cmocka_unit_test(test_what_is_no_answer_is_an_error),
         cmocka_unit_test(test_a_daemon_that_hangs_up_is_noticed),

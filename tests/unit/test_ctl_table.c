@@ -108,6 +108,38 @@ static void test_numbers_stay_short(void **state)
     assert_string_equal(table_bytes(16384).text, "16.0K");
     assert_string_equal(table_bytes(UINT64_C(5) << 30).text, "5.0G");
     assert_string_equal(table_bytes(UINT64_MAX).text, "16.0E");
+    assert_string_equal(table_time(0).text, "0ns");
+    assert_string_equal(table_time(999).text, "999ns");
+    assert_string_equal(table_time(1000).text, "1.0us");
+    assert_string_equal(table_time(999949).text, "999.9us");
+    assert_string_equal(table_time(999951).text, "1.0ms");
+    assert_string_equal(table_time(UINT64_C(69000000000)).text, "69.0s");
+    assert_string_equal(table_time(UINT64_MAX).text, "18446744073.7s");
+}
+
+static void test_times_are_shown_of_what_there_was(void **state)
+{
+    json_t *answer = json_loads(
+        "{\"guests\":[{\"name\":\"a\",\"round_trip\":{\"count\":3,\"p50_ns\":1100,"
+        "\"p99_99_ns\":5000,\"max_ns\":7000},\"disks\":[{\"vdev\":\"hda\",\"latency\":"
+        "{\"write\":{\"count\":12,\"p50_ns\":2000000,\"max_ns\":3000000}}}],"
+        "\"vcpus\":[{\"vcpu\":1,\"bytes\":77,\"accesses\":{\"pio_read\":{\"1\":5,\"2\":6}}}]}]}",
+        0, NULL);
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(answer);
+    ctl_show_stats(answer, true, 0, out);
+    fclose(out);
+    assert_non_null(
+        strstr(text, "a      round trip      3  1.1us    -    -      -   5.0us  7.0us\n"));
+    assert_non_null(
+        strstr(text, "a      hda write      12  2.0ms    -    -      -       -  3.0ms\n"));
+    assert_null(strstr(text, "hda read"));
+    assert_non_null(strstr(text, "   1        11     77 "));
+    free(text);
+    json_decref(answer);
 }
 
 static void test_a_guest_whose_devices_were_reset_is_no_healthy_one(void **state)
@@ -164,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_a_narrow_terminal_shortens_paths_at_their_beginning),
         cmocka_unit_test(test_what_does_not_print_does_not_reach_the_terminal),
         cmocka_unit_test(test_numbers_stay_short),
+        cmocka_unit_test(test_times_are_shown_of_what_there_was),
         cmocka_unit_test(test_a_guest_whose_devices_were_reset_is_no_healthy_one),
         cmocka_unit_test(test_an_answer_without_what_is_shown_is_shown_as_dashes),
     };

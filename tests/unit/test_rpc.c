@@ -62,7 +62,8 @@ static void method_lease(void *ctx, struct rpc_call *call, const json_t *params)
 
 static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
 {
-    size_t size = RPC_OUTPUT_MAX / 3;
+    bool too_big = json_is_true(json_object_get(params, "too"));
+    size_t size = too_big ? RPC_OUTPUT_MAX : RPC_OUTPUT_MAX / 3;
     char *text = malloc(size + 1);
 
     memset(text, 'x', size);
@@ -71,7 +72,7 @@ static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
     free(text);
 }
 
-#define CLIENTS 3u
+#define CLIENTS 6u
 
 static const struct rpc_method methods[] = {
     {"echo", method_echo},   {"fail", method_fail}, {"later", method_later},
@@ -357,6 +358,43 @@ static void who_does_not_read_its_answers_loses_its_connection(void **state)
     assert_int_equal(fake_loop_watches(f->loop), 2); /* the listener and its pause */
 }
 
+static void an_answer_that_no_client_could_take_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_string_equal(talk(f, "{\"method\":\"big\",\"id\":7,\"params\":{\"too\":true}}\n"),
+                        "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"
+                        "\"the answer is longer than a client may have\"},\"id\":7}\n");
+    assert_non_null(strstr(talk(f, "{\"method\":\"echo\",\"id\":1}\n"), "result"));
+}
+
+/* Each could have as much; the sixth would make it more than all together may. */
+static void clients_who_do_not_read_are_not_kept_beyond_what_all_may_hold(void **state)
+{
+    struct fixture *f = *state;
+    static const char text[] = "{\"method\":\"big\",\"id\":1}\n{\"method\":\"big\",\"id\":2}\n";
+    int fd[CLIENTS] = {f->client};
+
+    assert_true(RPC_OUTPUT_MAX / 3 * 2 * CLIENTS <= RPC_OUTPUT_TOTAL);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (i)
+            fd[i] = dial(f);
+        assert_int_equal(send(fd[i], text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
+        settle(f);
+        assert_int_equal(fake_loop_watches(f->loop), i + 1 < CLIENTS ? i + 3 : i + 2);
+    }
+    for (unsigned i = 1; i < CLIENTS; i++)
+        close(fd[i]);
+    settle(f);
+    /* What they held is free again. */
+    assert_int_equal(fake_loop_watches(f->loop), 3);
+    fd[1] = dial(f);
+    assert_int_equal(send(fd[1], text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
+    settle(f);
+    assert_int_equal(fake_loop_watches(f->loop), 4);
+    close(fd[1]);
+}
+
 static void a_client_for_whom_there_is_no_descriptor_is_hung_up_on(void **state)
 {
     struct fixture *f = *state;
@@ -419,6 +457,8 @@ int main(void)
         TEST(an_endless_line_loses_its_connection),
         TEST(one_client_too_many_is_hung_up_on),
         TEST(who_does_not_read_its_answers_loses_its_connection),
+        TEST(an_answer_that_no_client_could_take_is_an_error),
+        TEST(clients_who_do_not_read_are_not_kept_beyond_what_all_may_hold),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,19 @@ static void what_else_is_in_memory_is_looked_at_while_a_guest_is_watched(void **
     loop->ops->remove_look(loop->ctx, &look);
 }
 
+static void one_turn_in_so_many_is_timed_from_its_beginning(void **state)
+{
+    struct fixture *f = *state;
+    unsigned timed = 0;
+
+    for (unsigned i = 0; i < 3 * WATCH_TIMED; i++) {
+        turn(f);
+        timed += f->watcher.begun_ns != 0;
+        assert_int_equal(f->watcher.begun_ns != 0, i % WATCH_TIMED == 0);
+    }
+    assert_int_equal(timed, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -241,6 +254,7 @@ int main(void)
         TEST(what_else_is_in_memory_is_looked_at_while_a_guest_is_watched),
         TEST(stopping_tells_nobody),
         TEST(with_a_limit_of_nothing_nobody_is_watched),
+        TEST(one_turn_in_so_many_is_timed_from_its_beginning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
