@@ -12,17 +12,12 @@
 #include <unistd.h>
 
 #include "daemon/guest.h"
-<<<<<<< HEAD
 #include "daemon/guest_pvdisk.h"
-#include "daemon/opener.h"
-#include "daemon/record.h"
-#include "daemon/resources.h"
-=======
 #include "daemon/http.h"
 #include "daemon/opener.h"
 #include "daemon/record.h"
+#include "daemon/resources.h"
 #include "daemon/stats.h"
->>>>>>> stats
 
 /* What the hypervisors tell. */
 

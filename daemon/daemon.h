@@ -14,11 +14,8 @@
 #include "daemon/mailbox.h"
 #include "daemon/peer_log.h"
 #include "daemon/rpc.h"
-<<<<<<< HEAD
-#include "daemon/watchdog.h"
-=======
 #include "daemon/subscribe.h"
->>>>>>> stats
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "ioreq/hv.h"
 

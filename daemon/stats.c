@@ -239,9 +239,13 @@ static json_t *pool_of(const struct pool_stats *of)
     uint32_t available = __atomic_load_n(&of->free, __ATOMIC_RELAXED);
     uint32_t low_water = __atomic_load_n(&of->low_water, __ATOMIC_RELAXED);
 
-    return json_pack("{s:i, s:i, s:i, s:I, s:b}", "pages", (int)of->pages, "free", (int)available,
-                     "low_water", (int)low_water, "exhausted",
-                     (json_int_t)count_read(&of->exhausted), "locked", of->locked);
+    return json_pack("{s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:b, s:b}", "pages", (int)of->pages,
+                     "free", (int)available, "low_water", (int)low_water, "exhausted",
+                     (json_int_t)count_read(&of->exhausted), "waiting",
+                     (int)__atomic_load_n(&of->waiting, __ATOMIC_RELAXED), "shares",
+                     (int)__atomic_load_n(&of->shares, __ATOMIC_RELAXED), "guaranteed",
+                     (int)__atomic_load_n(&of->guaranteed, __ATOMIC_RELAXED), "locked", of->locked,
+                     "huge", of->huge);
 }
 
 static json_t *aio_of(const struct aio_stats *of)
@@ -265,23 +269,12 @@ static json_t *one_worker(const struct worker *worker, bool buckets)
 
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
-<<<<<<< HEAD
-    json_object_set_new(object, "pool",
-                        json_pack("{s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:b, s:b}", "pages",
-                                  (int)pool->pages, "free", (int)pool->free, "low_water",
-                                  (int)pool->low_water, "exhausted", (json_int_t)pool->exhausted,
-                                  "waiting", (int)pool->waiting, "shares", (int)pool->shares,
-                                  "guaranteed", (int)pool->guaranteed, "locked", pool->locked,
-                                  "huge", pool->huge));
-    json_object_set_new(object, "aio", counters(aio_named, 3));
-=======
     histogram_read(&worker->round_trip, &round_trip);
     stats_add_histogram(object, "round_trip", &round_trip, buckets);
     histogram_read(&worker->io, &io);
     stats_add_histogram(object, "io", &io, buckets);
     json_object_set_new(object, "pool", pool_of(pool_stats(worker->pool)));
     json_object_set_new(object, "aio", aio_of(aio_stats(worker->aio)));
->>>>>>> stats
     return object;
 }
 

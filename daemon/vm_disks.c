@@ -87,16 +87,13 @@ static void set_histograms(struct vm *vm)
 
 int vm_open_disks(struct vm *vm, char *why)
 {
-<<<<<<< HEAD
     uint32_t hold = vm->params.disk_places * (BLK_HELD_BYTES / POOL_PAGE);
 
     if (pool_share_create(vm->worker->pool, hold, &vm->pool_share)) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;
     }
-=======
     set_histograms(vm);
->>>>>>> stats
     for (unsigned i = 0; i < vm->params.n_disks; i++) {
         struct vm_disk *disk = &vm->params.disk[i];
         int err = open_disk(vm, disk);
