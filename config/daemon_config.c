@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The daemon's own file: /etc/ioemud/ioemud.json. */
-#include "config/reader.h"
+#include "config/tables.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static const struct config_key daemon_keys[] = {
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
 };
 
-static const struct config_table daemon_table = {
+const struct config_table daemon_config_table = {
     "the daemon's configuration",
     daemon_keys,
     sizeof(daemon_keys) / sizeof(daemon_keys[0]),
@@ -107,14 +107,14 @@ static int read_daemon(struct config_reader *reader, struct daemon_config *ret_c
         config_fail(reader, "out of memory");
         goto drop_object;
     }
-    error = config_read_object(reader, object, &daemon_table, &config, &given);
+    error = config_read_object(reader, object, &daemon_config_table, &config, &given);
     if (!error)
         error = check_daemon(reader, &config);
     if (error) {
         daemon_config_finish(&config);
         goto drop_object;
     }
-    config.xen_set = given & config_key_bit(&daemon_table, "xen");
+    config.xen_set = given & config_key_bit(&daemon_config_table, "xen");
     *ret_config = config;
 drop_object:
     json_decref(object);

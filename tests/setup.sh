@@ -15,6 +15,7 @@ build_packages=(
 # What the tests take beyond that.
 test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
+    python3-jsonschema # the configuration's schemas: tests/schema
     spin            # searches through models of protocols: tests/model
     qemu-system-x86 # to compare with: tests/diff
     nbdkit libnbd-bin fuse3 # a store that loses what was not flushed: tests/durability
