@@ -80,6 +80,15 @@ void daemon_config_finish(struct daemon_config *config)
     *config = (struct daemon_config){0};
 }
 
+json_t *daemon_config_to_json(const struct daemon_config *config)
+{
+    json_t *object = config_write_object(&daemon_config_table, config);
+
+    if (object && !config->xen_set)
+        json_object_del(object, "xen");
+    return object;
+}
+
 /* What no key alone can show. */
 static int check_daemon(struct config_reader *reader, struct daemon_config *config)
 {

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,10 +19,44 @@ static bool stderr_is_journal(void)
            fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+/* In the order of syslog(3)'s priorities. */
+static const char *const level_names[] = {
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+};
+
 void log_init(struct log *log, int level)
 {
-    log->level = level;
-    log->journal = stderr_is_journal();
+    *log = (struct log){.level = level, .journal = stderr_is_journal()};
+}
+
+void log_init_on(struct log *log, const struct log *base)
+{
+    *log = (struct log){.level = LOG_AS_BASE, .journal = base->journal, .base = base};
+}
+
+int log_level(const struct log *log)
+{
+    int level = __atomic_load_n(&log->level, __ATOMIC_RELAXED);
+
+    return level == LOG_AS_BASE && log->base ? log_level(log->base) : level;
+}
+
+void log_set_level(struct log *log, int level)
+{
+    __atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
+}
+
+int log_level_parse(const char *name)
+{
+    for (int i = 0; i <= LOG_DEBUG; i++)
+        if (!strcmp(level_names[i], name))
+            return i;
+    return -1;
+}
+
+const char *log_level_name(int level)
+{
+    return level >= 0 && level <= LOG_DEBUG ? level_names[level] : "default";
 }
 
 void log_vwrite(const struct log *log, int priority, const char *guest, const char *device,
@@ -30,7 +65,7 @@ void log_vwrite(const struct log *log, int priority, const char *guest, const ch
     char line[LOG_LINE_MAX];
     size_t at = 0, room = sizeof(line) - 1; /* a place for the newline */
 
-    if (priority > log->level)
+    if (priority > log_level(log))
         return;
         /* snprintf() says how much it wanted to write: clamp after each step. */
 #define APPEND(call)                                                                               \

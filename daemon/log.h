@@ -13,12 +13,24 @@
 
 #define LOG_LINE_MAX 1024
 
+#define LOG_AS_BASE (-1)
+
 struct log {
-    int level;    /* least important priority that is written */
+    int level;    /* least important priority that is written; LOG_AS_BASE: as `base` has it */
     bool journal; /* stderr goes to the journal */
+    const struct log *base; /* of a guest's: the daemon's. NULL: none */
 };
 
 void log_init(struct log *log, int level);
+/* One with a level of its own when it gets one, and until then that of `base`, which outlives it. */
+void log_init_on(struct log *log, const struct log *base);
+/* What is written now, and another; both from any thread. */
+int log_level(const struct log *log);
+void log_set_level(struct log *log, int level);
+/* syslog(3)'s names, "emerg" to "debug". -1: there is none of this name. */
+int log_level_parse(const char *name);
+const char *log_level_name(int level);
+
 /* `guest` may be NULL. */
 __attribute__((format(printf, 4, 5))) void log_write(const struct log *log, int priority,
                                                      const char *guest, const char *format, ...);

@@ -68,6 +68,9 @@ struct hv_host_events {
      * this `peer` takes it over, in the event or, if that returned 0, within 30 s. It is refused
      * with the -errno that is returned. */
     int (*peer)(void *ctx, const char *name, void *peer);
+    /* hv_xen: domains have appeared since the last time, or since host_open(); find_domain() has
+     * their names. NULL: nobody wants to know. */
+    void (*domains)(void *ctx);
     /* One line for the log, key=value. */
     void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
 };
