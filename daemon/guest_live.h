@@ -16,8 +16,8 @@ struct guest_live {
     unsigned up; /* of `links`, those that are plugged in */
 };
 
-/* The guest is RUNNING; `done(ctx)` follows when its worker has changed it all, and before the guest
- * is freed. -ENOMEM: it does not. */
+/* The guest is RUNNING; `done(ctx)` follows when its worker has changed it all, and before the
+ * guest is freed. -ENOMEM: it does not. */
 int guest_change_live(struct guest *guest, const struct guest_live *live, void (*done)(void *ctx),
                       void *ctx);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The folder with the guests' files, watched: a file that is new or has changed is checked, and what
- * came of that is logged and listed. One that describes a secondary device model is enough for a
- * domain of its name: it is attached when the domain appears, or the file does.
+ * The folder with the guests' files, watched: a file that is new or has changed is checked, and
+ * what came of that is logged and listed. One that describes a secondary device model is enough for
+ * a domain of its name: it is attached when the domain appears, or the file does.
  *
  * A domain's guest is attached by itself once: if that fails it is tried again when the file has
  * changed, and if somebody detaches it, it stays so.

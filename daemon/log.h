@@ -22,7 +22,7 @@ struct log {
 };
 
 void log_init(struct log *log, int level);
-/* One with a level of its own when it gets one, and until then that of `base`, which outlives it. */
+/* One that has the level of `base`, which outlives it, until it gets its own. */
 void log_init_on(struct log *log, const struct log *base);
 /* What is written now, and another; both from any thread. */
 int log_level(const struct log *log);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Reading the configuration again: ioemud.json and all guests' files. If anything in any of them is
- * wrong, nothing changes. Otherwise each difference to what is in use is applied, if that can be done
- * while the daemon and the guest run, or reported as what has to be done for it; it is reported
- * again each time until it has been done.
+ * wrong, nothing changes. Otherwise each difference to what is in use is applied, if that can be
+ * done while the daemon and the guest run, or reported as what has to be done for it; it is
+ * reported again each time until it has been done.
  *
  * What somebody has changed by hand (`log-level`, `link`, `insert`, ...) stays as it is as long as
  * the file says what it did.
@@ -39,9 +39,9 @@ void reload_item(struct reload *reload, const char *file, const char *path, cons
 void reload_hold(struct reload *reload);
 void reload_let_go(struct reload *reload);
 
-/* Compares the guest's description with `now`, what the files say together, and applies what can be.
- * `file`: the guest's file, for places in it, called `path`; NULL: there is none any more. `now` is
- * taken over. */
+/* Compares the guest's description with `now`, what the files say together, and applies what can
+ * be. `file`: the guest's file, for places in it, called `path`; NULL: there is none any more.
+ * `now` is taken over. */
 void reload_guest(struct reload *reload, struct guest *guest, struct guest_config *now,
                   const struct guest_config *file, const char *path);
 

@@ -14,11 +14,11 @@
 struct trace {
     struct guest *guest;
     struct trace_filter filter;
-    struct mail there, back; /* begins and ends it, and comes back */
+    struct mail begin, end;  /* to the worker: the one may be under way when the other follows */
+    struct mail back;        /* `end` has been done */
     struct mail news;        /* something is in the ring */
     struct rpc_conn *conn;   /* whose it is; NULL: it has gone, or the guest has */
     struct rpc_call *reader; /* waits for requests; NULL: nobody does */
-    bool ending;             /* `there` is under way for the last time */
 
     /* The worker writes entries and `in`, the main thread reads them and writes `out`. */
     struct vm *vm;
@@ -55,7 +55,7 @@ static void locate(const struct trace *trace, struct trace_entry *entry)
     entry->model = dev->ops->model;
 }
 
-/* A ring that is full costs the newest: what is in it is in order, and ends where some are missing. */
+/* A ring that is full costs the newest: what is in it is in order and without gaps. */
 static void on_request(void *ctx, const struct dispatch_request *request)
 {
     struct trace *trace = ctx;
@@ -82,7 +82,7 @@ static void on_request(void *ctx, const struct dispatch_request *request)
 
 static void run_begin(struct mail *mail) /* worker */
 {
-    struct trace *trace = OWNER(mail, there);
+    struct trace *trace = OWNER(mail, begin);
 
     trace->vm = trace->guest->vm;
     trace->vm->dispatch.trace_ctx = trace;
@@ -91,7 +91,7 @@ static void run_begin(struct mail *mail) /* worker */
 
 static void run_end(struct mail *mail) /* worker */
 {
-    struct trace *trace = OWNER(mail, there);
+    struct trace *trace = OWNER(mail, end);
 
     trace->guest->vm->dispatch.traced = NULL;
     mailbox_post(&trace->guest->daemon->mailbox, &trace->back);
@@ -186,11 +186,8 @@ static void on_conn_closed(void *arg)
         answer(trace, "closed"); /* to nobody */
     guest_log(trace->guest, LOG_INFO, "event=trace-ended");
     /* A guest that stops ends it when it is freed. */
-    if (trace->guest->state != GUEST_RUNNING)
-        return;
-    trace->ending = true;
-    trace->there.run = run_end;
-    mailbox_post(&trace->guest->worker->mailbox, &trace->there);
+    if (trace->guest->state == GUEST_RUNNING)
+        mailbox_post(&trace->guest->worker->mailbox, &trace->end);
 }
 
 void trace_guest_gone(struct guest *guest)
@@ -248,14 +245,15 @@ void method_trace(void *ctx, struct rpc_call *call, const json_t *params)
     trace->guest = guest;
     trace->filter = wanted;
     trace->left = count ? (uint64_t)json_integer_value(count) : UINT64_MAX;
-    trace->there.run = run_begin;
+    trace->begin.run = run_begin;
+    trace->end.run = run_end;
     trace->back.run = run_back;
     trace->news.run = run_news;
     trace->conn = rpc_call_conn(call);
     guest->trace = trace;
     rpc_conn_on_close(trace->conn, on_conn_closed, trace);
     guest_log(guest, LOG_INFO, "event=trace-begun");
-    mailbox_post(&guest->worker->mailbox, &trace->there);
+    mailbox_post(&guest->worker->mailbox, &trace->begin);
     rpc_reply(call, json_pack("{s:s, s:i}", "name", guest->name, "ring", (int)TRACE_RING));
 }
 

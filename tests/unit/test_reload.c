@@ -523,6 +523,23 @@ static void test_a_connection_that_goes_while_its_guest_does_leaves_nothing(void
     f->fd = other;
 }
 
+static void test_a_connection_that_goes_before_its_trace_has_begun_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    attach_file(f, "a", "{}");
+    guest_rig_hold_worker(&f->rig);
+    json_decref(ask(f, "trace", "'name':'a'"));
+    close(f->fd);
+    for (unsigned i = 0; i < 20; i++)
+        ev_run(f->rig.daemon.ev, EVRUN_NOWAIT);
+    guest_rig_release_worker(&f->rig);
+    while (f->rig.daemon.guests->trace)
+        ev_run(f->rig.daemon.ev, EVRUN_ONCE);
+    assert_null(f->rig.daemon.guests->vm->dispatch.traced);
+    f->fd = guest_rig_dial(&f->rig);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -541,6 +558,7 @@ int main(void)
         TEST(test_a_trace_tells_requests_and_what_its_reader_missed),
         TEST(test_a_trace_ends_with_its_count_or_its_guest),
         TEST(test_a_connection_that_goes_while_its_guest_does_leaves_nothing),
+        TEST(test_a_connection_that_goes_before_its_trace_has_begun_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
