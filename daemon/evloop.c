@@ -93,6 +93,32 @@ static void evloop_undefer(void *ctx, struct loop_task *task)
     task->queued = false;
 }
 
+static void evloop_add_look(void *ctx, struct loop_look *look)
+{
+    struct evloop *evloop = ctx;
+
+    look->next = evloop->looks;
+    evloop->looks = look;
+}
+
+static void evloop_remove_look(void *ctx, struct loop_look *look)
+{
+    struct evloop *evloop = ctx;
+
+    for (struct loop_look **at = &evloop->looks; *at; at = &(*at)->next) {
+        if (*at != look)
+            continue;
+        *at = look->next;
+        break;
+    }
+}
+
+void evloop_look(struct evloop *evloop)
+{
+    for (struct loop_look *look = evloop->looks; look; look = look->next)
+        look->look(look->arg);
+}
+
 static uint64_t evloop_now_ns(void *ctx)
 {
     struct timespec now;
@@ -148,6 +174,8 @@ static const struct loop_ops evloop_ops = {
     .unwatch = evloop_unwatch,
     .defer = evloop_defer,
     .undefer = evloop_undefer,
+    .add_look = evloop_add_look,
+    .remove_look = evloop_remove_look,
     .now_ns = evloop_now_ns,
     .arm = evloop_arm,
     .disarm = evloop_disarm,

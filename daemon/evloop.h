@@ -17,10 +17,13 @@ struct evloop {
     ev_prepare prepare; /* runs the deferred tasks before the loop sleeps */
     ev_idle again;      /* keeps it from sleeping when one deferred again */
     struct loop_task *tasks, **tail;
+    struct loop_look *looks;
 };
 
 /* `ev` stays the caller's. The watchers here do not keep ev_run() alive. */
 void evloop_init(struct evloop *evloop, struct ev_loop *ev);
 void evloop_finish(struct evloop *evloop);
+/* Whoever keeps the loop awake: looks once at all that can be found so. */
+void evloop_look(struct evloop *evloop);
 
 #endif

@@ -18,8 +18,9 @@ static void count(uint64_t *counter)
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-/* Looks at the pages of all once. False: it is time for others: somebody has had his share, or
- * there is work for the end of the turn, such as disk requests to submit. */
+/* Looks at the pages of all once, and at what else can be found in memory. False: it is time for
+ * others: somebody has had his share, or there is work for the end of the turn, such as disk
+ * requests to submit. */
 static bool look(struct watcher *watcher)
 {
     bool go_on = true;
@@ -33,6 +34,7 @@ static bool look(struct watcher *watcher)
         watch->found = true;
         go_on &= found != WATCH_MORE;
     }
+    evloop_look(watcher->evloop);
     return go_on && !watcher->evloop->tasks;
 }
 

@@ -26,6 +26,7 @@ struct aio {
     int event_fd, retry_fd;
     struct loop_watch *event_watch, *retry_watch;
     struct loop_task submit_task, reap_task;
+    struct loop_look look;
     unsigned events, in_kernel, queued;
     struct aio_op *first, **last;
     struct aio_stats stats;
@@ -125,6 +126,14 @@ static void run_reap(void *arg)
     reap(arg);
 }
 
+/* libaio asks the kernel only if its ring, which is mapped, is not empty. */
+static void on_look(void *arg)
+{
+    struct aio *aio = arg;
+    if (aio->in_kernel)
+        reap(aio);
+}
+
 static void drain(int fd)
 {
     uint64_t count;
@@ -179,6 +188,7 @@ int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
     aio->last = &aio->first;
     aio->submit_task = (struct loop_task){.run = run_submit, .arg = aio};
     aio->reap_task = (struct loop_task){.run = run_reap, .arg = aio};
+    aio->look = (struct loop_look){.look = on_look, .arg = aio};
 
     int error;
     aio->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -203,6 +213,7 @@ int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
     error = offload_create(loop, &aio->offload);
     if (error)
         goto unwatch_retry;
+    loop->ops->add_look(loop->ctx, &aio->look);
     *ret_aio = aio;
     return 0;
 
@@ -230,6 +241,7 @@ void aio_destroy(struct aio *aio)
     offload_destroy(aio->offload);
     loop->ops->undefer(loop->ctx, &aio->submit_task);
     loop->ops->undefer(loop->ctx, &aio->reap_task);
+    loop->ops->remove_look(loop->ctx, &aio->look);
     loop->ops->unwatch(loop->ctx, aio->retry_watch);
     loop->ops->unwatch(loop->ctx, aio->event_watch);
     io_destroy(aio->ctx);

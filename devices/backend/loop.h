@@ -34,6 +34,15 @@ struct loop_timer {
     } impl;
 };
 
+/* Something that can be found done by a look at memory. A watched descriptor tells of it, too; but
+ * a loop that happens to be awake and to watch guests looks as well, and finds it sooner. Embedded
+ * in its owner, zeroed, `look` and `arg` set. */
+struct loop_look {
+    void (*look)(void *arg);
+    void *arg;
+    struct loop_look *next;
+};
+
 struct loop_ops {
     /* `fd` stays the caller's. `events` may be 0 to begin with. -ENOMEM. */
     int (*watch)(void *ctx, int fd, unsigned events, void (*cb)(void *arg, unsigned events),
@@ -44,7 +53,9 @@ struct loop_ops {
      * in the next turn, which starts without sleeping. Its memory may be gone after run(). */
     void (*defer)(void *ctx, struct loop_task *task);
     void (*undefer)(void *ctx, struct loop_task *task);
-    uint64_t (*now_ns)(void *ctx); /* CLOCK_MONOTONIC */
+    void (*add_look)(void *ctx, struct loop_look *look);
+    void (*remove_look)(void *ctx, struct loop_look *look); /* not from look() */
+    uint64_t (*now_ns)(void *ctx);                          /* CLOCK_MONOTONIC */
     /* Arming an armed timer moves it; it expires from the loop, never inline. One that is armed
      * for the past while timers expire waits for the next turn. */
     void (*arm)(void *ctx, struct loop_timer *timer, uint64_t deadline_ns);

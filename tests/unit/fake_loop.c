@@ -21,6 +21,7 @@ struct fake_loop {
     struct loop_watch watches[MAX_WATCHES];
     struct loop_task *first, **last;
     struct loop_timer *timers;
+    struct loop_look *looks;
     uint64_t clock_ns;
 };
 
@@ -89,6 +90,24 @@ static void fake_undefer(void *ctx, struct loop_task *task)
     task->queued = false;
 }
 
+static void fake_add_look(void *ctx, struct loop_look *look)
+{
+    struct fake_loop *fake = ctx;
+    look->next = fake->looks;
+    fake->looks = look;
+}
+
+static void fake_remove_look(void *ctx, struct loop_look *look)
+{
+    struct fake_loop *fake = ctx;
+    struct loop_look **link = &fake->looks;
+    while (*link && *link != look)
+        link = &(*link)->next;
+    if (!*link)
+        fail("removal of a look that is not there");
+    *link = look->next;
+}
+
 static uint64_t fake_now_ns(void *ctx)
 {
     struct fake_loop *fake = ctx;
@@ -128,6 +147,8 @@ static const struct loop_ops fake_ops = {
     .unwatch = fake_unwatch,
     .defer = fake_defer,
     .undefer = fake_undefer,
+    .add_look = fake_add_look,
+    .remove_look = fake_remove_look,
     .now_ns = fake_now_ns,
     .arm = fake_arm,
     .disarm = fake_disarm,
@@ -151,12 +172,20 @@ void fake_loop_destroy(struct fake_loop *fake)
         fail("a watch was left behind");
     if (fake->timers)
         fail("a timer was left behind");
+    if (fake->looks)
+        fail("a look was left behind");
     free(fake);
 }
 
 const struct loop *fake_loop(struct fake_loop *fake)
 {
     return &fake->loop;
+}
+
+void fake_loop_look(struct fake_loop *fake)
+{
+    for (struct loop_look *look = fake->looks; look; look = look->next)
+        look->look(look->arg);
 }
 
 static bool turn_watches(struct fake_loop *fake, int timeout_ms)

@@ -32,6 +32,8 @@ bool fake_loop_until(struct fake_loop *fake, const bool *flag, int timeout_ms);
 /* Turns until nothing happens for `timeout_ms`; returns how many turns had something to do: a
  * watcher that spins shows up as `max`. */
 unsigned fake_loop_settle(struct fake_loop *fake, int timeout_ms, unsigned max);
+/* As a loop does that is awake: looks once at all that can be found so. */
+void fake_loop_look(struct fake_loop *fake);
 /* Stops the clock at, and moves it by, what the test says; 0 lets it run again. */
 void fake_loop_set_clock(struct fake_loop *fake, uint64_t now_ns);
 unsigned fake_loop_watches(const struct fake_loop *fake);

@@ -88,14 +88,14 @@ static void submit_read(struct bench *bench, unsigned i, int fd)
     bench->expected++;
 }
 
-static void a_turns_requests_go_in_one_call(void **state)
+static void a_turns_requests_go_two_a_call(void **state)
 {
     struct bench *bench = *state;
     for (unsigned i = 0; i < EVENTS; i++)
         submit_read(bench, i, bench->fd);
     assert_int_equal(aio_stats(bench->aio)->submits, 0);
     assert_true(fake_loop_until(bench->fake, &bench->all, 1000));
-    assert_int_equal(aio_stats(bench->aio)->submits, 1);
+    assert_int_equal(aio_stats(bench->aio)->submits, EVENTS / 2);
     assert_int_equal(aio_stats(bench->aio)->requests, EVENTS);
     for (unsigned i = 0; i < EVENTS; i++) {
         assert_int_equal(bench->jobs[i].result, 512);
@@ -124,7 +124,24 @@ static void large_batches_are_reaped_whole(void **state)
     for (unsigned i = 0; i < OPS; i++)
         submit_read(bench, i, bench->fd);
     assert_true(fake_loop_until(bench->fake, &bench->all, 1000));
-    assert_int_equal(aio_stats(bench->aio)->submits, (OPS + 7) / 8);
+    assert_int_equal(aio_stats(bench->aio)->submits, OPS / 2);
+}
+
+static void a_loop_that_is_awake_finds_completions_without_a_descriptor(void **state)
+{
+    struct bench *bench = *state;
+    fake_loop_look(bench->fake); /* nothing is under way */
+    submit_read(bench, 0, bench->fd);
+    assert_true(fake_loop_turn(bench->fake, 0)); /* submits */
+    for (unsigned i = 0; !bench->all && i < 1000; i++) {
+        fake_loop_look(bench->fake);
+        usleep(1000);
+    }
+    assert_true(bench->all);
+    assert_int_equal(bench->jobs[0].result, 512);
+    fake_loop_turn(bench->fake, 100); /* the descriptor tells of it, too */
+    assert_int_equal(bench->dones, 1);
+    assert_int_equal(fake_loop_settle(bench->fake, 20, 9), 0);
 }
 
 static void a_request_that_cannot_be_submitted_fails_alone(void **state)
@@ -197,9 +214,10 @@ static void too_many_events_are_refused_and_leave_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_turns_requests_go_in_one_call),
+        T(a_turns_requests_go_two_a_call),
         T(more_requests_than_the_queue_holds_wait_their_turn),
         T(large_batches_are_reaped_whole),
+        T(a_loop_that_is_awake_finds_completions_without_a_descriptor),
         T(a_request_that_cannot_be_submitted_fails_alone),
         T(a_failing_request_issued_again_from_done_does_not_hold_the_turn),
         T(results_of_the_kernel_come_through),

@@ -221,6 +221,27 @@ static void with_a_limit_of_nothing_nobody_is_watched(void **state)
         assert_false(watch_after(&f->watcher, &f->a.watch, WATCH_SERVED));
 }
 
+static void count_look(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void what_else_is_in_memory_is_looked_at_while_a_guest_is_watched(void **state)
+{
+    struct fixture *f = *state;
+    const struct loop *loop = &f->evloop.loop;
+    unsigned looks = 0;
+    struct loop_look look = {.look = count_look, .arg = &looks};
+
+    loop->ops->add_look(loop->ctx, &look);
+    turn(f);
+    assert_int_equal(looks, 0);
+    watch_after(&f->watcher, &f->a.watch, WATCH_SERVED);
+    until_ended(f, &f->a);
+    assert_int_equal(looks, f->a.looks);
+    loop->ops->remove_look(loop->ctx, &look);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -232,6 +253,7 @@ int main(void)
         TEST(one_who_has_had_his_share_is_looked_at_again_after_the_others),
         TEST(work_for_the_end_of_the_turn_ends_the_looking),
         TEST(a_limit_that_is_lowered_holds_at_once),
+        TEST(what_else_is_in_memory_is_looked_at_while_a_guest_is_watched),
         TEST(stopping_tells_nobody),
         TEST(with_a_limit_of_nothing_nobody_is_watched),
     };

@@ -41,7 +41,7 @@ dhcp()
     dnsmasq -C $CONFIGS/dnsmasq.conf
 }
 
-# serve [PID...]: nettest, which counts what these processes take.
+# serve [NAME...]: nettest, which counts what the processes of these names take.
 serve()
 {
     /lab/nic/nettest serve $PORT "$@" >"$SERVED" 2>&1 &

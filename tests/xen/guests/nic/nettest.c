@@ -3,8 +3,9 @@
  * Moves data over a network and looks at every word of it: both ends of what the jobs about network
  * cards do.
  *
- *   nettest serve PORT [PID...]              one end, for TCP and UDP, until it is told to end; a
- *                                            line for each transfer, with the CPU time of the PIDs
+ *   nettest serve PORT [NAME...]             one end, for TCP and UDP, until it is told to end; a
+ *                                            line for each transfer, with the CPU time of the
+ *                                            processes of these names
  *   nettest put|get ADDRESS PORT BYTES       a TCP transfer of that many
  *   nettest put-for|get-for ADDRESS PORT SECONDS  one that goes on for that long
  *   nettest echo ADDRESS PORT FROM TO STEP   UDP datagrams of these sizes, there and back
@@ -15,6 +16,7 @@
  * Exit status: 0 when all was as it should be; else the last line says what was not.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/ip_icmp.h>
@@ -33,7 +35,7 @@
 #define PATIENCE_S 60 /* how long the other end may be silent */
 #define CHUNK      65536
 #define DATAGRAM   16384
-#define MAX_PIDS   8
+#define MAX_NAMES  8
 
 /* Hashed alike by none of the cards' filters: the second one is not joined. */
 #define GROUP        "239.77.1.2"
@@ -203,16 +205,39 @@ static uint64_t busy_ms(void)
     return (user + nice + system + irq + softirq) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-static struct usage usage(char *const *pids)
+/* Whether the process' name, which is cut off at 15 characters, is one of these. */
+static bool is_one_of(const char *pid, char *const *names)
+{
+    char path[64], name[17] = "";
+    bool found = false;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+    file = fopen(path, "r");
+    if (file && fscanf(file, "%16s", name) == 1)
+        for (unsigned i = 0; names[i] && !found; i++)
+            found = !strncmp(name, names[i], 15);
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* By name, because a guest that is restarted has another device model. */
+static struct usage usage(char *const *names)
 {
     struct usage usage = {.us = now_us(), .busy_ms = busy_ms()};
+    DIR *processes = opendir("/proc");
+    struct dirent *entry;
 
-    for (unsigned i = 0; pids[i]; i++)
-        usage.processes_ns += process_ns(pids[i]);
+    while (processes && (entry = readdir(processes)))
+        if (isdigit((unsigned char)entry->d_name[0]) && is_one_of(entry->d_name, names))
+            usage.processes_ns += process_ns(entry->d_name);
+    if (processes)
+        closedir(processes);
     return usage;
 }
 
-static void serve_stream(int fd, const char *peer, char *const *pids)
+static void serve_stream(int fd, const char *peer, char *const *names)
 {
     struct request request;
     struct verdict verdict = {0};
@@ -224,7 +249,7 @@ static void serve_stream(int fd, const char *peer, char *const *pids)
         request.op < OP_PUT || request.op >= OP_END)
         return;
     printf("begins %s %s\n", op_names[request.op], peer);
-    before = usage(pids);
+    before = usage(names);
     if (request.op == OP_GET_FOR)
         deadline = before.us + request.seconds * UINT64_C(1000000);
     if (request.op == OP_PUT || request.op == OP_PUT_FOR) {
@@ -237,7 +262,7 @@ static void serve_stream(int fd, const char *peer, char *const *pids)
         good = recv(fd, &verdict, sizeof(verdict), MSG_WAITALL) == sizeof(verdict) &&
                verdict.bytes == sent;
     }
-    after = usage(pids);
+    after = usage(names);
     printf("did %s %s %s bytes=%llu ms=%llu process_us=%llu busy_ms=%llu\n", op_names[request.op],
            peer, good && verdict.bad_at == UINT64_MAX ? "right" : "wrong",
            (unsigned long long)verdict.bytes, (unsigned long long)(after.us - before.us) / 1000,
@@ -290,7 +315,7 @@ static bool serve_datagram(int fd)
     return true;
 }
 
-static int serve(const char *port, char *const *pids)
+static int serve(const char *port, char *const *names)
 {
     struct sockaddr_in own = address_of("0.0.0.0", port), peer;
     struct pollfd ready[2] = {{.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN},
@@ -317,7 +342,7 @@ static int serve(const char *port, char *const *pids)
             continue;
         if (!fork()) {
             be_patient(fd, PATIENCE_S);
-            serve_stream(fd, inet_ntoa(peer.sin_addr), pids);
+            serve_stream(fd, inet_ntoa(peer.sin_addr), names);
             exit(0);
         }
         close(fd);
@@ -533,7 +558,7 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
 
-    if (argc >= 3 && argc <= 3 + MAX_PIDS && !strcmp(what, "serve"))
+    if (argc >= 3 && argc <= 3 + MAX_NAMES && !strcmp(what, "serve"))
         return serve(argv[2], argv + 3);
     for (unsigned op = OP_PUT; op < OP_END; op++) {
         if (argc == 5 && !strcmp(what, op_names[op])) {
