@@ -219,17 +219,23 @@ static void plan_guests(struct reload *reload)
     for (struct guest *guest = daemon->guests; guest; guest = guest->next) {
         struct planned *plan = &reload->plan[reload->n_plan];
         struct config_error error = {"out of memory"};
-        char path[PATH_MAX];
+        char path[PATH_MAX], text[CONFIG_ERROR_SIZE];
 
         if (guest_leaves(guest) || guest->origin == GUEST_OF_REQUEST || !guest->described)
             continue;
         plan->guest = guest;
         plan->file = file_of(reload, guest);
         snprintf(path, sizeof(path), "%s/%s.json", reload->config.guests_dir, guest->config.name);
-        if (describe(guest, plan->file, path, &plan->now, &error))
-            note_error(reload, error.text);
-        else
+        if (!describe(guest, plan->file, path, &plan->now, &error)) {
             reload->n_plan++;
+            continue;
+        }
+        /* Of what does not go together there is no line to name. */
+        if (strncmp(error.text, path, strlen(path)) != 0)
+            snprintf(text, sizeof(text), "%.200s: %.300s", path, error.text);
+        else
+            snprintf(text, sizeof(text), "%s", error.text);
+        note_error(reload, text);
     }
 }
 

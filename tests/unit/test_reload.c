@@ -323,7 +323,7 @@ static void test_xls_line_stays_below_the_file(void **state)
     assert_int_equal(guest->config.nic[0].rate, 0);
     guest_rig_file(&f->rig, "a", "{'role': 'secondary', 'disks': [{'vdev': 'hda', 'path': '/x'}]}");
     answer = ask(f, "reload", "");
-    assert_non_null(strstr(error_of(answer), "at /")); /* as it cannot be merged */
+    assert_non_null(strstr(error_of(answer), "/guests.d/a.json: a: at /role: "));
     json_decref(answer);
     close(lease);
     guest_rig_settle(&f->rig, 0);
