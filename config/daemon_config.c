@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The daemon's own file: /etc/ioemud/ioemud.json. */
-#include "config/reader.h"
+#include "config/tables.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,7 +44,7 @@ static const struct config_key daemon_keys[] = {
     KEY(metrics, CONFIG_CUSTOM, 0, 0, NULL, read_metrics),
 };
 
-static const struct config_table daemon_table = {
+const struct config_table daemon_config_table = {
     "the daemon's configuration",
     daemon_keys,
     sizeof(daemon_keys) / sizeof(daemon_keys[0]),
@@ -151,6 +151,15 @@ void daemon_config_finish(struct daemon_config *config)
     *config = (struct daemon_config){0};
 }
 
+json_t *daemon_config_to_json(const struct daemon_config *config)
+{
+    json_t *object = config_write_object(&daemon_config_table, config);
+
+    if (object && !config->xen_set)
+        json_object_del(object, "xen");
+    return object;
+}
+
 /* What no key alone can show. */
 static int check_daemon(struct config_reader *reader, struct daemon_config *config)
 {
@@ -178,14 +187,14 @@ static int read_daemon(struct config_reader *reader, struct daemon_config *ret_c
         config_fail(reader, "out of memory");
         goto drop_object;
     }
-    error = config_read_object(reader, object, &daemon_table, &config, &given);
+    error = config_read_object(reader, object, &daemon_config_table, &config, &given);
     if (!error)
         error = check_daemon(reader, &config);
     if (error) {
         daemon_config_finish(&config);
         goto drop_object;
     }
-    config.xen_set = given & config_key_bit(&daemon_table, "xen");
+    config.xen_set = given & config_key_bit(&daemon_config_table, "xen");
     *ret_config = config;
 drop_object:
     json_decref(object);

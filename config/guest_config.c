@@ -78,7 +78,7 @@ static const struct config_key fault_keys[] = {
     FAULT("delay_ms", delay_ms, CONFIG_UNSIGNED, 0, 600000),
 };
 
-static const struct config_table fault_table = {
+const struct config_table fault_config_table = {
     "a disk's \"fault\"",
     fault_keys,
     sizeof(fault_keys) / sizeof(fault_keys[0]),
@@ -95,7 +95,7 @@ static const struct config_key serial_keys[] = {
     SERIAL("max_size", max_size, CONFIG_SIZE, 64 * 1024, UINT64_C(1) << 40),
 };
 
-static const struct config_table serial_table = {
+const struct config_table serial_config_table = {
     "a serial port",
     serial_keys,
     sizeof(serial_keys) / sizeof(serial_keys[0]),
@@ -211,12 +211,12 @@ static int read_fault(struct config_reader *reader, const json_t *value, void *i
     if (!json_is_object(value))
         return fail_type(reader, "an object { ... }", value);
 
-    int error = config_read_object(reader, value, &fault_table, &fault, &fault.given);
+    int error = config_read_object(reader, value, &fault_config_table, &fault, &fault.given);
 
     if (error)
         return error;
-    if (!(fault.given &
-          (config_key_bit(&fault_table, "every") | config_key_bit(&fault_table, "delay_ms"))))
+    if (!(fault.given & (config_key_bit(&fault_config_table, "every") |
+                         config_key_bit(&fault_config_table, "delay_ms"))))
         return config_fail(reader, "\"every\" or \"delay_ms\" is missing: which requests fail, or "
                                    "how much longer they take");
     if (fault.first_sector > fault.last_sector)
@@ -315,11 +315,11 @@ static int read_serial(struct config_reader *reader, const json_t *value,
                        struct serial_config *serial)
 {
     uint32_t given = 0;
-    int error = config_read_object(reader, value, &serial_table, serial, &given);
+    int error = config_read_object(reader, value, &serial_config_table, serial, &given);
 
     if (error)
         return error;
-    if (!(given & config_key_bit(&serial_table, "type")))
+    if (!(given & config_key_bit(&serial_config_table, "type")))
         return config_fail(reader, "\"type\" is missing: \"pty\", \"file\", \"unix\" or \"none\"");
 
     bool wants_path = serial->kind == SERIAL_FILE || serial->kind == SERIAL_UNIX;
@@ -330,7 +330,7 @@ static int read_serial(struct config_reader *reader, const json_t *value,
     if (!wants_path && serial->path[0])
         return config_fail_at(reader, "path", "a serial port of type \"%s\" has no path",
                               serial_names[serial->kind]);
-    if (serial->kind != SERIAL_FILE && given & config_key_bit(&serial_table, "max_size"))
+    if (serial->kind != SERIAL_FILE && given & config_key_bit(&serial_config_table, "max_size"))
         return config_fail_at(reader, "max_size", "a serial port of type \"%s\" has no size",
                               serial_names[serial->kind]);
     if (serial->kind == SERIAL_UNIX && strlen(serial->path) > CONFIG_SOCKET_MAX)
@@ -583,8 +583,8 @@ static int write_disk(const struct disk_config *disk, json_t *disks)
     int failed = json_object_set_new(object, "vdev", json_string(disk->vdev));
 
     if (disk->fault.given)
-        failed |=
-            json_object_set_new(object, "fault", config_write_object(&fault_table, &disk->fault));
+        failed |= json_object_set_new(object, "fault",
+                                      config_write_object(&fault_config_table, &disk->fault));
     /* What does not go with the format would be refused on the way in. */
     if (object)
         json_object_del(object, disk->backend == DISK_MEM ? "path" : "size");
@@ -597,7 +597,7 @@ static int write_disk(const struct disk_config *disk, json_t *disks)
 
 static int write_serial(const struct serial_config *serial, json_t *serials)
 {
-    json_t *object = config_write_object(&serial_table, serial);
+    json_t *object = config_write_object(&serial_config_table, serial);
 
     if (object && !serial->path[0])
         json_object_del(object, "path");

@@ -3,11 +3,7 @@
 #ifndef IOEMUD_CONFIG_GUEST_CONFIG_H
 #define IOEMUD_CONFIG_GUEST_CONFIG_H
 
-#include "config/reader.h"
-
-extern const struct config_table guest_config_table;
-extern const struct config_table disk_config_table;
-extern const struct config_table nic_config_table;
+#include "config/tables.h"
 
 /* A description without disks, NICs and serial ports; strings are "". */
 int guest_config_defaults(struct guest_config *ret_config);

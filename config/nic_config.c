@@ -64,7 +64,7 @@ static const struct config_key forward_keys[] = {
     FORWARD("guest_port", guest_port, CONFIG_UNSIGNED, 1, 65535),
 };
 
-static const struct config_table forward_table = {
+const struct config_table forward_config_table = {
     "a port that is forwarded",
     forward_keys,
     sizeof(forward_keys) / sizeof(forward_keys[0]),
@@ -194,7 +194,7 @@ static int read_forward(struct config_reader *reader, const json_t *value,
     int error;
 
     *forward = (struct forward_config){.address = INADDR_LOOPBACK};
-    error = config_read_object(reader, value, &forward_table, forward, &given);
+    error = config_read_object(reader, value, &forward_config_table, forward, &given);
     if (error)
         return error;
     if (!forward->port)
@@ -317,7 +317,7 @@ static json_t *write_forwards(const struct nic_config *nic)
     json_t *forwards = json_array();
 
     for (unsigned i = 0; i < nic->n_forwards; i++) {
-        json_t *object = config_write_object(&forward_table, &nic->forward[i]);
+        json_t *object = config_write_object(&forward_config_table, &nic->forward[i]);
         struct in_addr address = {.s_addr = htonl(nic->forward[i].address)};
         char text[INET_ADDRSTRLEN];
 

@@ -16,6 +16,7 @@
 #include "daemon/http.h"
 #include "daemon/opener.h"
 #include "daemon/record.h"
+#include "daemon/reload.h"
 #include "daemon/resources.h"
 #include "daemon/stats.h"
 
@@ -49,7 +50,7 @@ __attribute__((format(printf, 3, 4))) static void peer_refused(struct daemon *da
 static int on_peer(void *ctx, const char *peer_name, void *peer)
 {
     struct daemon *daemon = ctx;
-    struct guest_attach attach = {.peer = peer};
+    struct guest_attach attach = {.peer = peer, .origin = GUEST_OF_FILE};
     struct config_error error;
     char path[PATH_MAX], name[HV_NAME_MAX + 1];
     int err;
@@ -92,8 +93,14 @@ static void on_store(void *ctx, const char *path, const char *token)
     guest_pvdisks_event(ctx, token);
 }
 
+static void on_domains(void *ctx)
+{
+    guests_dir_domains(ctx);
+}
+
 static const struct hv_host_events host_events = {
     .guest_gone = on_guest_gone,
+    .domains = on_domains,
     .peer = on_peer,
     .store = on_store,
     .log = on_hv_log,
@@ -131,6 +138,7 @@ static bool remove_orphan(void *ctx, const char *guest, const struct hv_record *
                   record->server_id, strerror(-err));
         return false;
     }
+    guests_dir_orphan(daemon, guest, record->domid);
     log_write(&daemon->log, LOG_NOTICE, guest, "event=orphan-%s domid=%u server=%u",
               err ? "already-gone" : "removed", record->domid, record->server_id);
     return true;
@@ -330,9 +338,15 @@ static void on_signal(struct ev_loop *ev, ev_signal *signal, int revents)
     daemon_stop(daemon);
 }
 
-static void watch_signal(struct daemon *daemon, ev_signal *watcher, int signum)
+static void on_sighup(struct ev_loop *ev, ev_signal *signal, int revents)
 {
-    ev_signal_init(watcher, on_signal, signum);
+    reload_begin(signal->data, NULL);
+}
+
+static void watch_signal(struct daemon *daemon, ev_signal *watcher, int signum,
+                         void (*on)(struct ev_loop *ev, ev_signal *signal, int revents))
+{
+    ev_signal_init(watcher, on, signum);
     watcher->data = daemon;
     ev_signal_start(daemon->ev, watcher);
 }
@@ -368,7 +382,6 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     };
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* guests do not end with the terminal that it was started from */
     daemon->ev = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!daemon->ev) {
         log_finish(&daemon->log);
@@ -379,12 +392,15 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     mailbox_init(&daemon->mailbox, daemon->ev);
     subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);
     daemon->started_ns = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
-    watch_signal(daemon, &daemon->sigterm, SIGTERM);
-    watch_signal(daemon, &daemon->sigint, SIGINT);
+    watch_signal(daemon, &daemon->sigterm, SIGTERM, on_signal);
+    watch_signal(daemon, &daemon->sigint, SIGINT, on_signal);
+    watch_signal(daemon, &daemon->sighup, SIGHUP, on_sighup);
 
     err = check_limits(daemon, why);
     if (!err)
         err = prepare_run_dir(daemon, why);
+    if (!err)
+        guests_dir_open(daemon);
     if (!err)
         err = open_hosts(daemon, why);
     if (!err)
@@ -408,6 +424,12 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     sd_notify(0, "READY=1");
     start_watchdog(daemon);
     return 0;
+}
+
+void daemon_set_source(struct daemon *daemon, const char *config_file, bool level_given)
+{
+    daemon->config_file = config_file;
+    daemon->level_given = level_given;
 }
 
 void daemon_run(struct daemon *daemon)
@@ -445,6 +467,7 @@ void daemon_finish(struct daemon *daemon)
     subscriptions_finish(&daemon->subscriptions);
     close_server(daemon->control, daemon->config.control_socket);
     close_server(daemon->stats, daemon->config.stats_socket);
+    guests_dir_close(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
@@ -460,6 +483,7 @@ void daemon_finish(struct daemon *daemon)
         close(daemon->lock_fd);
     ev_signal_stop(daemon->ev, &daemon->sigterm);
     ev_signal_stop(daemon->ev, &daemon->sigint);
+    ev_signal_stop(daemon->ev, &daemon->sighup);
     mailbox_finish(&daemon->mailbox);
     evloop_finish(&daemon->evloop);
     ev_loop_destroy(daemon->ev);

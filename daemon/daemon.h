@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "daemon/evloop.h"
+#include "daemon/guests_dir.h"
 #include "daemon/log.h"
 #include "daemon/mailbox.h"
 #include "daemon/peer_log.h"
@@ -45,19 +46,25 @@ struct daemon {
     unsigned n_workers;
     struct guest *guests;
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
+    struct guests_dir guests_dir;
     struct rpc_server *control, *stats;
     struct subscriptions subscriptions;
     struct http *http; /* NULL: not configured */
-    ev_signal sigterm, sigint;
+    ev_signal sigterm, sigint, sighup;
     struct watchdog watchdog;
     int lock_fd;
     uint64_t started_ns;
-    bool stopping;  /* daemon_run() ends with the last guest */
-    bool no_bufpio; /* it was said that Xen has no buffered PIO page */
+    const char *config_file; /* reads it again: the caller's; NULL: the default, if it is there */
+    bool level_given;        /* on the command line, over the file's */
+    struct reload *reload;   /* under way; NULL: none */
+    bool stopping;           /* daemon_run() ends with the last guest */
+    bool no_bufpio;          /* it was said that Xen has no buffered PIO page */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */
 int daemon_start(struct daemon *daemon, struct daemon_config *config);
+/* After that: where a reload reads it again, and whether its log level was given otherwise. */
+void daemon_set_source(struct daemon *daemon, const char *config_file, bool level_given);
 /* Serves until asked to stop and all guests have been detached. */
 void daemon_run(struct daemon *daemon);
 void daemon_finish(struct daemon *daemon);

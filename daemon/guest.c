@@ -10,6 +10,7 @@
 
 #include "daemon/guest_nics.h"
 #include "daemon/guest_pvdisk.h"
+#include "daemon/trace.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
 
@@ -47,7 +48,10 @@ static void guest_free(struct guest *guest)
     if (guest->lease)
         rpc_conn_on_close(guest->lease, NULL, NULL);
     guest_qmp_remove(guest);
+    trace_guest_gone(guest);
     guest_config_finish(&guest->config);
+    free(guest->line);
+    free(guest->described);
     free(guest);
     if (gone)
         gone(gone_ctx);
@@ -404,6 +408,7 @@ static void guest_start(struct guest *guest)
     guest->worker->guests++;
     guest->worker->disks += guest->config.n_disks;
     guest->params.name = guest->config.name;
+    guest->params.log = &guest->log;
     if (guest->config.hypervisor == GUEST_SHM)
         guest->params.log_limit = peer_log_of(&daemon->peer_logs, guest->config.name)->devices;
     guest->params.hv = guest->hv;
@@ -434,6 +439,8 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .vcpus = attach->vcpus,
         .run = attach->run,
         .reset = attach->reset,
+        .origin = attach->origin,
+        .by_itself = attach->by_itself,
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,
@@ -447,6 +454,12 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .lost.run = run_lost,
     };
     snprintf(guest->name, sizeof(guest->name), "%s", guest->config.name);
+    /* Without them, for want of memory, a reload finds nothing to compare with. */
+    if (attach->line)
+        guest->line = json_dumps(attach->line, JSON_COMPACT);
+    if (attach->origin != GUEST_OF_REQUEST)
+        guest->described = guest_describe(&guest->config);
+    log_init_on(&guest->log, &daemon->log);
     guest_stop_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
@@ -501,6 +514,9 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
     if (!guest) {
         if (attach->done)
             attach->done(attach->ctx, NULL, err ? err : -ENOMEM, err ? why : "out of memory");
+        else if (attach->by_itself)
+            log_write(&daemon->log, LOG_ERR, attach->config.name, "event=attach-failed why=\"%s\"",
+                      err ? why : "out of memory");
         guest_config_finish(&attach->config);
         return;
     }
@@ -510,6 +526,17 @@ void guest_attach(struct daemon *daemon, struct guest_attach *attach)
         return;
     }
     guest_start(guest);
+}
+
+void guest_when_attached(struct guest *guest,
+                         void (*done)(void *ctx, struct guest *guest, int err, const char *why),
+                         void *ctx)
+{
+    guest->by_itself = false;
+    guest->done = done;
+    guest->done_ctx = ctx;
+    if (guest->state == GUEST_RUNNING)
+        tell_done(guest, 0, "");
 }
 
 int guest_peer_outcome(struct daemon *daemon, const char *name)

@@ -42,14 +42,24 @@ enum guest_run {
     GUEST_PRELAUNCH, /* dm_restrict=: until the first `cont` */
 };
 
+/* Where its description came from, and so what a reload of the configuration reads again. */
+enum guest_origin {
+    GUEST_OF_REQUEST, /* somebody else's file: nothing */
+    GUEST_OF_FILE,    /* guests_dir/NAME.json alone */
+    GUEST_OF_LINE,    /* xl's line, and guests_dir/NAME.json over it, if there is one */
+};
+
 struct guest_attach {
     struct guest_config config; /* taken over */
-    uint32_t domid;             /* hv_xen */
-    void *peer;                 /* hv_shm; NULL: wait for one */
-    enum guest_run run;         /* what QMP says of it at first */
-    bool reset;                 /* it ran on a former daemon's devices, whose state is lost */
-    uint32_t vcpus;             /* plugged in at the start; 0: all that the domain has */
-    struct rpc_conn *lease;     /* when it closes the guest is detached, in whatever state; NULL */
+    enum guest_origin origin;
+    const json_t *line;     /* GUEST_OF_LINE's, as JSON; the caller's */
+    uint32_t domid;         /* hv_xen */
+    void *peer;             /* hv_shm; NULL: wait for one */
+    enum guest_run run;     /* what QMP says of it at first */
+    bool by_itself;         /* nobody asked: daemon/guests_dir.h */
+    bool reset;             /* it ran on a former daemon's devices, whose state is lost */
+    uint32_t vcpus;         /* plugged in at the start; 0: all that the domain has */
+    struct rpc_conn *lease; /* when it closes the guest is detached, in whatever state; NULL */
     /* Once, possibly before guest_attach() returns: err 0 when the guest runs (or waits for its
      * peer), else -errno and why. NULL: nobody asks. */
     void (*done)(void *ctx, struct guest *guest, int err, const char *why);
@@ -63,6 +73,12 @@ struct guest {
     struct guest_config config;     /* with the name that it was attached by, the log's */
     char name[CONFIG_NAME_MAX + 1]; /* for people: guest_names_refresh() */
     bool named_as_domain;           /* it follows when the domain is renamed */
+    enum guest_origin origin;
+    char *line;      /* guest_attach's, as text; NULL: none */
+    char *described; /* what it has been given, as a description in JSON: daemon/reload.c */
+    bool by_itself;
+    struct trace *trace; /* daemon/trace.h; NULL: none */
+    struct log log;      /* the daemon's, or with a level of its own */
     uint32_t domid;
     uint32_t vcpus;
     void *peer;
@@ -129,6 +145,13 @@ struct guest {
 
 /* What comes of it is told through done(). */
 void guest_attach(struct daemon *daemon, struct guest_attach *attach);
+/* One of this description and domain that nobody has asked for yet; NULL: there is none. */
+struct guest *guest_attached_by_itself(struct daemon *daemon, const struct guest_config *config,
+                                       uint32_t domid);
+/* Somebody asks for it now, and is told as by guest_attach(), at once if it is known. */
+void guest_when_attached(struct guest *guest,
+                         void (*done)(void *ctx, struct guest *guest, int err, const char *why),
+                         void *ctx);
 /* Ends the guest from whatever state; `gone(ctx)` (may be NULL: then whoever asked before is told)
  * follows when it has drained. One can ask at a time: see guest->gone. */
 void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx);
@@ -212,6 +235,9 @@ void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
                          void (*done)(void *ctx, int err, const char *why), void *ctx);
 /* Adds a running image's counters, each read once. */
 void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of);
+
+/* daemon/reload.c: the description as text, for guest->described; NULL when memory is short. */
+char *guest_describe(const struct guest_config *config);
 
 /* daemon/guest_log.c: that it is RUNNING, and what is to be known of that. */
 void guest_log_attached(struct guest *guest);

@@ -12,10 +12,10 @@ void guest_log(struct guest *guest, int priority, const char *format, ...)
 
     va_start(args, format);
     if (guest->config.hypervisor == GUEST_SHM)
-        peer_log_vwrite(&daemon->peer_logs, &daemon->log, loop->ops->now_ns(loop->ctx), priority,
+        peer_log_vwrite(&daemon->peer_logs, &guest->log, loop->ops->now_ns(loop->ctx), priority,
                         guest->config.name, format, args);
     else
-        log_vwrite(&daemon->log, priority, guest->config.name, NULL, format, args);
+        log_vwrite(&guest->log, priority, guest->config.name, NULL, format, args);
     va_end(args);
 }
 
@@ -40,7 +40,7 @@ void guest_log_attached(struct guest *guest)
               guest->hv->name, guest->domid, guest->hv->guest_info(guest->hv_guest)->vcpus,
               guest->worker->params.id);
     if (guest->reset)
-        log_write(&guest->daemon->log, LOG_WARNING, guest->config.name,
+        log_write(&guest->log, LOG_WARNING, guest->config.name,
                   "event=devices-reset domid=%u hint=\"a former daemon ended under it: reboot or "
                   "destroy it\"",
                   guest->domid);

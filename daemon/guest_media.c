@@ -108,7 +108,7 @@ static void run_changed(struct mail *mail)
         free(change->disk->path);
         change->disk->path = change->path ? change->path : strdup("");
         change->path = NULL;
-        log_write(&guest->daemon->log, LOG_INFO, guest->config.name, "event=%s vdev=%s path=\"%s\"",
+        log_write(&guest->log, LOG_INFO, guest->config.name, "event=%s vdev=%s path=\"%s\"",
                   change->after ? "medium-inserted" : "medium-ejected", change->disk->vdev,
                   change->disk->path ? change->disk->path : "");
     }

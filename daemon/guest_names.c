@@ -26,6 +26,16 @@ bool guest_is_attached(const struct daemon *daemon, const struct guest_config *c
     return false;
 }
 
+struct guest *guest_attached_by_itself(struct daemon *daemon, const struct guest_config *config,
+                                       uint32_t domid)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (!guest_leaves(guest) && guest->by_itself && guest->domid == domid &&
+            !strcmp(guest->config.name, config->name))
+            return guest;
+    return NULL;
+}
+
 /* 0, -ESRCH: the domain is gone, or -ENOENT: there is none that one could ask about. */
 static int domain_of(const struct guest *guest, struct hv_domain *ret_domain)
 {

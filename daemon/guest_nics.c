@@ -357,7 +357,7 @@ static void finish_op(struct op *op)
         note_added(op->guest, &op->config);
     else if (op->opened)
         finish_nic(op->guest, op->number);
-    log_write(&op->guest->daemon->log, op->err ? LOG_WARNING : LOG_INFO, op->guest->config.name,
+    log_write(&op->guest->log, op->err ? LOG_WARNING : LOG_INFO, op->guest->config.name,
               "event=nic-%s nic=%u%s%s%s",
               op->kind == OP_LINK      ? "link"
               : op->kind == OP_CAPTURE ? "capture"

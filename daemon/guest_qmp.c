@@ -156,8 +156,7 @@ static void qmp_refused(void *ctx, const char *what)
     uint64_t suppressed, now = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
 
     if (log_allow(&guest->qmp_limit, now, &suppressed))
-        log_write(&guest->daemon->log, LOG_NOTICE, guest->config.name, "event=qmp-refused %s",
-                  what);
+        log_write(&guest->log, LOG_NOTICE, guest->config.name, "event=qmp-refused %s", what);
 }
 
 static const struct qmp_ops ops = {
@@ -181,7 +180,7 @@ int guest_qmp_add(struct guest *guest, int listen_fd)
             err = qmp_create(listen_fd, &guest->daemon->evloop.loop, &ops, guest, &guest->qmp[i]);
     if (!err)
         return 0;
-    log_write(&guest->daemon->log, LOG_ERR, guest->config.name, "event=qmp-failed why=\"%s\"",
+    log_write(&guest->log, LOG_ERR, guest->config.name, "event=qmp-failed why=\"%s\"",
               err == -EINVAL ? "the descriptor is not a listening socket" : strerror(-err));
     close(listen_fd);
     return err;

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "daemon/ctl_client.h"
+#include "daemon/ctl_live.h"
 #include "daemon/ctl_metrics.h"
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_table.h"
@@ -48,6 +49,11 @@ static const char help[] =
     "  nic-add NAME JSON                plug in another NIC: '{\"devid\": 1, ...}', as in\n"
     "                                   ioemud-guest.json(5)\n"
     "  nic-remove NAME NIC [--force]    ask the guest to give it up; by force it is pulled out\n"
+    "  trace GUEST                      its requests as they come, a line each; --filter, --count\n"
+    "  log-level [[GUEST] LEVEL]        what is logged: emerg to debug; of a guest alone, also\n"
+    "                                   default; without LEVEL it is shown\n"
+    "  reload                           read the configuration again: what can change does, the\n"
+    "                                   rest is told\n"
     "  shutdown [--force]               end the daemon; with guests attached only by force\n"
     "\n"
     "      --domid N                    of several guests of one NAME that of domain N\n"
@@ -59,6 +65,9 @@ static const char help[] =
     "  -n, --iterations N               top: end after so many looks\n"
     "      --sort KEY                   top: by name, requests (which it is), read, written,\n"
     "                                   network or latency\n"
+    "      --filter FILTER              trace: port=A[-B], addr=A[-B], type=pio|mmio|config,\n"
+    "                                   dir=read|write, device=NAME, vcpu=N; several with commas\n"
+    "      --count N                    trace: end after N requests\n"
     "  -j, --json                       print the daemon's answer as it came\n"
     "  -s, --socket PATH                the daemon's socket (default: as " DAEMON_CONFIG_FILE "\n"
     "                                   says; list, stats, top and metrics the statistics one)\n"
@@ -77,8 +86,10 @@ struct invocation {
     bool openmetrics;
     const char *textfile; /* NULL: standard output */
     struct top_options top;
-    bool top_given; /* one of these */
-    char **args;    /* after the command */
+    bool top_given;     /* one of these */
+    const char *filter; /* NULL: not given */
+    unsigned count;     /* 0: not given */
+    char **args;        /* after the command */
     int n_args;
 };
 
@@ -93,6 +104,8 @@ struct command {
     void (*show)(const struct invocation *invocation, const json_t *result);
     bool takes_format; /* --openmetrics, --textfile */
     bool is_top;       /* goes on and on */
+    /* What follows the answer, which is not shown then; as ctl_client_call(). */
+    int (*follow)(const struct invocation *invocation, struct ctl_client *client);
 };
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -293,6 +306,26 @@ static json_t *params_nic_remove(const struct invocation *invocation)
     return params;
 }
 
+static json_t *params_log_level(const struct invocation *invocation)
+{
+    json_t *params = invocation->n_args == 2 ? about_guest(invocation, "name") : json_object();
+
+    if (invocation->n_args)
+        json_object_set_new(params, "level", json_string(invocation->args[invocation->n_args - 1]));
+    return params;
+}
+
+static json_t *params_trace(const struct invocation *invocation)
+{
+    json_t *params = about_guest(invocation, "name");
+
+    if (invocation->filter)
+        json_object_set_new(params, "filter", json_string(invocation->filter));
+    if (invocation->count)
+        json_object_set_new(params, "count", json_integer(invocation->count));
+    return params;
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void show_list(const struct invocation *invocation, const json_t *result)
@@ -301,6 +334,7 @@ static void show_list(const struct invocation *invocation, const json_t *result)
         puts("No guests are attached.");
     else
         ctl_show_list(result, table_terminal_width(stdout), stdout);
+    ctl_show_bad_files(result, stdout);
 }
 
 static void show_stats(const struct invocation *invocation, const json_t *result)
@@ -388,6 +422,21 @@ static void show_shutdown(const struct invocation *invocation, const json_t *res
     puts("the daemon has ended");
 }
 
+static void show_reload(const struct invocation *invocation, const json_t *result)
+{
+    ctl_show_reload(result, stdout);
+}
+
+static void show_log_level(const struct invocation *invocation, const json_t *result)
+{
+    ctl_show_levels(result, stdout);
+}
+
+static int follow_trace(const struct invocation *invocation, struct ctl_client *client)
+{
+    return ctl_follow_trace(client, invocation->json, stdout);
+}
+
 static const struct command commands[] = {
     {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
     {"stats", 0, 1, true, false, true, false, params_stats, "stats", show_stats},
@@ -404,6 +453,20 @@ static const struct command commands[] = {
     {"eject", 2, 2, false, true, true, false, params_eject, "eject", show_eject},
     {"insert", 3, 3, false, true, true, false, params_insert, "insert", show_insert},
     {"shutdown", 0, 0, false, true, false, false, params_shutdown, "shutdown", show_shutdown},
+    {.name = "reload", .params = no_params, .method = "reload", .show = show_reload},
+    {.name = "log-level",
+     .max_args = 2,
+     .takes_domid = true,
+     .params = params_log_level,
+     .method = "log-level",
+     .show = show_log_level},
+    {.name = "trace",
+     .min_args = 1,
+     .max_args = 1,
+     .takes_domid = true,
+     .params = params_trace,
+     .method = "trace",
+     .follow = follow_trace},
 };
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -418,6 +481,11 @@ static enum status answer(const struct command *command, const struct invocation
         json_decref(result);
         error = -ETIMEDOUT;
     }
+    if (!error && command->follow) {
+        json_decref(result);
+        result = NULL;
+        error = command->follow(invocation, client);
+    }
     if (error) {
         fprintf(stderr, "ioemuctl: %s\n", client->error);
         return error == -EREMOTEIO ? STATUS_REFUSED : STATUS_UNREACHABLE;
@@ -428,7 +496,9 @@ static enum status answer(const struct command *command, const struct invocation
         json_decref(result);
         return status;
     }
-    if (invocation->json) {
+    if (command->follow) {
+        /* What there is has been shown. */
+    } else if (invocation->json) {
         json_dumpf(result, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
@@ -544,10 +614,20 @@ static enum status run_checked(struct invocation *invocation, char **words, int 
                      command->name);
     if (invocation->openmetrics && invocation->textfile)
         return usage("the node exporter does not read OpenMetrics: ", invocation->textfile);
+    if ((invocation->filter || invocation->count) && !command->follow)
+        return usage("--filter and --count do not go with ", command->name);
     return run(command, invocation);
 }
 
-enum { OPTION_FORCE = 256, OPTION_DOMID, OPTION_LIMIT, OPTION_OPENMETRICS, OPTION_TEXTFILE };
+enum {
+    OPTION_FORCE = 256,
+    OPTION_DOMID,
+    OPTION_LIMIT,
+    OPTION_OPENMETRICS,
+    OPTION_TEXTFILE,
+    OPTION_FILTER,
+    OPTION_COUNT,
+};
 
 /* STATUS_OK, or what is wrong has been said. */
 static enum status take_option(struct invocation *invocation, int option)
@@ -572,6 +652,13 @@ static enum status take_option(struct invocation *invocation, int option)
         break;
     case OPTION_LIMIT:
         invocation->limit = optarg;
+        break;
+    case OPTION_FILTER:
+        invocation->filter = optarg;
+        break;
+    case OPTION_COUNT:
+        if (!parse_number(optarg, 1, 1000000000, &invocation->count))
+            return usage("no number of requests: ", optarg);
         break;
     case OPTION_OPENMETRICS:
         invocation->openmetrics = true;
@@ -609,6 +696,8 @@ int main(int argc, char **argv)
         {"interval", required_argument, NULL, TOP_INTERVAL},
         {"iterations", required_argument, NULL, TOP_ITERATIONS},
         {"sort", required_argument, NULL, TOP_SORT},
+        {"filter", required_argument, NULL, OPTION_FILTER},
+        {"count", required_argument, NULL, OPTION_COUNT},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},

@@ -30,11 +30,14 @@ static bool stderr_is_journal(void)
            fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+/* In the order of syslog(3)'s priorities. */
+static const char *const level_names[] = {
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+};
+
 void log_init(struct log *log, int level)
 {
-    log->level = level;
-    log->journal_fd = -1;
-    log->journal = stderr_is_journal();
+    *log = (struct log){.level = level, .journal_fd = -1, .journal = stderr_is_journal()};
     if (log->journal)
         log_use_journal(log, JOURNAL_SOCKET);
 }
@@ -123,13 +126,46 @@ static void to_stderr(const struct log *log, int priority, char *line, size_t le
     send(STDERR_FILENO, line - prefix_len, len + prefix_len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+void log_init_on(struct log *log, const struct log *base)
+{
+    *log = (struct log){.level = LOG_AS_BASE,
+                        .journal = base->journal,
+                        .journal_fd = base->journal_fd,
+                        .base = base};
+}
+
+int log_level(const struct log *log)
+{
+    int level = __atomic_load_n(&log->level, __ATOMIC_RELAXED);
+
+    return level == LOG_AS_BASE && log->base ? log_level(log->base) : level;
+}
+
+void log_set_level(struct log *log, int level)
+{
+    __atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
+}
+
+int log_level_parse(const char *name)
+{
+    for (int i = 0; i <= LOG_DEBUG; i++)
+        if (!strcmp(level_names[i], name))
+            return i;
+    return -1;
+}
+
+const char *log_level_name(int level)
+{
+    return level >= 0 && level <= LOG_DEBUG ? level_names[level] : "default";
+}
+
 void log_vwrite(const struct log *log, int priority, const char *guest, const char *device,
                 const char *format, va_list args)
 {
     char buf[PREFIX_BYTES + LOG_LINE_MAX] = MESSAGE, *line = buf + PREFIX_BYTES;
     size_t at = 0, room = LOG_LINE_MAX - 1; /* a place for the newline */
 
-    if (priority > log->level)
+    if (priority > log_level(log))
         return;
         /* snprintf() says how much it wanted to write: clamp after each step. */
 #define APPEND(call)                                                                               \

@@ -15,10 +15,13 @@
 
 #define LOG_LINE_MAX 1024
 
+#define LOG_AS_BASE (-1)
+
 struct log {
-    int level;      /* least important priority that is written */
+    int level;      /* least important priority that is written; LOG_AS_BASE: as `base` has it */
     bool journal;   /* stderr goes to the journal */
     int journal_fd; /* its socket for entries with fields; -1: lines on stderr will do */
+    const struct log *base; /* of a guest's: the daemon's. NULL: none */
 };
 
 void log_init(struct log *log, int level);
@@ -26,6 +29,15 @@ void log_init(struct log *log, int level);
 int log_use_journal(struct log *log, const char *path);
 /* Later lines are still written, to stderr. */
 void log_finish(struct log *log);
+/* One that has the level of `base`, which outlives it, until it gets its own. */
+void log_init_on(struct log *log, const struct log *base);
+/* What is written now, and another; both from any thread. */
+int log_level(const struct log *log);
+void log_set_level(struct log *log, int level);
+/* syslog(3)'s names, "emerg" to "debug". -1: there is none of this name. */
+int log_level_parse(const char *name);
+const char *log_level_name(int level);
+
 /* `guest` may be NULL. */
 __attribute__((format(printf, 4, 5))) void log_write(const struct log *log, int priority,
                                                      const char *guest, const char *format, ...);

@@ -39,22 +39,6 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int parse_level(const char *name)
-{
-    static const struct {
-        const char *name;
-        int priority;
-    } levels[] = {
-        {"err", LOG_ERR},   {"warning", LOG_WARNING}, {"notice", LOG_NOTICE},
-        {"info", LOG_INFO}, {"debug", LOG_DEBUG},
-    };
-
-    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-        if (!strcmp(levels[i].name, name))
-            return levels[i].priority;
-    return -1;
-}
-
 /* `given` NULL: the default file, and the built-in defaults where there is none. */
 static int load_config(const char *given, struct daemon_config *ret_config)
 {
@@ -73,14 +57,8 @@ static unsigned check_guest(const char *path)
 {
     struct guest_config config;
     struct config_error error;
-    int err = guest_config_load(path, &config, &error);
 
-    if (!err && (config.hypervisor == GUEST_SHM || config.role == GUEST_SECONDARY)) {
-        err = guest_config_check(&config, path, &error);
-        if (err)
-            guest_config_finish(&config);
-    }
-    if (err) {
+    if (guests_dir_load(path, &config, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
@@ -139,7 +117,7 @@ int main(int argc, char **argv)
             check_only = true;
             break;
         case OPTION_LOG_LEVEL:
-            level = parse_level(optarg);
+            level = log_level_parse(optarg);
             if (level >= 0)
                 break;
             fprintf(stderr, "ioemud: no log level %s: err, warning, notice, info or debug\n",
@@ -174,6 +152,7 @@ int main(int argc, char **argv)
     umask(0027);
     if (daemon_start(&daemon, &config))
         return EXIT_FAILURE;
+    daemon_set_source(&daemon, config_path, level >= 0);
     daemon_run(&daemon);
     daemon_finish(&daemon);
     return EXIT_SUCCESS;

@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/stats.h"
 
@@ -96,6 +97,7 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
     const json_t *config = json_object_get(params, "config");
     const char *name = json_string_value(json_object_get(params, "name"));
     struct config_error error;
+    struct guest *own;
     int err;
 
     if (!name == !config) {
@@ -106,6 +108,7 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
         rpc_fail(call, RPC_INVALID_PARAMS, "\"domid\" is not a domain id");
         return;
     }
+    attach.origin = name ? GUEST_OF_FILE : GUEST_OF_REQUEST;
     err = name ? load_alone(daemon, name, &attach.config, &error)
                : guest_config_from_json(config, "(request)", &attach.config, &error);
     if (err) {
@@ -117,6 +120,12 @@ static void method_attach(void *ctx, struct rpc_call *call, const json_t *params
                                             &attach.domid)) {
         rpc_fail(call, RPC_FAILED, "there is no domain named %s; give --domid", attach.config.name);
         guest_config_finish(&attach.config);
+        return;
+    }
+    own = guest_attached_by_itself(daemon, &attach.config, attach.domid);
+    if (own) { /* as was asked for */
+        guest_config_finish(&attach.config);
+        guest_when_attached(own, attach_done, call);
         return;
     }
     guest_attach(daemon, &attach);
@@ -178,6 +187,8 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     dm->call = call;
     while (dm->n_fds < GUEST_QMPS && (fd = rpc_call_take_fd(call)) >= 0)
         dm->fd[dm->n_fds++] = fd;
+    attach.origin = GUEST_OF_LINE;
+    attach.line = config;
     attach.domid = (uint32_t)domid;
     attach.vcpus = vcpus > 0 && vcpus <= (json_int_t)HV_MAX_VCPUS ? (uint32_t)vcpus : 0;
     attach.run = json_is_true(json_object_get(params, "prelaunch")) ? GUEST_PRELAUNCH : GUEST_CONT;
@@ -209,6 +220,12 @@ static struct guest *guest_of(struct daemon *daemon, struct rpc_call *call, cons
     return guest;
 }
 
+struct guest *method_guest(struct daemon *daemon, struct rpc_call *call, const json_t *params,
+                           const char *key)
+{
+    return guest_of(daemon, call, params, key);
+}
+
 static void detached(void *ctx)
 {
     rpc_reply(ctx, json_object());
@@ -221,8 +238,10 @@ static void method_detach(void *ctx, struct rpc_call *call, const json_t *params
 
     if (guest && guest->gone)
         rpc_fail(call, RPC_FAILED, "guest %s is being detached already", guest->name);
-    else if (guest)
+    else if (guest) {
+        guests_dir_detached(ctx, guest);
         guest_detach(guest, detached, call);
+    }
 }
 
 static void resumed(void *ctx)
@@ -457,7 +476,7 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
     guest_names_refresh(daemon);
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         json_array_insert_new(guests, 0, describe(guest)); /* the newest is first in the list */
-    rpc_reply(call, json_pack("{s:o}", "guests", guests));
+    rpc_reply(call, json_pack("{s:o, s:o*}", "guests", guests, "files", guests_dir_list(daemon)));
 }
 
 /* {guest?, domid?, buckets?} */
@@ -570,6 +589,10 @@ const struct rpc_method daemon_control_methods[] = {
     {"subscribe", method_subscribe},
     {"unsubscribe", method_unsubscribe},
     {"shutdown", method_shutdown},
+    {"reload", method_reload},
+    {"log-level", method_log_level},
+    {"trace", method_trace},
+    {"trace-read", method_trace_read},
     {NULL, NULL},
 };
 

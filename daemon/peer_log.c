@@ -17,7 +17,8 @@ void peer_log_vwrite(struct peer_logs *logs, const struct log *log, uint64_t now
 {
     uint64_t suppressed;
 
-    if (priority > log->level || !log_allow(&peer_log_of(logs, name)->control, now_ns, &suppressed))
+    if (priority > log_level(log) ||
+        !log_allow(&peer_log_of(logs, name)->control, now_ns, &suppressed))
         return;
     if (suppressed)
         log_write(log, LOG_WARNING, name, "event=log-limit suppressed=%llu",

@@ -31,8 +31,8 @@ static bool may_log(struct vm *vm)
     if (!log_allow(&vm->log_limit, loop_now(vm), &suppressed))
         return false;
     if (suppressed)
-        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
-                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
+        log_write(vm->params.log, LOG_WARNING, vm->params.name, "event=log-limit suppressed=%llu",
+                  (unsigned long long)suppressed);
     return true;
 }
 
@@ -40,7 +40,7 @@ static bool may_log(struct vm *vm)
 static int unreachable(struct vm *vm, int err, const char *access)
 {
     if (err && err != -ESRCH && may_log(vm))
-        log_write(vm->worker->params.log, LOG_ERR, vm->params.name,
+        log_write(vm->params.log, LOG_ERR, vm->params.name,
                   "event=memory-unreachable access=%s error=\"%s\"", access, strerror(-err));
     return err;
 }
@@ -194,8 +194,8 @@ static void host_log_line(void *ctx, enum host_log_level level, const char *devi
     };
     struct vm *vm = ctx;
 
-    if (priority[level] <= vm->worker->params.log->level && may_log(vm))
-        log_vwrite(vm->worker->params.log, priority[level], vm->params.name, device, format, args);
+    if (priority[level] <= log_level(vm->params.log) && may_log(vm))
+        log_vwrite(vm->params.log, priority[level], vm->params.name, device, format, args);
 }
 
 static void host_power_event(void *ctx, enum host_power event)
@@ -205,7 +205,7 @@ static void host_power_event(void *ctx, enum host_power event)
 
     /* A guest may ask again and again: hv_shm's need not stop. */
     if (may_log(vm))
-        log_write(vm->worker->params.log, LOG_INFO, vm->params.name, "event=%s",
+        log_write(vm->params.log, LOG_INFO, vm->params.name, "event=%s",
                   off ? "poweroff" : "reset");
     vm->params.hv->shutdown(vm->params.guest, off ? HV_SHUTDOWN_POWEROFF : HV_SHUTDOWN_REBOOT);
 }
@@ -280,10 +280,10 @@ static void on_illegal(void *ctx, uint32_t vcpu, const char *what)
     if (!may_log(vm))
         return;
     if (vcpu == UINT32_MAX)
-        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+        log_write(vm->params.log, LOG_WARNING, vm->params.name,
                   "event=illegal-request ring=buffered field=\"%s\"", what);
     else
-        log_write(vm->worker->params.log, LOG_WARNING, vm->params.name,
+        log_write(vm->params.log, LOG_WARNING, vm->params.name,
                   "event=illegal-request vcpu=%u field=%s", vcpu, what);
 }
 

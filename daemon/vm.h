@@ -62,6 +62,7 @@ struct vm_nic {
 
 struct vm_params {
     const char *name;
+    const struct log *log; /* the guest's */
     const struct hv_ops *hv;
     struct hv_guest *guest;
     struct hv_worker *hv_worker;
@@ -151,6 +152,9 @@ void vm_renew_serial(struct vm *vm, unsigned port, int fd);
 /* These of the drives (a bit each) try again what has failed; when none is stopped any more the
  * guest's requests are served again. */
 void vm_restart(struct vm *vm, unsigned drives);
+/* What becomes of the errors of the disk at this drive from now on; there may be none. */
+void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                     enum blk_policy on_write_error);
 /* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
 int vm_open_disks(struct vm *vm, char *why);
 /* What an image of the vm tells when it is closed, and a disk (struct vm_drive) whose error stops

@@ -34,16 +34,23 @@ static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct 
     return err;
 }
 
+void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                     enum blk_policy on_write_error)
+{
+    struct blk_policies policies = {
+        .read = on_read_error,
+        .write = on_write_error,
+        .stopped = vm_disk_stopped,
+        .arg = &vm->drive[drive],
+    };
+
+    if (vm->blk[drive])
+        blk_set_policies(vm->blk[drive], &policies);
+}
+
 static int open_disk(struct vm *vm, struct vm_disk *disk)
 {
     const struct loop *loop = &vm->worker->evloop.loop;
-    struct vm_drive *drive = &vm->drive[disk->drive];
-    struct blk_policies policies = {
-        .read = disk->on_read_error,
-        .write = disk->on_write_error,
-        .stopped = vm_disk_stopped,
-        .arg = drive,
-    };
     struct blk_image *image;
     int err;
 
@@ -63,10 +70,10 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     err = open_blk(vm, image, &vm->blk[disk->drive]);
     if (err)
         return err;
-    drive->vm = vm;
-    drive->index = disk->drive;
-    blk_set_policies(vm->blk[disk->drive], &policies);
-    blk_set_histograms(vm->blk[disk->drive], drive->histograms);
+    vm->drive[disk->drive].vm = vm;
+    vm->drive[disk->drive].index = disk->drive;
+    vm_set_policies(vm, disk->drive, disk->on_read_error, disk->on_write_error);
+    blk_set_histograms(vm->blk[disk->drive], vm->drive[disk->drive].histograms);
     return 0;
 }
 

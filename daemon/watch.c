@@ -113,6 +113,11 @@ void watcher_init(struct watcher *watcher, struct evloop *evloop, unsigned limit
     ev_unref(evloop->ev);
 }
 
+void watcher_set_limit(struct watcher *watcher, unsigned limit_us)
+{
+    watcher->limit_ns = (uint64_t)limit_us * 1000;
+}
+
 void watcher_finish(struct watcher *watcher)
 {
     ev_ref(watcher->evloop->ev);
@@ -132,6 +137,8 @@ void watch_init(struct watch *watch, const struct watcher *watcher,
 /* How long to watch after an event; 0: not. */
 static uint64_t window(const struct watcher *watcher, struct watch *watch)
 {
+    if (watch->window_ns > watcher->limit_ns) /* which was lowered */
+        watch->window_ns = watcher->limit_ns;
     if (watch->window_ns >= WINDOW_MIN_NS)
         return watch->window_ns;
     if (watcher->limit_ns < WINDOW_MIN_NS || ++watch->unwatched < UNWATCHED_MAX)

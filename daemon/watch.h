@@ -59,6 +59,8 @@ struct watcher {
 
 /* `limit_us`: how long to watch at most; 0: not at all. `evloop` must outlive the watcher. */
 void watcher_init(struct watcher *watcher, struct evloop *evloop, unsigned limit_us);
+/* Another limit from now on. */
+void watcher_set_limit(struct watcher *watcher, unsigned limit_us);
 /* Nobody may be watched any more. */
 void watcher_finish(struct watcher *watcher);
 

@@ -183,6 +183,19 @@ static bool takes_whole(const struct range *range, uint64_t addr, unsigned size)
     return size <= max_size(range->ops) && size - 1 <= range->last - addr;
 }
 
+bool bus_find(struct bus *bus, enum bus_space space, uint64_t addr, uint64_t *ret_first,
+              uint64_t *ret_last, void **ret_dev)
+{
+    const struct range *range = find(&bus->space[space], addr);
+
+    if (!range)
+        return false;
+    *ret_first = range->first;
+    *ret_last = range->last;
+    *ret_dev = range->dev;
+    return true;
+}
+
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size)
 {
     struct range_table *table = &bus->space[space];

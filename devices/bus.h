@@ -84,6 +84,11 @@ struct pci_func *bus_pci_func(const struct bus *bus, uint8_t devfn);
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size, uint64_t value);
 
+/* Who answers the byte at `addr`: the range that it is in and the `dev` it was claimed for, for who
+ * describes accesses. False: nobody. */
+bool bus_find(struct bus *bus, enum bus_space space, uint64_t addr, uint64_t *ret_first,
+              uint64_t *ret_last, void **ret_dev);
+
 /* String I/O at one port: count elements of `size` bytes between `buf` and the port. */
 void bus_port_read_block(struct bus *bus, uint16_t port, unsigned size, void *buf, uint32_t count);
 void bus_port_write_block(struct bus *bus, uint16_t port, unsigned size, const void *buf,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "devices/models.h"
+#include "devices/pci.h"
 
 struct model {
     const char *name;
@@ -224,6 +225,35 @@ static struct dev *nth_dev(const struct machine *machine, unsigned index)
             return dev;
     }
     return NULL;
+}
+
+/* Ranges and functions are claimed for the device itself, whose struct dev is first in it; an IDE
+ * controller's ports for its channels. */
+static const struct dev *find_dev(const struct machine *machine, const void *dev)
+{
+    for (unsigned i = 0; i < machine->n_devs; i++)
+        if (machine->devs[i] == dev)
+            return machine->devs[i];
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        if (machine->nic[i] && machine->nic[i] == dev)
+            return machine->nic[i];
+    return machine->ide;
+}
+
+const struct dev *machine_device_at(struct machine *machine, enum bus_space space, uint64_t addr,
+                                    uint64_t *ret_first, uint64_t *ret_last)
+{
+    void *dev;
+
+    return bus_find(machine->bus, space, addr, ret_first, ret_last, &dev) ? find_dev(machine, dev)
+                                                                          : NULL;
+}
+
+const struct dev *machine_function(struct machine *machine, uint8_t devfn)
+{
+    const struct pci_func *func = bus_pci_func(machine->bus, devfn);
+
+    return func ? find_dev(machine, func->dev) : NULL;
 }
 
 struct bus *machine_bus(struct machine *machine)

@@ -98,6 +98,11 @@ int machine_create(const struct host *host, const struct bus_listener *listener,
 void machine_destroy(struct machine *machine);
 
 struct bus *machine_bus(struct machine *machine);
+/* Which device answers there, and where its range begins and ends; whose a PCI function's
+ * configuration is, by its devfn. NULL: nobody's. */
+const struct dev *machine_device_at(struct machine *machine, enum bus_space space, uint64_t addr,
+                                    uint64_t *ret_first, uint64_t *ret_last);
+const struct dev *machine_function(struct machine *machine, uint8_t devfn);
 void machine_reset(struct machine *machine);
 bool machine_quiesce(struct machine *machine);
 void machine_resume(struct machine *machine);

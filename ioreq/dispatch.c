@@ -189,6 +189,30 @@ static const char *validate(const struct request *req)
     return NULL;
 }
 
+/* What the hypervisor tells the daemon, not a device. */
+static bool is_for_us(const struct request *req)
+{
+    return req->type == IOREQ_INVALIDATE || req->type == IOREQ_TIMEOFFSET;
+}
+
+static void trace(const struct dispatch *dispatch, uint32_t vcpu, const struct request *req,
+                  uint64_t data, const char *illegal)
+{
+    const struct dispatch_request request = {
+        .addr = req->addr,
+        .data = req->flags & IOREQ_DATA_IS_PTR ? req->data : data & size_mask(req->size),
+        .count = req->count,
+        .size = req->size,
+        .vcpu = vcpu,
+        .type = req->type,
+        .read = req->flags & IOREQ_READ,
+        .string = req->flags & IOREQ_DATA_IS_PTR,
+        .illegal = illegal,
+    };
+
+    dispatch->traced(dispatch->trace_ctx, &request);
+}
+
 /* Returns the data to answer with. */
 static uint64_t serve(struct dispatch *dispatch, uint32_t vcpu, const struct request *req)
 {
@@ -264,6 +288,8 @@ static bool serve_slot(struct dispatch *dispatch, struct ioreq_slot *slot, uint3
         dispatch->unserved = false;
         return false;
     }
+    if (dispatch->traced)
+        trace(dispatch, vcpu, &req, data, is_for_us(&req) ? NULL : validate(&req));
     __atomic_store_n(&slot->data, data, __ATOMIC_RELAXED);
     /* Pairs with the hypervisor's read barrier after it sees RESP_READY. */
     __atomic_store_n(&slot->flags, (req.flags & ~IOREQ_STATE_MASK) | IOREQ_STATE_RESP_READY,
@@ -324,6 +350,8 @@ static uint32_t serve_buffered(struct dispatch *dispatch, struct buf_ioreq_page 
     }
     count_access(&dispatch->counters, NULL, &req);
     write_one(dispatch, &req, 0, req.data);
+    if (dispatch->traced)
+        trace(dispatch, UINT32_MAX, &req, req.data, NULL);
     return taken;
 }
 

@@ -64,6 +64,17 @@ struct dispatch_vcpu {
     struct histogram round_trip;                       /* of those that were timed */
 };
 
+/* A request that has been answered, for who watches: as it came, and what became of it. */
+struct dispatch_request {
+    uint64_t addr; /* port, guest-physical address; PCI: SBDF << 32 | register */
+    uint64_t data; /* answered or written; of a string the guest-physical address of its data */
+    uint32_t count, size;
+    uint32_t vcpu; /* UINT32_MAX: it came through the buffered ring */
+    uint8_t type;  /* IOREQ_PIO and so on */
+    bool read, string;
+    const char *illegal; /* what no hypervisor would send; NULL: nothing */
+};
+
 struct dispatch {
     /* Set by the owner before the first turn. */
     const struct hv_ops *hv;
@@ -86,6 +97,9 @@ struct dispatch {
      * turn. */
     bool timed;
     uint64_t since_ns;
+    /* Told of each request before its guest sees the answer; NULL: nobody watches. */
+    void (*traced)(void *ctx, const struct dispatch_request *request);
+    void *trace_ctx;
     struct dispatch_counters counters;
     /* dispatch.c's: */
     bool more;       /* for the owner to read: the turn ended with the budget, not with the work */

@@ -74,6 +74,9 @@ struct hv_host_events {
     /* Something that hv_pv_ops.store_watch() was asked for has changed at `path`. NULL: nobody
      * asks. */
     void (*store)(void *ctx, const char *path, const char *token);
+    /* hv_xen: domains have appeared since the last time, or since host_open(); find_domain() has
+     * their names. NULL: nobody wants to know. */
+    void (*domains)(void *ctx);
     /* One line for the log, key=value. */
     void (*log)(void *ctx, int priority /* syslog(3) */, const char *line);
 };

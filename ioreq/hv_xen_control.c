@@ -101,8 +101,9 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     host->xs = xs_open(0);
     if (!host->xs)
         goto fail;
-    /* Domains that die; XenStore fires it once at registration, too. */
-    if (!xs_watch(host->xs, "@releaseDomain", "release") || xs_fileno(host->xs) < 0)
+    /* Domains that die and that appear; XenStore fires each once at registration, too. */
+    if (!xs_watch(host->xs, "@releaseDomain", "release") ||
+        !xs_watch(host->xs, "@introduceDomain", "introduce") || xs_fileno(host->xs) < 0)
         goto fail;
     hv_xen_store_init(&host->store, host->xs);
     *ret_host = host;
@@ -165,10 +166,25 @@ static bool guest_is_gone(struct hv_guest *guest)
     return err == -ESRCH || (!err && memcmp(info.handle, guest->handle, sizeof(info.handle)));
 }
 
+/* The receiver may destroy the guest it is told of, or others: from the start after each. */
+static void tell_gone(struct hv_host *host)
+{
+    struct hv_guest *guest = host->guests;
+
+    while (guest) {
+        if (guest->gone_told || !guest_is_gone(guest)) {
+            guest = guest->next;
+            continue;
+        }
+        guest->gone_told = true;
+        host->events->guest_gone(host->ctx, guest);
+        guest = host->guests;
+    }
+}
+
 int hv_xen_host_dispatch(struct hv_host *host)
 {
-    bool released = false;
-    struct hv_guest *guest;
+    bool released = false, introduced = false;
 
     for (int i = 0; i < WATCH_BUDGET; i++) {
         char **watch;
@@ -182,21 +198,16 @@ int hv_xen_host_dispatch(struct hv_host *host)
         }
         if (!strcmp(watch[XS_WATCH_PATH], "@releaseDomain"))
             released = true;
+        else if (!strcmp(watch[XS_WATCH_PATH], "@introduceDomain"))
+            introduced = true;
         else if (host->events->store)
             host->events->store(host->ctx, watch[XS_WATCH_PATH], watch[XS_WATCH_TOKEN]);
         free(watch);
     }
-    if (!released)
-        return 0;
-    /* The receiver may destroy the guest it is told of, or others: start over after each. */
-restart:
-    for (guest = host->guests; guest; guest = guest->next) {
-        if (guest->gone_told || !guest_is_gone(guest))
-            continue;
-        guest->gone_told = true;
-        host->events->guest_gone(host->ctx, guest);
-        goto restart;
-    }
+    if (released)
+        tell_gone(host);
+    if (introduced && host->events->domains) /* its predecessor has let go of its images by now */
+        host->events->domains(host->ctx);
     return 0;
 }
 

@@ -16,6 +16,7 @@ build_packages=(
 # What the tests take beyond that.
 test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
+    python3-jsonschema # the configuration's schemas: tests/schema
     spin            # searches through models of protocols: tests/model
     qemu-system-x86 # to compare with: tests/diff
     prometheus      # reads the metrics: tests/shm

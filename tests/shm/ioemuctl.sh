@@ -92,6 +92,10 @@ expect 2 '--textfile does not go with list' ctl list --textfile x
 expect 2 '--openmetrics does not go with list' ctl list --openmetrics
 expect 2 'does not read OpenMetrics: x' ctl metrics --openmetrics --textfile x
 expect 2 'no number of seconds: soon' ctl -t soon list
+expect 2 'no number of requests: 0' ctl trace sim1 --count 0
+expect 2 '--filter and --count do not go with list' ctl list --count 3
+expect 2 'missing after trace' ctl trace
+expect 2 'one argument too many: c' ctl log-level a b c
 expect 0 'Exit status:' ctl --help
 expect 0 'ioemuctl ' ctl --version
 expect 1 'bad.json:1:45: at /disks/0/vdev:' "$IOEMUD" -c "$dir/ioemud.json" --check
@@ -166,6 +170,29 @@ expect 1 'does not run yet' ctl link sim1 0 up
 expect 1 'no guest nobody' ctl nic-remove nobody 0
 expect 1 'object with a "devid"' ctl nic-add sim1 '{}'
 expect 1 'at /modle: "modle" is not known' ctl nic-add sim1 '{ "devid": 1, "modle": "e1000" }'
+expect 1 'the guest does not run' ctl trace sim1
+expect 1 'no guest nobody' ctl trace nobody
+expect 1 'there is no method reload here' stats reload
+expect 0 'info' ctl log-level
+expect 0 'debug' ctl log-level debug
+expect 0 'sim1: err' ctl log-level sim1 err
+expect 0 '{"level":"debug","guests":[{"name":"sim1","domid":0,"level":"err"}]}' ctl -j log-level
+expect 1 'is none: emerg, alert' ctl log-level loud
+expect 1 'no guest nobody' ctl log-level nobody err
+# What is wrong is told with its place, and nothing changes; then with the rest, item by item.
+expect 0 'not good: '"$dir/guests.d/bad.json:1:45: at /disks/0/vdev" ctl list
+expect 1 "nothing is changed: $dir/guests.d/bad.json:1:45: at /disks/0/vdev" ctl reload
+rm "$dir/guests.d/bad.json" "$dir/guests.d/half.json"
+sed -i 's/"workers": 1,/"workers": 2, "poll_us": 0,/' "$dir/ioemud.json"
+sed -i 's/"disks"/"budget": 7, "disks"/' "$dir/guests.d/sim1.json"
+expect 0 "$dir/ioemud.json: /workers: 1 -> 2: needs a restart of the daemon" ctl reload
+expect 0 "$dir/ioemud.json: /workers: 1 -> 2: needs a restart of the daemon" ctl reload
+sed -i 's/"workers": 2,/"workers": 1,/; s/"poll_us": 0/"poll_us": 5/' "$dir/ioemud.json"
+expect 0 "$dir/ioemud.json: /poll_us: 0 -> 5: applied" ctl reload
+expect 0 'nothing has changed' ctl reload
+expect 0 '{"applied":0,"pending":0,"failed":0,"items":[]}' ctl -j reload
+sed -i 's/"budget": 7/"budget": 8/' "$dir/guests.d/sim1.json"
+expect 0 "$dir/guests.d/sim1.json: /budget: 7 -> 8: applied" ctl reload
 expect 1 'insist with --force' ctl shutdown
 expect 0 'the daemon has ended' ctl shutdown --force
 wait $pid || { echo "not ok: the daemon's status was $?"; failed=1; }

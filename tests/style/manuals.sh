@@ -44,7 +44,7 @@ while read -r word; do
         bad "docs/rpc.md: says nothing about \"$word\""
 done < <(
     grep -oE 'COUNT\([a-z]+, +[a-z_]+\)' daemon/stats.c | sed 's/.*, *//; s/)//' | grep -vx member
-    sed -nE 's/^ *\{"([a-z-]+)", method_.*/\1/p' daemon/methods.c
+    grep -oE '\{"[a-z-]+", method_' daemon/methods.c | cut -d '"' -f 2
     grep -oE '(set|stats_add_histogram|json_object_set_new)\(object, "[a-z0-9_]+"' daemon/stats.c daemon/stats_parts.c |
         sed 's/.*"\(.*\)"/\1/'
     grep -oE '\{"p[0-9_]+_ns"' daemon/stats_parts.c | tr -d '{"'

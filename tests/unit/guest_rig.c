@@ -141,6 +141,19 @@ static int fake_domain(const struct hv_guest *guest, struct hv_domain *ret_domai
     return 0;
 }
 
+static int fake_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid)
+{
+    for (uint32_t i = 1; i < RIG_DOMAINS; i++) {
+        const struct rig_domain *domain = &host->rig->domain[i];
+
+        if (domain->gone || strcmp(domain->name, name) != 0)
+            continue;
+        *ret_domid = i;
+        return 0;
+    }
+    return -ENOENT;
+}
+
 static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
                                unsigned n_disks)
 {
@@ -308,6 +321,7 @@ static const struct hv_ops fake_ops = {
     .guest_pause = fake_pause,
     .guest_record = fake_record,
     .guest_domain = fake_domain,
+    .find_domain = fake_find_domain,
     .disks_have_pv = fake_disks_have_pv,
     .nic_has_pv = fake_nic_has_pv,
     .guest_start = fake_start,
@@ -571,6 +585,35 @@ bool guest_rig_socket_gone(struct guest_rig *rig)
 
     snprintf(path, sizeof(path), "%s/com2", rig->dir);
     return stat(path, &st) && errno == ENOENT;
+}
+
+void guest_rig_folder(struct guest_rig *rig)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "%s/guests.d", rig->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    free(rig->daemon.config.guests_dir);
+    rig->daemon.config.guests_dir = strdup(path);
+}
+
+void guest_rig_file(struct guest_rig *rig, const char *name, const char *text)
+{
+    char path[128], fresh[64];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s.json", rig->daemon.config.guests_dir, name);
+    if (!text) {
+        assert_int_equal(unlink(path), 0);
+        return;
+    }
+    snprintf(fresh, sizeof(fresh), "%s/fresh", rig->dir);
+    file = fopen(fresh, "w");
+    assert_non_null(file);
+    for (const char *c = text; *c; c++)
+        fputc(*c == '\'' ? '"' : *c, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(fresh, path), 0);
 }
 
 static unsigned count_entries(const char *path)

@@ -76,6 +76,11 @@ void guest_rig_attach(struct guest_rig *rig, const char *json, struct rig_outcom
 /* As that, an hv_shm guest whose peer is there. */
 void guest_rig_attach_peer(struct guest_rig *rig, const char *json, struct rig_outcome *outcome);
 
+/* Makes DIR/guests.d the folder of guests' files; a file in it (quotes as '), NULL: none any more.
+ * It comes under its name whole. */
+void guest_rig_folder(struct guest_rig *rig);
+void guest_rig_file(struct guest_rig *rig, const char *name, const char *text);
+
 /* A connection to the control socket; a line to it (quotes as '); the next line that comes, valid
  * until the next call. */
 int guest_rig_dial(struct guest_rig *rig);

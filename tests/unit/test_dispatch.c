@@ -29,6 +29,58 @@ static void a_port_read_is_answered_zero_extended_and_notified(void **state)
     assert_int_equal(f->dispatch.counters.pio_read, 1);
 }
 
+struct traced {
+    unsigned count;
+    struct dispatch_request last;
+    const struct ioreq_slot *slot; /* not answered yet when it is told */
+};
+
+static void on_traced(void *ctx, const struct dispatch_request *request)
+{
+    struct traced *traced = ctx;
+
+    traced->count++;
+    traced->last = *request;
+    if (traced->slot)
+        assert_int_equal(traced->slot->flags & IOREQ_STATE_MASK, IOREQ_STATE_READY);
+}
+
+static void who_traces_is_told_of_each_request_before_its_answer(void **state)
+{
+    struct dispatch_rig *f = *state;
+    struct ioreq_slot request = {.type = IOREQ_PIO,
+                                 .addr = 0x1f7,
+                                 .size = 1,
+                                 .count = 1,
+                                 .data = UINT64_MAX,
+                                 .flags = IOREQ_READ};
+    struct traced traced = {.slot = dispatch_rig_put(f, 69, request)};
+
+    f->dispatch.traced = on_traced;
+    f->dispatch.trace_ctx = &traced;
+    f->port.next = 0x50;
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(traced.count, 1);
+    assert_int_equal(traced.last.vcpu, 69);
+    assert_int_equal(traced.last.addr, 0x1f7);
+    assert_int_equal(traced.last.data, 0x50);
+    assert_true(traced.last.read && !traced.last.string && !traced.last.illegal);
+    request.count = 0;
+    traced.slot = dispatch_rig_put(f, 1, request);
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(traced.count, 2);
+    assert_string_equal(traced.last.illegal, "count");
+    request = (struct ioreq_slot){.type = IOREQ_INVALIDATE};
+    traced.slot = dispatch_rig_put(f, 1, request);
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(traced.last.type, IOREQ_INVALIDATE);
+    assert_null(traced.last.illegal);
+    f->dispatch.traced = NULL;
+    dispatch_rig_put(f, 1, request);
+    dispatch_turn(&f->dispatch, NULL);
+    assert_int_equal(traced.count, 3);
+}
+
 static void a_port_write_reaches_the_device_with_its_size_only(void **state)
 {
     struct dispatch_rig *f = *state;
@@ -307,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_port_read_is_answered_zero_extended_and_notified),
+        TEST(who_traces_is_told_of_each_request_before_its_answer),
         TEST(a_port_write_reaches_the_device_with_its_size_only),
         TEST(only_the_slots_named_are_looked_at),
         TEST(rep_insw_is_one_block_access_into_guest_memory),

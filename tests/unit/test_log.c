@@ -50,6 +50,31 @@ static void what_is_less_important_than_the_level_is_not_written(void **state)
     assert_true(written(LOG_WARNING, LOG_INFO, NULL, "x", line, sizeof(line)) < 0);
 }
 
+static void a_log_on_another_has_its_level_until_it_gets_its_own(void **state)
+{
+    struct log base, log;
+
+    log_init(&base, LOG_INFO);
+    log_init_on(&log, &base);
+    assert_int_equal(log_level(&log), LOG_INFO);
+    log_set_level(&base, LOG_ERR);
+    assert_int_equal(log_level(&log), LOG_ERR);
+    log_set_level(&log, LOG_DEBUG);
+    assert_int_equal(log_level(&log), LOG_DEBUG);
+    assert_int_equal(log_level(&base), LOG_ERR);
+    log_set_level(&log, LOG_AS_BASE);
+    assert_int_equal(log_level(&log), LOG_ERR);
+}
+
+static void levels_have_the_names_of_syslog(void **state)
+{
+    for (int level = LOG_EMERG; level <= LOG_DEBUG; level++)
+        assert_int_equal(log_level_parse(log_level_name(level)), level);
+    assert_int_equal(log_level_parse("loud"), -1);
+    assert_int_equal(log_level_parse("default"), -1);
+    assert_string_equal(log_level_name(LOG_AS_BASE), "default");
+}
+
 static void control_characters_cannot_forge_lines(void **state)
 {
     char line[LOG_LINE_MAX + 1];
@@ -202,6 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_names_its_guest),
         cmocka_unit_test(what_is_less_important_than_the_level_is_not_written),
+        cmocka_unit_test(a_log_on_another_has_its_level_until_it_gets_its_own),
+        cmocka_unit_test(levels_have_the_names_of_syslog),
         cmocka_unit_test(control_characters_cannot_forge_lines),
         cmocka_unit_test(a_long_line_is_cut_not_overrun),
         cmocka_unit_test(an_entry_of_the_journal_has_guest_and_device_as_fields),

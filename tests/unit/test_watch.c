@@ -197,6 +197,20 @@ static void stopping_tells_nobody(void **state)
     assert_int_equal(f->a.looks + f->a.ended, 0);
 }
 
+static void a_limit_that_is_lowered_holds_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    watcher_set_limit(&f->watcher, 0);
+    assert_false(watch_after(&f->watcher, &f->a.watch, WATCH_SERVED));
+    watcher_set_limit(&f->watcher, LIMIT_US / 2);
+    for (unsigned i = 0; i < 64 && !f->a.watch.active; i++)
+        watch_after(&f->watcher, &f->a.watch, WATCH_SERVED);
+    assert_true(f->a.watch.active);
+    assert_true(f->a.watch.window_ns <= LIMIT_US / 2 * 1000);
+    watch_stop(&f->watcher, &f->a.watch);
+}
+
 static void with_a_limit_of_nothing_nobody_is_watched(void **state)
 {
     struct fixture *f = *state;
@@ -251,6 +265,7 @@ int main(void)
         TEST(watching_for_nothing_is_given_up_and_tried_again_later),
         TEST(one_who_has_had_his_share_is_looked_at_again_after_the_others),
         TEST(work_for_the_end_of_the_turn_ends_the_looking),
+        TEST(a_limit_that_is_lowered_holds_at_once),
         TEST(what_else_is_in_memory_is_looked_at_while_a_guest_is_watched),
         TEST(stopping_tells_nobody),
         TEST(with_a_limit_of_nothing_nobody_is_watched),
