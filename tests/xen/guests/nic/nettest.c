@@ -264,7 +264,10 @@ static void serve_stream(int fd, const char *peer, char *const *names)
     }
     after = usage(names);
     printf("did %s %s %s bytes=%llu ms=%llu process_us=%llu busy_ms=%llu\n", op_names[request.op],
-           peer, good && verdict.bad_at == UINT64_MAX ? "right" : "wrong",
+           peer,
+           verdict.bad_at != UINT64_MAX ? "wrong"
+           : good                       ? "right"
+                                        : "cut",
            (unsigned long long)verdict.bytes, (unsigned long long)(after.us - before.us) / 1000,
            (unsigned long long)(after.processes_ns - before.processes_ns) / 1000,
            (unsigned long long)(after.busy_ms - before.busy_ms));
