@@ -63,7 +63,7 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     drive->vm = vm;
     drive->index = disk->drive;
     blk_set_policies(vm->blk[disk->drive], &policies);
-    blk_set_histograms(vm->blk[disk->drive], drive->histograms);
+    blk_set_histograms(vm->blk[disk->drive], drive->histograms, &vm->worker->io);
     return 0;
 }
 
@@ -74,12 +74,9 @@ static void set_histograms(struct vm *vm)
 
     for (unsigned i = 0; i < vm->params.n_disks; i++)
         drives |= 1u << vm->params.disk[i].drive;
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
-        if (!(drives & 1u << i) && !vm->params.spec.drive[i].cdrom)
-            continue;
-        vm->drive[i].histograms = &vm->counts->drive[i];
-        vm->drive[i].histograms->worker = &vm->worker->io;
-    }
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        if (drives & 1u << i || vm->params.spec.drive[i].cdrom)
+            vm->drive[i].histograms = &vm->histograms[i];
 }
 
 int vm_open_disks(struct vm *vm, char *why)
@@ -137,6 +134,6 @@ int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
     if (err)
         return err;
     vm->blk[drive] = blk;
-    blk_set_histograms(blk, vm->drive[drive].histograms);
+    blk_set_histograms(blk, vm->drive[drive].histograms, &vm->worker->io);
     return 0;
 }
