@@ -220,7 +220,7 @@ static json_t *one_guest(const struct guest *guest, bool buckets)
     if (features & HV_FEATURE_BUFFERED_PIO)
         json_object_set_new(object, "bufpio", bufpio(&guest->vm->bufpio.counters));
     json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
-    stats_add_vcpus(object, guest->vm->counts->vcpu, guest->vm->dispatch.vcpus, buckets);
+    stats_add_vcpus(object, guest->vm->vcpu, guest->vm->dispatch.vcpus, buckets);
     json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
     json_object_set_new(object, "log_suppressed",
                         json_integer((json_int_t)__atomic_load_n(

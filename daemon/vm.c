@@ -454,8 +454,8 @@ void vm_image_closed(void *arg)
     free_mem_disks(&vm->params);
     pool_share_close(vm->pool_share);
     pthread_mutex_destroy(&vm->nics_lock);
-    if (vm->counts)
-        munmap(vm->counts, vm->counts->size);
+    if (vm->vcpu)
+        munmap(vm->vcpu, vm->counts_size);
     free(vm);
     drained(drained_arg);
 }
@@ -494,16 +494,17 @@ void vm_drain(struct vm *vm, void (*drained)(void *arg), void *arg)
 static int make_counts(struct vm *vm, char *why)
 {
     uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
-    size_t size = sizeof(*vm->counts) + vcpus * sizeof(vm->counts->vcpu[0]);
-    void *counts = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = vcpus * sizeof(*vm->vcpu) + MACHINE_IDE_DRIVES * sizeof(*vm->histograms);
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (counts == MAP_FAILED) {
+    if (pages == MAP_FAILED) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;
     }
-    vm->counts = counts;
-    vm->counts->size = size;
+    vm->vcpu = pages;
+    vm->histograms = (struct blk_histograms *)(vm->vcpu + vcpus);
+    vm->counts_size = size;
     return 0;
 }
 
@@ -516,7 +517,7 @@ static void start_dispatch(struct vm *vm)
         .budget = vm->params.budget,
         .illegal = on_illegal,
         .ctx = vm,
-        .vcpu = vm->counts->vcpu,
+        .vcpu = vm->vcpu,
         .round_trip = &vm->worker->round_trip,
         .now_ns = host_now,
     };

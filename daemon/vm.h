@@ -85,20 +85,16 @@ struct vm_params {
     void *ctx;
 };
 
-/* What takes much room and is mostly not in use: pages of its own, which are no memory until
- * something is counted in them, and which nobody else writes to. */
-struct vm_counts {
-    size_t size; /* of the mapping */
-    struct blk_histograms drive[MACHINE_IDE_DRIVES];
-    struct dispatch_vcpu vcpu[];
-};
-
 struct vm {
     struct vm_params params;
     struct worker *worker;
     struct machine *machine;
     struct dispatch dispatch;
-    struct vm_counts *counts;
+    /* What takes much room and is mostly not in use lies in pages of its own, which are no memory
+     * until something is counted in them: this of each vCPU, then `histograms` of each drive. */
+    struct dispatch_vcpu *vcpu;
+    struct blk_histograms *histograms;
+    size_t counts_size; /* of both */
     struct bufpio bufpio;
     struct host host;
     struct pool_share *pool_share;
@@ -121,7 +117,7 @@ struct vm {
     struct vm_drive {
         struct vm *vm;
         unsigned index;
-        struct blk_histograms *histograms; /* of all media that it has had; NULL: no drive */
+        struct blk_histograms *histograms; /* one of these: of all media that it has had; NULL */
     } drive[MACHINE_IDE_DRIVES];           /* who stops it */
 
     /* One libev timer for the earliest of the devices' timers (linked through host_timer.impl). */

@@ -73,7 +73,8 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     vm->drive[disk->drive].vm = vm;
     vm->drive[disk->drive].index = disk->drive;
     vm_set_policies(vm, disk->drive, disk->on_read_error, disk->on_write_error);
-    blk_set_histograms(vm->blk[disk->drive], vm->drive[disk->drive].histograms);
+    blk_set_histograms(vm->blk[disk->drive], vm->drive[disk->drive].histograms,
+                       &vm->worker->io);
     return 0;
 }
 
@@ -84,12 +85,9 @@ static void set_histograms(struct vm *vm)
 
     for (unsigned i = 0; i < vm->params.n_disks; i++)
         drives |= 1u << vm->params.disk[i].drive;
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++) {
-        if (!(drives & 1u << i) && !vm->params.spec.drive[i].cdrom)
-            continue;
-        vm->drive[i].histograms = &vm->counts->drive[i];
-        vm->drive[i].histograms->worker = &vm->worker->io;
-    }
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        if (drives & 1u << i || vm->params.spec.drive[i].cdrom)
+            vm->drive[i].histograms = &vm->histograms[i];
 }
 
 int vm_open_disks(struct vm *vm, char *why)
@@ -153,6 +151,6 @@ int vm_insert(struct vm *vm, unsigned drive, struct blk *blk)
     if (err)
         return err;
     vm->blk[drive] = blk;
-    blk_set_histograms(blk, vm->drive[drive].histograms);
+    blk_set_histograms(blk, vm->drive[drive].histograms, &vm->worker->io);
     return 0;
 }

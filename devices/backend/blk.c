@@ -30,6 +30,7 @@ struct blk {
     void *owner;
     struct blk_counters counters;
     struct blk_histograms *histograms; /* NULL: none */
+    struct histogram *all;             /* likewise */
     struct blk_req *free;
     bool want_ready; /* blk_get() refused for want of a slot */
     bool want_idle;  /* blk_idle() said no */
@@ -376,9 +377,10 @@ void blk_set_policies(struct blk *blk, const struct blk_policies *policies)
     blk->policies = *policies;
 }
 
-void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms)
+void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms, struct histogram *all)
 {
     blk->histograms = histograms;
+    blk->all = all;
 }
 
 void blk_restart(struct blk *blk)
@@ -426,8 +428,8 @@ static void count_done(struct blk *blk, const struct blk_req *req, int error)
     if (!histograms)
         return;
     histogram_add(&histograms->latency[req->op], took_ns);
-    if (histograms->worker)
-        histogram_add(histograms->worker, took_ns);
+    if (blk->all)
+        histogram_add(blk->all, took_ns);
     if (req->op == BLK_READ)
         count_add(&histograms->reads[size_of(req->all.bytes)], 1);
     else if (req->op == BLK_WRITE)

@@ -120,14 +120,14 @@ void blk_restart(struct blk *blk);
 /* How a drive's requests were, by the op; over all its media, so they are the owner's. Cancelled
  * requests are in none of them. */
 struct blk_histograms {
-    struct histogram *worker; /* counts the latencies of all its disks; NULL: nobody does */
-    struct histogram latency[BLK_DISCARD + 1]; /* from submission to completion */
     uint64_t reads[BLK_SIZES], writes[BLK_SIZES];
     uint32_t in_flight_max;
+    struct histogram latency[BLK_DISCARD + 1]; /* from submission to completion */
 };
-/* To be counted in from now on, by the worker's thread; zeroed at first, but for `worker`, and
- * there until the image is closed. Without this call nothing is. */
-void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms);
+/* To be counted in from now on, by the worker's thread, and there until the image is closed; zeroed
+ * at first, which may be for the kernel to do: nothing is written before something is counted.
+ * `all` (NULL: none) gets every latency, too. Without this call nothing is counted. */
+void blk_set_histograms(struct blk *blk, struct blk_histograms *histograms, struct histogram *all);
 
 /* blk_window.c, for blk.c. */
 void blk_window_whole(struct blk_req *req);

@@ -593,8 +593,7 @@ static void requests_are_counted_by_size_and_latency(void **state)
     struct histogram_sum sum = {0};
     struct histogram all = {0};
     memset(&histograms, 0, sizeof(histograms));
-    histograms.worker = &all;
-    blk_set_histograms(disk->blk, &histograms);
+    blk_set_histograms(disk->blk, &histograms, &all);
     fake_loop_set_clock(disk->fake, 1000);
     hold(disk);
     blk_submit(get(disk, BLK_READ, 0, 512, 1));
@@ -623,7 +622,7 @@ static void a_cancelled_request_is_in_no_histogram(void **state)
     struct disk *disk = *state;
     static struct blk_histograms histograms;
     memset(&histograms, 0, sizeof(histograms));
-    blk_set_histograms(disk->blk, &histograms);
+    blk_set_histograms(disk->blk, &histograms, NULL);
     hold(disk);
     struct blk_req *req = get(disk, BLK_READ, 0, 512, 1);
     blk_submit(req);
