@@ -39,12 +39,8 @@ int cmd646_create(const struct dev_env *env, struct dev **ret_dev);
  * takes its leave of nic->net, which it does not close, and releases its PCI function before it
  * frees anything (statistics may still be looking: daemon/vm.h). Its name is "nic0" to "nic7"
  * (NIC_NAME), its instance nic->index. `nic` is valid during create only, what it points to longer
- * than the NIC.
- *
- *     int e1000_create(const struct dev_env *env, const struct machine_nic *nic,
- *                      struct dev **ret_dev);
- *
- * and a line {"e1000", e1000_create} in machine.c's nic_models. */
+ * than the NIC. All that is nic.h's; a model's create function is nic_create() of its struct
+ * nic_model, and has a line in machine.c's nic_models. */
 #define NIC_NAME      "nic%u"
 #define NIC_NAME_SIZE 8
 int e1000_create(const struct dev_env *env, const struct machine_nic *nic, struct dev **ret_dev);

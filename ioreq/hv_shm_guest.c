@@ -46,7 +46,9 @@ static int waiting_create(struct hv_guest *guest)
     struct epoll_event kick = hv_shm_kick_event;
     struct epoll_event sock = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = guest->sock};
 
-    guest->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Readable from the beginning, which guest_rearm() relies on: a peer's very first request may
+     * come while kicks need not be sent. */
+    guest->kick_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (guest->kick_fd < 0)
         return -errno;
     guest->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

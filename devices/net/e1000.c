@@ -4,40 +4,18 @@
  * which firmware reaches the same registers, and Linux resets it. There is no flash, so no BAR 1;
  * the expansion ROM is the machine's.
  */
-#include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "devices/net/e1000_internal.h"
 
 #define PCI_MIN_GNT 0x3e
 
-bool e1000_may_dma(const struct e1000 *nic)
-{
-    return !nic->held && pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_MASTER;
-}
-
-void e1000_arm(struct e1000 *nic, struct host_timer *timer, uint64_t ns)
-{
-    host_timer_arm(nic->host, timer, host_now_ns(nic->host) + ns);
-}
-
-void e1000_disarm(struct e1000 *nic, struct host_timer *timer)
-{
-    if (timer->deadline_ns)
-        host_timer_disarm(nic->host, timer);
-}
-
-/* A quiesced one leaves the switch as it is: what comes meanwhile waits. */
 void e1000_update(struct e1000 *nic)
 {
-    if (nic->held)
-        return;
-    net_receive_enable(nic->net, e1000_may_dma(nic) && nic->reg[E1000_R_RCTL] & E1000_RCTL_EN &&
-                                     nic->reg[E1000_R_STATUS] & E1000_STATUS_LU &&
-                                     !e1000_looped(nic));
-    e1000_rx_ready(nic);
+    nic_receive_enable(&nic->base,
+                       nic_may_dma(&nic->base) && nic->reg[E1000_R_RCTL] & E1000_RCTL_EN &&
+                           nic->reg[E1000_R_STATUS] & E1000_STATUS_LU && !e1000_looped(nic));
     e1000_tx_run(nic);
 }
 
@@ -95,37 +73,29 @@ static void io_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 
 static const struct bus_io_ops io_ops = {.read = io_read, .write = io_write, .max_size = 4};
 
-static void pci_written(void *dev, uint32_t reg, unsigned size, uint32_t old)
+static void command(struct nic *base)
 {
-    if (reg > PCI_COMMAND + 1 || reg + size <= PCI_COMMAND)
-        return;
-    e1000_irq_update(dev);
-    e1000_update(dev);
+    struct e1000 *nic = (struct e1000 *)base;
+
+    e1000_irq_update(nic);
+    e1000_update(nic);
 }
 
-static void on_writable(void *owner)
+static void writable(struct nic *base)
 {
-    e1000_tx_run(owner);
+    e1000_tx_run((struct e1000 *)base);
 }
 
-static void on_link(void *owner, bool up)
+static void link(struct nic *base, bool up)
 {
-    e1000_cable(owner);
+    e1000_cable((struct e1000 *)base);
 }
 
-static const struct net_client_ops client_ops = {
-    .receive = e1000_receive,
-    .received = e1000_received,
-    .writable = on_writable,
-    .link = on_link,
-};
-
-/* RST#, as at power-on: the link has come up before anybody looks. */
-static void reset(struct dev *dev)
+/* The link has come up before anybody looks. */
+static void reset(struct nic *base)
 {
-    struct e1000 *nic = (struct e1000 *)dev;
+    struct e1000 *nic = (struct e1000 *)base;
 
-    pci_func_reset(&nic->pci);
     nic->ioaddr = 0;
     for (unsigned i = 0; i < E1000_STATS_WORDS; i++)
         nic->stats[i] = 0;
@@ -135,123 +105,70 @@ static void reset(struct dev *dev)
     e1000_irq_update(nic);
 }
 
-static bool quiesce(struct dev *dev)
+static void resume(struct nic *base)
 {
-    ((struct e1000 *)dev)->held = true;
-    return true;
+    e1000_link_update((struct e1000 *)base);
 }
 
-static void resume(struct dev *dev)
+static int init(struct nic *base, const uint8_t mac[NET_MAC_BYTES])
 {
-    struct e1000 *nic = (struct e1000 *)dev;
+    struct e1000 *nic = (struct e1000 *)base;
 
-    nic->held = false;
-    e1000_link_update(nic);
-}
-
-static void disarm_all(struct e1000 *nic)
-{
-    struct host_timer *timers = (struct host_timer *)&nic->timer;
-
-    for (unsigned i = 0; i < E1000_TIMERS; i++)
-        e1000_disarm(nic, &timers[i]);
-}
-
-static void destroy(struct dev *dev)
-{
-    struct e1000 *nic = (struct e1000 *)dev;
-
-    net_bind(nic->net, NULL, NULL);
-    disarm_all(nic);
-    if (nic->intx)
-        host_pci_intx(nic->host, nic->slot, 0, false);
-    pci_func_finish(&nic->pci);
-    free(nic->tx.packet);
-    free(nic);
-}
-
-static const struct dev_ops e1000_ops = {
-    .model = "e1000",
-    .version = 1,
-    .reset = reset,
-    .quiesce = quiesce,
-    .resume = resume,
-    .save = e1000_save,
-    .load = e1000_load,
-    .destroy = destroy,
-};
-
-static int init_pci(struct e1000 *nic, struct bus *bus, const struct machine_nic *spec)
-{
-    static const struct pci_id id = {
-        .vendor = 0x8086,
-        .device = 0x100e,
-        .subvendor = 0x8086,
-        .subdevice = 0x001e, /* PRO/1000 MT Desktop */
-        .revision = 2,
-        .class_code = 0x020000, /* Ethernet */
-        .interrupt_pin = 1,
-    };
-    struct pci_func *pci = &nic->pci;
-
-    pci->name = nic->name;
-    pci->dev = nic;
-    pci->written = pci_written;
-    pci->rom = spec->rom;
-    pci->rom_bytes = spec->rom_bytes;
-    pci->bar[0] = (struct pci_bar){.type = PCI_BAR_MEM, .size = E1000_MEM_BYTES, .ops = &mem_ops};
-    pci->bar[2] = (struct pci_bar){.type = PCI_BAR_IO, .size = E1000_IO_BYTES, .ops = &io_ops};
-    int err = pci_func_init(pci, bus, PCI_DEVFN(nic->slot, 0), &id);
-    if (!err)
-        pci_func_reg(pci, PCI_MIN_GNT, 1, 0xff, 0, 0); /* SDM 4.1 */
-    return err;
-}
-
-static void init_counters(struct e1000 *nic, struct dev_counter *counters)
-{
-    counters[0] = (struct dev_counter){"interrupts", &nic->counts.interrupts};
-    counters[1] = (struct dev_counter){"throttled", &nic->counts.throttled};
-    counters[2] = (struct dev_counter){"tx_lost", &nic->counts.tx_lost};
-    counters[3] = (struct dev_counter){"rx_lost", &nic->counts.rx_lost};
-    counters[4] = (struct dev_counter){"rx_no_buffers", &nic->counts.rx_no_buffers};
-}
-
-int e1000_create(const struct dev_env *env, const struct machine_nic *spec, struct dev **ret_dev)
-{
-    struct e1000 *nic = calloc(1, sizeof(*nic));
-    int err = -ENOMEM;
-
-    assert(spec->net && spec->slot < 32);
-    if (!nic)
-        return err;
     nic->tx.packet = malloc(NET_PACKET_MAX);
     if (!nic->tx.packet)
-        goto free_nic;
-    nic->host = env->host;
-    nic->net = spec->net;
-    nic->slot = spec->slot;
-    snprintf(nic->name, sizeof(nic->name), NIC_NAME, spec->index);
-    nic->dev.ops = &e1000_ops;
-    nic->dev.name = nic->name;
-    nic->dev.instance = spec->index;
-    nic->dev.counters = nic->counter;
-    nic->dev.n_counters = E1000_COUNTERS;
-    init_counters(nic, nic->counter);
+        return -ENOMEM;
+    nic_add_counter(base, "throttled", &nic->counts.throttled);
+    nic_add_counter(base, "tx_lost", &nic->counts.tx_lost);
+    nic_add_counter(base, "rx_lost", &nic->counts.rx_lost);
+    nic_add_counter(base, "rx_no_buffers", &nic->counts.rx_no_buffers);
     e1000_irq_init(nic);
     host_timer_init(&nic->timer.tx_more, e1000_tx_more, nic);
     host_timer_init(&nic->timer.negotiation, e1000_negotiated, nic);
-    e1000_eeprom_init(nic, spec->mac);
-    err = init_pci(nic, env->bus, spec);
-    if (err)
-        goto free_packet;
-    net_bind(nic->net, &client_ops, nic);
-    reset(&nic->dev);
-    *ret_dev = &nic->dev;
+    e1000_eeprom_init(nic, mac);
+    pci_func_reg(&base->pci, PCI_MIN_GNT, 1, 0xff, 0, 0); /* SDM 4.1 */
     return 0;
+}
 
-free_packet:
+static void finish(struct nic *base)
+{
+    struct e1000 *nic = (struct e1000 *)base;
+    struct host_timer *timers = (struct host_timer *)&nic->timer;
+
+    for (unsigned i = 0; i < E1000_TIMERS; i++)
+        nic_disarm(base, &timers[i]);
     free(nic->tx.packet);
-free_nic:
-    free(nic);
-    return err;
+}
+
+static const struct nic_model model = {
+    .dev = NIC_DEV_OPS("e1000", 1),
+    .size = sizeof(struct e1000),
+    .id =
+        {
+            .vendor = 0x8086,
+            .device = 0x100e,
+            .subvendor = 0x8086,
+            .subdevice = 0x001e, /* PRO/1000 MT Desktop */
+            .revision = 2,
+        },
+    .bar =
+        {
+            [0] = {.type = PCI_BAR_MEM, .size = E1000_MEM_BYTES, .ops = &mem_ops},
+            [2] = {.type = PCI_BAR_IO, .size = E1000_IO_BYTES, .ops = &io_ops},
+        },
+    .init = init,
+    .finish = finish,
+    .reset = reset,
+    .resume = resume,
+    .save = e1000_save,
+    .load = e1000_load,
+    .command = command,
+    .receive = e1000_receive,
+    .received = e1000_received,
+    .writable = writable,
+    .link = link,
+};
+
+int e1000_create(const struct dev_env *env, const struct machine_nic *spec, struct dev **ret_dev)
+{
+    return nic_create(&model, env, spec, ret_dev);
 }

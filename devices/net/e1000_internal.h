@@ -19,12 +19,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/backend/net.h"
-#include "devices/dev.h"
-#include "devices/models.h"
 #include "devices/net/e1000_regs.h"
 #include "devices/net/eeprom93.h"
-#include "devices/pci.h"
+#include "devices/net/nic.h"
 
 /* Descriptors that one turn of the loop takes from the transmit ring. */
 #define E1000_TX_TURN 256u
@@ -95,22 +92,15 @@ struct e1000_timers {
 };
 #define E1000_TIMERS (sizeof(struct e1000_timers) / sizeof(struct host_timer))
 
-#define E1000_COUNTERS 5
 struct e1000_counts {
-    uint64_t interrupts; /* times that INTA rose */
-    uint64_t throttled;  /* times that it had to wait for ITR */
+    uint64_t throttled; /* times that INTA had to wait for ITR */
     uint64_t tx_lost; /* packets that no packet can be: too long, too short, MSS 0, out of reach */
     uint64_t rx_lost; /* packets that no ring of this size could take */
     uint64_t rx_no_buffers; /* times that the reader was stopped */
 };
 
 struct e1000 {
-    struct dev dev; /* first */
-    struct pci_func pci;
-    const struct host *host;
-    struct net *net;
-    char name[NIC_NAME_SIZE];
-    uint8_t slot;
+    struct nic base; /* first */
 
     uint32_t reg[E1000_REGS];
     uint32_t mta[E1000_MTA_WORDS];
@@ -125,13 +115,10 @@ struct e1000 {
 
     struct e1000_tx tx;
     uint32_t rx_causes; /* of the batch that is being received */
-    bool held;          /* quiesced: nothing moves */
 
     uint64_t rose_ns; /* when INTA rose last */
-    bool intx;        /* its level */
     struct e1000_timers timer;
     struct e1000_counts counts;
-    struct dev_counter counter[E1000_COUNTERS];
 };
 
 /* e1000_mac.c */
@@ -146,14 +133,9 @@ void e1000_reset_all(struct e1000 *nic);
 void e1000_mac_check(const struct e1000 *nic, struct state_reader *reader);
 
 /* e1000.c */
-/* Whether it may use the bus: neither quiesced nor without bus mastering. */
-bool e1000_may_dma(const struct e1000 *nic);
 /* The receiver's switch and the transmitter follow what they depend on: RCTL, TCTL, loopback, link,
  * bus mastering. */
 void e1000_update(struct e1000 *nic);
-/* One of its timers, `ns` from now; disarming one that is not armed costs nothing. */
-void e1000_arm(struct e1000 *nic, struct host_timer *timer, uint64_t ns);
-void e1000_disarm(struct e1000 *nic, struct host_timer *timer);
 
 /* e1000_phy.c */
 void e1000_phy_reset(struct e1000 *nic); /* of power-on: the link is up if there is one */
@@ -197,11 +179,9 @@ static inline uint32_t e1000_tx_most(const struct e1000_tx *tx)
 }
 
 /* e1000_rx.c */
-enum net_answer e1000_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer e1000_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                               const struct net_offload *offload);
-void e1000_received(void *owner);
-/* Descriptors may have come. */
-void e1000_rx_ready(struct e1000 *nic);
+void e1000_received(struct nic *base);
 
 /* e1000_filter.c */
 /* `ret_inexact`: by the multicast table or because of promiscuity only. Nothing is counted but MAC
@@ -221,16 +201,7 @@ void e1000_count_seen(struct e1000 *nic, uint32_t bytes);
 void e1000_count_received(struct e1000 *nic, const uint8_t *frame, uint32_t bytes);
 
 /* e1000_state.c */
-void e1000_save(const struct dev *dev, struct state_writer *writer);
-void e1000_load(struct dev *dev, struct state_reader *reader, uint32_t version);
-
-/* To guest memory. What cannot be reached is lost, as on a bus without a target: a driver finds a
- * descriptor by the head, and has checksums. */
-static inline void e1000_put(const struct e1000 *nic, uint64_t addr, const void *buf, size_t len)
-{
-    int err = host_dma_write(nic->host, addr, buf, len);
-
-    (void)err;
-}
+void e1000_save(const struct nic *base, struct state_writer *writer);
+void e1000_load(struct nic *base, struct state_reader *reader, uint32_t version);
 
 #endif

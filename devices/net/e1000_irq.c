@@ -7,37 +7,25 @@
  */
 #include "devices/net/e1000_internal.h"
 
-static void drive(struct e1000 *nic, bool level)
-{
-    if (nic->intx == level)
-        return;
-    nic->intx = level;
-    if (level)
-        nic->counts.interrupts++;
-    host_pci_intx(nic->host, nic->slot, 0, level);
-}
-
 void e1000_irq_update(struct e1000 *nic)
 {
-    bool wanted = nic->reg[E1000_R_ICR] & nic->reg[E1000_R_IMS];
+    bool wanted = nic->reg[E1000_R_ICR] & nic->reg[E1000_R_IMS] && nic_may_interrupt(&nic->base);
     uint64_t interval = (uint64_t)nic->reg[E1000_R_ITR] * E1000_ITR_NS;
 
-    if (pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
-        wanted = false;
     if (!wanted)
-        e1000_disarm(nic, &nic->timer.throttle);
-    if (wanted && !nic->intx && interval) {
+        nic_disarm(&nic->base, &nic->timer.throttle);
+    if (wanted && !nic->base.intx && interval) {
         if (nic->timer.throttle.deadline_ns)
             return;
-        uint64_t now = host_now_ns(nic->host);
+        uint64_t now = host_now_ns(nic->base.host);
         if (nic->rose_ns && now - nic->rose_ns < interval) {
             nic->counts.throttled++;
-            host_timer_arm(nic->host, &nic->timer.throttle, nic->rose_ns + interval);
+            host_timer_arm(nic->base.host, &nic->timer.throttle, nic->rose_ns + interval);
             return;
         }
         nic->rose_ns = now;
     }
-    drive(nic, wanted);
+    nic_drive(&nic->base, wanted);
 }
 
 void e1000_irq_set(struct e1000 *nic, uint32_t causes)
@@ -75,15 +63,15 @@ static void tx_expired(void *arg)
 
 void e1000_irq_flush_rx(struct e1000 *nic)
 {
-    e1000_disarm(nic, &nic->timer.rx_delay);
-    e1000_disarm(nic, &nic->timer.rx_absolute);
+    nic_disarm(&nic->base, &nic->timer.rx_delay);
+    nic_disarm(&nic->base, &nic->timer.rx_absolute);
     e1000_irq_set(nic, E1000_INT_RXT0);
 }
 
 void e1000_irq_flush_tx(struct e1000 *nic)
 {
-    e1000_disarm(nic, &nic->timer.tx_delay);
-    e1000_disarm(nic, &nic->timer.tx_absolute);
+    nic_disarm(&nic->base, &nic->timer.tx_delay);
+    nic_disarm(&nic->base, &nic->timer.tx_absolute);
     e1000_irq_set(nic, E1000_INT_TXDW);
 }
 
@@ -91,9 +79,9 @@ void e1000_irq_flush_tx(struct e1000 *nic)
 static void delay(struct e1000 *nic, struct host_timer *timer, uint32_t units,
                   struct host_timer *absolute, uint32_t absolute_units)
 {
-    e1000_arm(nic, timer, (uint64_t)units * E1000_DELAY_NS);
+    nic_arm(&nic->base, timer, (uint64_t)units * E1000_DELAY_NS);
     if (absolute_units && !absolute->deadline_ns)
-        e1000_arm(nic, absolute, (uint64_t)absolute_units * E1000_DELAY_NS);
+        nic_arm(&nic->base, absolute, (uint64_t)absolute_units * E1000_DELAY_NS);
 }
 
 void e1000_irq_received(struct e1000 *nic, uint32_t causes)
@@ -113,8 +101,8 @@ void e1000_irq_sent(struct e1000 *nic, uint32_t causes, bool at_once, bool delay
     struct e1000_timers *timer = &nic->timer;
 
     if (at_once || (delayed && !nic->reg[E1000_R_TIDV])) {
-        e1000_disarm(nic, &timer->tx_delay);
-        e1000_disarm(nic, &timer->tx_absolute);
+        nic_disarm(&nic->base, &timer->tx_delay);
+        nic_disarm(&nic->base, &timer->tx_absolute);
         causes |= E1000_INT_TXDW;
     } else if (delayed) {
         delay(nic, &timer->tx_delay, nic->reg[E1000_R_TIDV], &timer->tx_absolute,

@@ -76,7 +76,7 @@ static void icr_written(struct e1000 *nic, uint32_t old, uint32_t value)
 /* Counts from the last rise, for an interrupt that waits, too. */
 static void itr_written(struct e1000 *nic, uint32_t old, uint32_t value)
 {
-    e1000_disarm(nic, &nic->timer.throttle);
+    nic_disarm(&nic->base, &nic->timer.throttle);
     e1000_irq_update(nic);
 }
 
@@ -113,7 +113,7 @@ static void pba_written(struct e1000 *nic, uint32_t old, uint32_t value)
 
 static void rdt_written(struct e1000 *nic, uint32_t old, uint32_t value)
 {
-    e1000_rx_ready(nic);
+    nic_receive_ready(&nic->base);
 }
 
 static void rdtr_written(struct e1000 *nic, uint32_t old, uint32_t value)
@@ -225,10 +225,10 @@ void e1000_reset_all(struct e1000 *nic)
     memset(nic->vfta, 0, sizeof(nic->vfta));
     e1000_eeprom_load(nic);
     e1000_tx_reset(nic);
-    e1000_disarm(nic, &nic->timer.rx_delay);
-    e1000_disarm(nic, &nic->timer.rx_absolute);
-    e1000_disarm(nic, &nic->timer.tx_delay);
-    e1000_disarm(nic, &nic->timer.tx_absolute);
+    nic_disarm(&nic->base, &nic->timer.rx_delay);
+    nic_disarm(&nic->base, &nic->timer.rx_absolute);
+    nic_disarm(&nic->base, &nic->timer.tx_delay);
+    nic_disarm(&nic->base, &nic->timer.tx_absolute);
     nic->rx_causes = 0;
     e1000_irq_update(nic);
     e1000_link_update(nic);

@@ -79,7 +79,7 @@ static bool phy_link(const struct e1000 *nic)
         return false;
     if (ctrl & E1000_PHY_CTRL_LOOP)
         return true;
-    return net_link(nic->net) && !negotiating(nic) && nic->mode.possible;
+    return net_link(nic->base.net) && !negotiating(nic) && nic->mode.possible;
 }
 
 bool e1000_looped(const struct e1000 *nic)
@@ -117,9 +117,9 @@ static void renegotiate(struct e1000 *nic)
     uint16_t ctrl = nic->phy[E1000_PHY_CTRL];
 
     nic->mode = resolve(nic);
-    e1000_disarm(nic, &nic->timer.negotiation);
-    if (ctrl & E1000_PHY_CTRL_ANEG && !(ctrl & E1000_PHY_CTRL_DOWN) && net_link(nic->net))
-        e1000_arm(nic, &nic->timer.negotiation, NEGOTIATION_NS);
+    nic_disarm(&nic->base, &nic->timer.negotiation);
+    if (ctrl & E1000_PHY_CTRL_ANEG && !(ctrl & E1000_PHY_CTRL_DOWN) && net_link(nic->base.net))
+        nic_arm(&nic->base, &nic->timer.negotiation, NEGOTIATION_NS);
     e1000_link_update(nic);
 }
 
@@ -147,7 +147,7 @@ void e1000_phy_reset(struct e1000 *nic)
     set_initial(nic);
     nic->mode = resolve(nic);
     nic->phy_fell = false;
-    e1000_disarm(nic, &nic->timer.negotiation);
+    nic_disarm(&nic->base, &nic->timer.negotiation);
     e1000_link_update(nic);
 }
 

@@ -78,7 +78,7 @@ static void look_at_slots(const struct e1000 *nic, uint32_t need, struct slots *
         if (n > need + E1000_RX_NULLS - ret_slots->n)
             n = need + E1000_RX_NULLS - ret_slots->n;
         /* Out of reach for now: as if the guest had not given them. */
-        if (host_dma_read(nic->host, slot_at(nic, index), bytes, n * E1000_DESC_BYTES))
+        if (host_dma_read(nic->base.host, slot_at(nic, index), bytes, n * E1000_DESC_BYTES))
             return;
         for (uint32_t i = 0; i < n; i++) {
             uint64_t addr = 0;
@@ -103,7 +103,7 @@ static void store(const struct e1000 *nic, const struct stored *frame, uint64_t 
             continue;
         }
         n = n - offset < bytes ? n - offset : bytes;
-        e1000_put(nic, addr, frame->piece[i].data + offset, n);
+        nic_store(&nic->base, addr, frame->piece[i].data + offset, n);
         addr += n;
         bytes -= n;
         offset = 0;
@@ -126,7 +126,7 @@ static void give_back(struct e1000 *nic, const struct stored *frame, uint32_t by
     put16(done + 2, frame->checksum);
     put16(done + 4, last ? frame->status | E1000_RXD_EOP : E1000_RXD_DD);
     put16(done + 6, last ? frame->tag : 0);
-    e1000_put(nic, slot_at(nic, head) + 8, done, sizeof(done));
+    nic_store(&nic->base, slot_at(nic, head) + 8, done, sizeof(done));
     nic->reg[E1000_R_RDH] = head + 1 < ring_count(nic) ? head + 1 : 0;
 }
 
@@ -258,18 +258,16 @@ static void took(struct e1000 *nic, const uint8_t *frame, uint32_t bytes, uint32
     e1000_count_received(nic, frame, bytes);
 }
 
-enum net_answer e1000_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer e1000_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                               const struct net_offload *offload)
 {
-    struct e1000 *nic = owner;
+    struct e1000 *nic = (struct e1000 *)base;
     uint32_t rctl = nic->reg[E1000_R_RCTL], before = available(nic), need;
     struct stored stored;
     struct slots slots;
     bool inexact;
 
-    if (nic->held)
-        return NET_NO_ROOM;
-    if (!(rctl & E1000_RCTL_EN) || !e1000_may_dma(nic))
+    if (!(rctl & E1000_RCTL_EN) || !nic_may_dma(&nic->base))
         return NET_FILTERED;
     if (!e1000_filter(nic, frame, &inexact)) {
         e1000_count_seen(nic, bytes);
@@ -303,16 +301,10 @@ enum net_answer e1000_receive(void *owner, const uint8_t *frame, uint32_t bytes,
     return NET_TAKEN;
 }
 
-void e1000_received(void *owner)
+void e1000_received(struct nic *base)
 {
-    struct e1000 *nic = owner;
+    struct e1000 *nic = (struct e1000 *)base;
 
     e1000_irq_received(nic, nic->rx_causes);
     nic->rx_causes = 0;
-}
-
-void e1000_rx_ready(struct e1000 *nic)
-{
-    if (!nic->held)
-        net_receive_ready(nic->net);
 }

@@ -111,7 +111,7 @@ static void load_words(uint32_t *words, unsigned n, struct state_reader *reader)
 static void save_timers(const struct e1000 *nic, struct state_writer *writer)
 {
     const struct host_timer *timers = (const struct host_timer *)&nic->timer;
-    uint64_t now = host_now_ns(nic->host);
+    uint64_t now = host_now_ns(nic->base.host);
 
     for (unsigned i = 0; i < E1000_TIMERS; i++) {
         uint64_t at = timers[i].deadline_ns;
@@ -125,21 +125,20 @@ static void load_timers(struct e1000 *nic, struct state_reader *reader)
 
     for (unsigned i = 0; i < E1000_TIMERS; i++) {
         uint64_t left = state_get_u64(reader);
-        e1000_disarm(nic, &timers[i]);
+        nic_disarm(&nic->base, &timers[i]);
         if (left == NOT_ARMED || reader->error)
             continue;
         if (left > TIMER_MAX_NS)
             state_reject(reader);
         else
-            e1000_arm(nic, &timers[i], left);
+            nic_arm(&nic->base, &timers[i], left);
     }
 }
 
-void e1000_save(const struct dev *dev, struct state_writer *writer)
+void e1000_save(const struct nic *base, struct state_writer *writer)
 {
-    const struct e1000 *nic = (const struct e1000 *)dev;
+    const struct e1000 *nic = (const struct e1000 *)base;
 
-    pci_func_save(&nic->pci, writer);
     save_words(nic->reg, E1000_REGS, writer);
     save_words(nic->mta, E1000_MTA_WORDS, writer);
     save_words(nic->ra, 2 * E1000_RA_ENTRIES, writer);
@@ -157,14 +156,10 @@ void e1000_save(const struct dev *dev, struct state_writer *writer)
     save_timers(nic, writer);
 }
 
-/* It stays quiesced until resume(), which looks at the cable that is here. */
-void e1000_load(struct dev *dev, struct state_reader *reader, uint32_t version)
+void e1000_load(struct nic *base, struct state_reader *reader, uint32_t version)
 {
-    struct e1000 *nic = (struct e1000 *)dev;
+    struct e1000 *nic = (struct e1000 *)base;
 
-    nic->held = true;
-    if (pci_func_load(&nic->pci, reader))
-        return;
     load_words(nic->reg, E1000_REGS, reader);
     e1000_mac_check(nic, reader);
     load_words(nic->mta, E1000_MTA_WORDS, reader);

@@ -52,7 +52,7 @@ void e1000_tx_reset(struct e1000 *nic)
     uint8_t *packet = nic->tx.packet;
 
     nic->tx = (struct e1000_tx){.packet = packet};
-    e1000_disarm(nic, &nic->timer.tx_more);
+    nic_disarm(&nic->base, &nic->timer.tx_more);
 }
 
 static void take_context(struct e1000 *nic, const struct desc *desc)
@@ -107,7 +107,7 @@ static void gather(struct e1000 *nic, uint64_t addr, uint32_t bytes)
         bytes = most - tx->bytes;
     }
     /* A packet with a hole in it must not get a good checksum: it is lost. */
-    if (bytes && host_dma_read(nic->host, addr, tx->packet + tx->bytes, bytes))
+    if (bytes && host_dma_read(nic->base.host, addr, tx->packet + tx->bytes, bytes))
         tx->too_long = true;
     tx->bytes += bytes;
 }
@@ -205,8 +205,8 @@ static bool send_packet(struct e1000 *nic)
         n = 3;
     }
     describe(tx, &offload);
-    if (!(e1000_looped(nic) ? net_loop(nic->net, iov, n, &offload)
-                            : net_send(nic->net, iov, n, &offload)))
+    if (!(e1000_looped(nic) ? net_loop(nic->base.net, iov, n, &offload)
+                            : net_send(nic->base.net, iov, n, &offload)))
         return false;
     count_packet(nic);
     tx->phase = E1000_TX_IDLE;
@@ -265,7 +265,7 @@ static void give_back(struct e1000 *nic, struct turn *turn, uint64_t at, const s
 
     if (desc->low & E1000_TXD_RS) {
         uint8_t status = (uint8_t)(desc->high | E1000_TXD_DD);
-        e1000_put(nic, at + 12, &status, sizeof(status));
+        nic_store(&nic->base, at + 12, &status, sizeof(status));
         if (desc->low & E1000_TXD_IDE)
             turn->delayed = true;
         else
@@ -290,7 +290,7 @@ static void take_some(struct e1000 *nic, struct turn *turn, uint32_t n)
     if (n > turn->budget)
         n = turn->budget;
     /* Out of reach: descriptors without an address, which move nothing. */
-    if (host_dma_read(nic->host, at, bytes, n * E1000_DESC_BYTES))
+    if (host_dma_read(nic->base.host, at, bytes, n * E1000_DESC_BYTES))
         memset(bytes, 0, sizeof(bytes));
     for (uint32_t i = 0; i < n && !turn->refused; i++, at += E1000_DESC_BYTES) {
         const uint8_t *from = bytes + i * E1000_DESC_BYTES;
@@ -321,7 +321,7 @@ static uint32_t queue_causes(const struct e1000 *nic, uint32_t before)
 
 static bool may_send(const struct e1000 *nic)
 {
-    return nic->reg[E1000_R_TCTL] & E1000_TCTL_EN && e1000_may_dma(nic) &&
+    return nic->reg[E1000_R_TCTL] & E1000_TCTL_EN && nic_may_dma(&nic->base) &&
            (nic->reg[E1000_R_STATUS] & E1000_STATUS_LU || e1000_looped(nic));
 }
 
@@ -337,7 +337,7 @@ void e1000_tx_run(struct e1000 *nic)
     while (!turn.refused && turn.budget && (n = pending(nic)))
         take_some(nic, &turn, n);
     if (!turn.budget && !turn.refused && pending(nic))
-        e1000_arm(nic, &nic->timer.tx_more, 0);
+        nic_arm(&nic->base, &nic->timer.tx_more, 0);
     e1000_irq_sent(nic, queue_causes(nic, before), turn.at_once, turn.delayed);
 }
 

@@ -3,25 +3,13 @@
  * NE2000 PCI as an RTL8029AS: a DP8390 core behind 32 ports. It never touches guest memory: frames
  * go through its own 16 KiB by port I/O. There is no EEPROM to be programmed and no link register.
  */
-#include <assert.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/net/ne2000_internal.h"
 
 void ne2000_irq_update(struct ne2000 *nic)
 {
-    bool level = nic->isr & nic->imr & (uint8_t)~NE2000_ISR_RST;
-
-    if (pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
-        level = false;
-    if (nic->intx == level)
-        return;
-    nic->intx = level;
-    nic->counts.interrupts += level;
-    host_pci_intx(nic->host, nic->slot, 0, level);
+    nic_drive(&nic->base, nic->isr & nic->imr & (uint8_t)~NE2000_ISR_RST);
 }
 
 /* Where `addr` is in packet memory, and how much of `n` lies there; else how much does not. */
@@ -77,13 +65,9 @@ static bool is_started(const struct ne2000 *nic)
     return !(nic->isr & NE2000_ISR_RST);
 }
 
-/* A quiesced one leaves the switch as it is: what comes meanwhile waits. */
 void ne2000_update(struct ne2000 *nic)
 {
-    if (nic->held)
-        return;
-    net_receive_enable(nic->net, is_started(nic) && !(nic->tcr & NE2000_TCR_LB));
-    net_receive_ready(nic->net);
+    nic_receive_enable(&nic->base, is_started(nic) && !(nic->tcr & NE2000_TCR_LB));
     ne2000_transmit(nic);
 }
 
@@ -269,7 +253,7 @@ static void write_page0(struct ne2000 *nic, unsigned reg, uint8_t value)
         ne2000_irq_update(nic);
         return;
     }
-    net_receive_ready(nic->net); /* there may be room, or a frame may not be wanted any more */
+    nic_receive_ready(&nic->base); /* there may be room, or a frame may not be wanted any more */
 }
 
 static void write_page1(struct ne2000 *nic, unsigned reg, uint8_t value)
@@ -280,7 +264,7 @@ static void write_page1(struct ne2000 *nic, unsigned reg, uint8_t value)
         nic->par[reg - NE2000_PAR0] = value;
     else
         nic->curr = value;
-    net_receive_ready(nic->net);
+    nic_receive_ready(&nic->base);
 }
 
 static void write_page3(struct ne2000 *nic, unsigned reg, uint8_t value)
@@ -425,103 +409,36 @@ static const struct bus_io_ops io_ops = {
     .data_port = NE2000_DATA,
 };
 
-static void pci_written(void *dev, uint32_t reg, unsigned size, uint32_t old)
+static void command(struct nic *base)
 {
-    if (reg <= PCI_COMMAND + 1 && reg + size > PCI_COMMAND)
-        ne2000_irq_update(dev);
+    ne2000_irq_update((struct ne2000 *)base);
 }
 
-static void on_received(void *owner)
+static void received(struct nic *base)
 {
-    ne2000_irq_update(owner);
+    ne2000_irq_update((struct ne2000 *)base);
 }
 
-static void on_writable(void *owner)
+static void writable(struct nic *base)
 {
-    host_windows_out(((struct ne2000 *)owner)->host); /* what is to be sent may be in one */
-    ne2000_transmit(owner);
+    host_windows_out(base->host); /* what is to be sent may be in one */
+    ne2000_transmit((struct ne2000 *)base);
 }
 
-/* Seen at the next transmission only: TSR.CRS. */
-static void on_link(void *owner, bool up)
+static void reset(struct nic *base)
 {
-}
+    struct ne2000 *nic = (struct ne2000 *)base;
+    size_t first = offsetof(struct ne2000, cr), end = offsetof(struct ne2000, counts);
 
-static const struct net_client_ops client_ops = {
-    .receive = ne2000_receive,
-    .received = on_received,
-    .writable = on_writable,
-    .link = on_link,
-};
-
-/* RST#, as at power-on. */
-static void reset(struct dev *dev)
-{
-    struct ne2000 *nic = (struct ne2000 *)dev;
-    size_t first = offsetof(struct ne2000, cr), end = offsetof(struct ne2000, counter);
-
-    pci_func_reset(&nic->pci);
     memset((uint8_t *)nic + first, 0, end - first);
     for (unsigned i = 0; i < NET_MAC_BYTES; i++)
         nic->par[i] = nic->prom[2 * i]; /* no data sheet says what they hold */
     soft_reset(nic);
 }
 
-static bool quiesce(struct dev *dev)
+static void resume(struct nic *base)
 {
-    ((struct ne2000 *)dev)->held = true;
-    return true;
-}
-
-static void resume(struct dev *dev)
-{
-    struct ne2000 *nic = (struct ne2000 *)dev;
-
-    nic->held = false;
-    ne2000_update(nic);
-}
-
-static void destroy(struct dev *dev)
-{
-    struct ne2000 *nic = (struct ne2000 *)dev;
-
-    net_bind(nic->net, NULL, NULL);
-    if (nic->intx)
-        host_pci_intx(nic->host, nic->slot, 0, false);
-    pci_func_finish(&nic->pci);
-    free(nic);
-}
-
-static const struct dev_ops ne2000_ops = {
-    .model = "ne2k_pci",
-    .version = 1,
-    .reset = reset,
-    .quiesce = quiesce,
-    .resume = resume,
-    .save = ne2000_save,
-    .load = ne2000_load,
-    .destroy = destroy,
-};
-
-static int init_pci(struct ne2000 *nic, struct bus *bus, const struct machine_nic *spec)
-{
-    static const struct pci_id id = {
-        .vendor = 0x10ec,
-        .device = 0x8029,
-        .subvendor = 0x10ec,
-        .subdevice = 0x8029,
-        .class_code = 0x020000, /* Ethernet */
-        .interrupt_pin = 1,
-    };
-    struct pci_func *pci = &nic->pci;
-
-    pci->name = nic->name;
-    pci->dev = nic;
-    pci->written = pci_written;
-    pci->rom = spec->rom;
-    pci->rom_bytes = spec->rom_bytes;
-    pci->bar[0] = (struct pci_bar){.type = PCI_BAR_IO, .size = NE2000_IO_BYTES, .ops = &io_ops};
-    return pci_func_init(pci, bus, PCI_DEVFN(nic->slot, 0), &id);
+    ne2000_update((struct ne2000 *)base);
 }
 
 /* Each byte twice, as a board with a word-wide bus reads it, and the NE2000's signature behind. */
@@ -532,35 +449,36 @@ static void fill_prom(struct ne2000 *nic, const uint8_t mac[NET_MAC_BYTES])
     memset(nic->prom + NE2000_PROM_BYTES - 4, 'W', 4);
 }
 
+static int init(struct nic *base, const uint8_t mac[NET_MAC_BYTES])
+{
+    struct ne2000 *nic = (struct ne2000 *)base;
+
+    base->dev.data_ports = 1;
+    nic_add_counter(base, "rx_missed", &nic->counts.rx_missed);
+    nic_add_counter(base, "rx_too_long", &nic->counts.rx_too_long);
+    nic_add_counter(base, "tx_lost", &nic->counts.tx_lost);
+    fill_prom(nic, mac);
+    return 0;
+}
+
+/* A cable that is pulled is seen at the next transmission only: TSR.CRS. */
+static const struct nic_model model = {
+    .dev = NIC_DEV_OPS("ne2k_pci", 1),
+    .size = sizeof(struct ne2000),
+    .id = {.vendor = 0x10ec, .device = 0x8029, .subvendor = 0x10ec, .subdevice = 0x8029},
+    .bar = {[0] = {.type = PCI_BAR_IO, .size = NE2000_IO_BYTES, .ops = &io_ops}},
+    .init = init,
+    .reset = reset,
+    .resume = resume,
+    .save = ne2000_save,
+    .load = ne2000_load,
+    .command = command,
+    .receive = ne2000_receive,
+    .received = received,
+    .writable = writable,
+};
+
 int ne2000_create(const struct dev_env *env, const struct machine_nic *spec, struct dev **ret_dev)
 {
-    struct ne2000 *nic = calloc(1, sizeof(*nic));
-
-    assert(spec->net && spec->slot < 32);
-    if (!nic)
-        return -ENOMEM;
-    nic->host = env->host;
-    nic->net = spec->net;
-    nic->slot = spec->slot;
-    snprintf(nic->name, sizeof(nic->name), NIC_NAME, spec->index);
-    nic->dev.ops = &ne2000_ops;
-    nic->dev.name = nic->name;
-    nic->dev.instance = spec->index;
-    nic->dev.counters = nic->counter;
-    nic->dev.n_counters = NE2000_COUNTERS;
-    nic->dev.data_ports = 1;
-    nic->counter[0] = (struct dev_counter){"interrupts", &nic->counts.interrupts};
-    nic->counter[1] = (struct dev_counter){"rx_missed", &nic->counts.rx_missed};
-    nic->counter[2] = (struct dev_counter){"rx_too_long", &nic->counts.rx_too_long};
-    nic->counter[3] = (struct dev_counter){"tx_lost", &nic->counts.tx_lost};
-    fill_prom(nic, spec->mac);
-    int err = init_pci(nic, env->bus, spec);
-    if (err) {
-        free(nic);
-        return err;
-    }
-    net_bind(nic->net, &client_ops, nic);
-    reset(&nic->dev);
-    *ret_dev = &nic->dev;
-    return 0;
+    return nic_create(&model, env, spec, ret_dev);
 }

@@ -106,14 +106,12 @@ static void store(struct ne2000 *nic, const uint8_t *frame, uint32_t bytes)
     nic->isr |= NE2000_ISR_PRX;
 }
 
-enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer ne2000_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                                const struct net_offload *offload)
 {
-    struct ne2000 *nic = owner;
+    struct ne2000 *nic = (struct ne2000 *)base;
     unsigned pages = (NE2000_HEADER + bytes + NE2000_FCS + NE2000_PAGE - 1) / NE2000_PAGE;
 
-    if (nic->held)
-        return NET_NO_ROOM;
     if (!wanted(nic, frame))
         return NET_FILTERED;
     if (bytes > NE2000_FRAME_MAX) {
@@ -138,7 +136,8 @@ enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes
         ne2000_irq_update(nic);
         return NET_NO_ROOM;
     }
-    host_windows_out(nic->host); /* the frame may come to lie where the guest reads or writes */
+    host_windows_out(
+        nic->base.host); /* the frame may come to lie where the guest reads or writes */
     store(nic, frame, bytes);
     return NET_TAKEN;
 }
@@ -176,16 +175,16 @@ static bool send(struct ne2000 *nic)
         nic->counts.tx_lost++;
         return true;
     }
-    return net_send(nic->net, &(struct iovec){frame, bytes}, 1, NULL);
+    return net_send(nic->base.net, &(struct iovec){frame, bytes}, 1, NULL);
 }
 
 void ne2000_transmit(struct ne2000 *nic)
 {
-    if (nic->held || !(nic->cr & NE2000_CR_TXP) || !send(nic))
+    if (nic->base.held || !(nic->cr & NE2000_CR_TXP) || !send(nic))
         return;
     nic->cr &= (uint8_t)~NE2000_CR_TXP;
     nic->tsr = NE2000_TSR_PTX;
-    if (!net_link(nic->net) && !(nic->tcr & NE2000_TCR_LB))
+    if (!net_link(nic->base.net) && !(nic->tcr & NE2000_TCR_LB))
         nic->tsr |= NE2000_TSR_CRS; /* no carrier was sensed */
     nic->isr |= NE2000_ISR_PTX;
     ne2000_irq_update(nic);

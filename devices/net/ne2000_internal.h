@@ -3,12 +3,8 @@
 #ifndef IOEMUD_DEVICES_NET_NE2000_INTERNAL_H
 #define IOEMUD_DEVICES_NET_NE2000_INTERNAL_H
 
-#include "devices/backend/net.h"
-#include "devices/models.h"
 #include "devices/net/ne2000.h"
-#include "devices/pci.h"
-
-#define NE2000_COUNTERS 4
+#include "devices/net/nic.h"
 
 /* Of the remote DMA (DP8390, 10.3: RD0-2). */
 enum ne2000_remote { NE2000_IDLE, NE2000_READ, NE2000_WRITE, NE2000_REMOTES };
@@ -16,14 +12,7 @@ enum ne2000_remote { NE2000_IDLE, NE2000_READ, NE2000_WRITE, NE2000_REMOTES };
 /* What reset at port 0x18 leaves alone comes first; pages and addresses are the guest's and may
  * hold anything: they are looked at where they are used. */
 struct ne2000 {
-    struct dev dev;
-    struct pci_func pci;
-    const struct host *host;
-    struct net *net;
-    uint8_t slot;
-    char name[NIC_NAME_SIZE];
-    bool held; /* quiesced */
-    bool intx;
+    struct nic base; /* first */
     uint8_t prom[NE2000_PROM_BYTES];
 
     uint8_t cr, isr, imr, dcr, tcr, rcr, tsr, rsr;
@@ -38,9 +27,8 @@ struct ne2000 {
     uint8_t ee, config2, config3;
     uint8_t mem[NE2000_MEM_BYTES];
 
-    struct dev_counter counter[NE2000_COUNTERS];
     struct {
-        uint64_t interrupts, rx_missed, rx_too_long, tx_lost;
+        uint64_t rx_missed, rx_too_long, tx_lost;
     } counts;
 };
 
@@ -62,11 +50,11 @@ uint32_t ne2000_remote_window(const struct ne2000 *nic, bool *ret_write, uint8_t
 
 /* ne2000_frames.c */
 void ne2000_transmit(struct ne2000 *nic); /* while CR.TXP says so */
-enum net_answer ne2000_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer ne2000_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                                const struct net_offload *offload);
 
 /* ne2000_state.c */
-void ne2000_save(const struct dev *dev, struct state_writer *writer);
-void ne2000_load(struct dev *dev, struct state_reader *reader, uint32_t version);
+void ne2000_save(const struct nic *base, struct state_writer *writer);
+void ne2000_load(struct nic *base, struct state_reader *reader, uint32_t version);
 
 #endif

@@ -25,7 +25,7 @@ static void complete(struct ne2000 *nic)
         ne2000_peek(nic, (uint16_t)(nic->bnry * NE2000_PAGE + 1), &next, 1);
         nic->bnry = next;
         nic->send_packet = 0;
-        net_receive_ready(nic->net);
+        nic_receive_ready(&nic->base);
     }
     ne2000_irq_update(nic);
 }

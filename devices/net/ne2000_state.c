@@ -19,12 +19,11 @@ static void list_bytes(struct ne2000 *nic, uint8_t *ret_at[BYTES])
         ret_at[i] = at[i];
 }
 
-void ne2000_save(const struct dev *dev, struct state_writer *writer)
+void ne2000_save(const struct nic *base, struct state_writer *writer)
 {
-    const struct ne2000 *nic = (const struct ne2000 *)dev;
+    const struct ne2000 *nic = (const struct ne2000 *)base;
     uint8_t *at[BYTES];
 
-    pci_func_save(&nic->pci, writer);
     list_bytes((struct ne2000 *)nic, at);
     for (unsigned i = 0; i < BYTES; i++)
         state_put_u8(writer, *at[i]);
@@ -49,15 +48,11 @@ static bool possible(const struct ne2000 *nic)
            (!(nic->cr & NE2000_CR_STP) || !(nic->cr & NE2000_CR_TXP));
 }
 
-/* It stays quiesced until resume(). */
-void ne2000_load(struct dev *dev, struct state_reader *reader, uint32_t version)
+void ne2000_load(struct nic *base, struct state_reader *reader, uint32_t version)
 {
-    struct ne2000 *nic = (struct ne2000 *)dev;
+    struct ne2000 *nic = (struct ne2000 *)base;
     uint8_t *at[BYTES];
 
-    nic->held = true;
-    if (pci_func_load(&nic->pci, reader))
-        return;
     list_bytes(nic, at);
     for (unsigned i = 0; i < BYTES; i++)
         *at[i] = state_get_u8(reader);

@@ -14,12 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/backend/net.h"
-#include "devices/dev.h"
-#include "devices/models.h"
 #include "devices/net/eeprom93.h"
+#include "devices/net/nic.h"
 #include "devices/net/rtl8139_regs.h"
-#include "devices/pci.h"
 
 #define RTL8139_FCS_BYTES 4u
 /* Descriptors that one turn of the loop takes. */
@@ -57,21 +54,14 @@ struct rtl8139_tx {
     uint8_t *packet; /* NET_PACKET_MAX */
 };
 
-#define RTL8139_COUNTERS 4
 struct rtl8139_counts {
-    uint64_t interrupts;    /* times that INTA rose */
     uint64_t tx_lost;       /* packets that no packet can be */
     uint64_t rx_lost;       /* packets that no ring of this size could take */
     uint64_t rx_no_buffers; /* times that the reader was stopped */
 };
 
 struct rtl8139 {
-    struct dev dev; /* first */
-    struct pci_func pci;
-    const struct host *host;
-    struct net *net;
-    char name[NIC_NAME_SIZE];
-    uint8_t slot;
+    struct nic base; /* first */
 
     uint8_t reg[RTL8139_BAR_BYTES]; /* little-endian, as the guest sees them */
     uint32_t dtccr[2];              /* shares its place with TSD0 and TSD1 */
@@ -83,12 +73,9 @@ struct rtl8139 {
     struct rtl8139_tally tally;
     uint64_t tctr_ns; /* when TCTR was 0 */
 
-    bool held; /* quiesced: nothing moves */
-    bool intx;
     struct host_timer timer;   /* TimerInt */
     struct host_timer tx_more; /* the turn's descriptors were used up */
     struct rtl8139_counts counts;
-    struct dev_counter counter[RTL8139_COUNTERS];
 };
 
 static inline uint32_t rtl8139_get(const uint8_t *at, unsigned bytes)
@@ -107,7 +94,6 @@ static inline void rtl8139_put(uint8_t *at, unsigned bytes, uint32_t value)
 }
 
 /* rtl8139.c */
-bool rtl8139_may_dma(const struct rtl8139 *nic);
 /* The receiver's switch and the transmitter follow what they depend on. */
 void rtl8139_update(struct rtl8139 *nic);
 
@@ -131,22 +117,13 @@ void rtl8139_tx_more(void *arg);
 void rtl8139_tx_reset(struct rtl8139 *nic);
 
 /* rtl8139_rx.c */
-enum net_answer rtl8139_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer rtl8139_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                                 const struct net_offload *offload);
-void rtl8139_received(void *owner);
+void rtl8139_received(struct nic *base);
 bool rtl8139_rx_empty(const struct rtl8139 *nic);
 
 /* rtl8139_state.c */
-void rtl8139_save(const struct dev *dev, struct state_writer *writer);
-void rtl8139_load(struct dev *dev, struct state_reader *reader, uint32_t version);
-
-/* To guest memory. What cannot be reached is lost, as on a bus without a target. */
-static inline void rtl8139_store(const struct rtl8139 *nic, uint64_t addr, const void *buf,
-                                 size_t len)
-{
-    int err = host_dma_write(nic->host, addr, buf, len);
-
-    (void)err;
-}
+void rtl8139_save(const struct nic *base, struct state_writer *writer);
+void rtl8139_load(struct nic *base, struct state_reader *reader, uint32_t version);
 
 #endif

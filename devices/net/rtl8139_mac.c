@@ -32,12 +32,7 @@ static bool cp_mode(const struct rtl8139 *nic)
 
 void rtl8139_irq_update(struct rtl8139 *nic)
 {
-    bool level = get(nic, RTL8139_ISR, 2) & get(nic, RTL8139_IMR, 2) &&
-                 !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
-
-    nic->counts.interrupts += level && !nic->intx;
-    nic->intx = level;
-    host_pci_intx(nic->host, nic->slot, 0, level);
+    nic_drive(&nic->base, get(nic, RTL8139_ISR, 2) & get(nic, RTL8139_IMR, 2));
 }
 
 void rtl8139_irq_set(struct rtl8139 *nic, uint32_t causes)
@@ -48,7 +43,7 @@ void rtl8139_irq_set(struct rtl8139 *nic, uint32_t causes)
 
 static uint64_t ticks(const struct rtl8139 *nic)
 {
-    uint64_t ns = host_now_ns(nic->host) - nic->tctr_ns;
+    uint64_t ns = host_now_ns(nic->base.host) - nic->tctr_ns;
 
     return ns / 1000 * TICKS_PER_US + ns % 1000 * TICKS_PER_US / 1000;
 }
@@ -59,14 +54,13 @@ void rtl8139_timer_update(struct rtl8139 *nic)
     uint64_t now = ticks(nic), at = get(nic, RTL8139_TIMERINT, 4);
 
     if (!at) {
-        if (nic->timer.deadline_ns)
-            host_timer_disarm(nic->host, &nic->timer);
+        nic_disarm(&nic->base, &nic->timer);
         return;
     }
     at += now / TICKS * TICKS;
     if (at <= now)
         at += TICKS;
-    host_timer_arm(nic->host, &nic->timer, nic->tctr_ns + at * 1000 / TICKS_PER_US + 1);
+    host_timer_arm(nic->base.host, &nic->timer, nic->tctr_ns + at * 1000 / TICKS_PER_US + 1);
 }
 
 void rtl8139_timeout(void *arg)
@@ -124,7 +118,7 @@ void rtl8139_mac_reset(struct rtl8139 *nic)
     put(nic, RTL8139_RDSAR + 4, 4, 0);
     nic->dtccr[0] = nic->dtccr[1] = 0;
     nic->rx_at = 0;
-    nic->tctr_ns = host_now_ns(nic->host);
+    nic->tctr_ns = host_now_ns(nic->base.host);
     rtl8139_tx_reset(nic);
     rtl8139_timer_update(nic);
     rtl8139_irq_update(nic);
@@ -146,14 +140,14 @@ static void dump_tally(struct rtl8139 *nic)
     };
     uint8_t bytes[64];
 
-    if (!rtl8139_may_dma(nic))
+    if (!nic_may_dma(&nic->base))
         return;
     for (unsigned i = 0; i < 8; i++) {
         rtl8139_put(bytes + 8 * i, 4, (uint32_t)words[i]);
         rtl8139_put(bytes + 8 * i + 4, 4, (uint32_t)(words[i] >> 32));
     }
-    rtl8139_store(nic, (uint64_t)nic->dtccr[1] << 32 | (nic->dtccr[0] & ~63u), bytes,
-                  sizeof(bytes));
+    nic_store(&nic->base, (uint64_t)nic->dtccr[1] << 32 | (nic->dtccr[0] & ~63u), bytes,
+              sizeof(bytes));
     nic->dtccr[0] &= ~RTL8139_DTCCR_CMD;
 }
 
@@ -227,14 +221,13 @@ static void after_isr(struct rtl8139 *nic, const struct reg *reg, uint32_t old, 
 {
     put(nic, RTL8139_ISR, 2, old & ~written);
     rtl8139_irq_update(nic);
-    if (!nic->held)
-        net_receive_ready(nic->net);
+    nic_receive_ready(&nic->base);
 }
 
 static void after_tctr(struct rtl8139 *nic, const struct reg *reg, uint32_t old, uint32_t written)
 {
     if (reg->at == RTL8139_TCTR)
-        nic->tctr_ns = host_now_ns(nic->host);
+        nic->tctr_ns = host_now_ns(nic->base.host);
     rtl8139_timer_update(nic);
 }
 
@@ -331,7 +324,7 @@ static bool cabled_fast(const struct rtl8139 *nic)
 /* Registers that follow something else. */
 static void refresh(struct rtl8139 *nic)
 {
-    bool up = net_link(nic->net), ane = get(nic, RTL8139_BMCR, 2) & RTL8139_BMCR_ANE;
+    bool up = net_link(nic->base.net), ane = get(nic, RTL8139_BMCR, 2) & RTL8139_BMCR_ANE;
     uint32_t summary = 0;
 
     nic->reg[RTL8139_CR] &= (uint8_t)~RTL8139_CR_BUFE;

@@ -94,9 +94,9 @@ static uint32_t put_bytes(const struct rtl8139 *nic, uint32_t at, const uint8_t 
         if (first > size - at)
             first = size - at;
     }
-    rtl8139_store(nic, base + at, data, first);
+    nic_store(&nic->base, base + at, data, first);
     if (first < bytes)
-        rtl8139_store(nic, base, data + first, bytes - first);
+        nic_store(&nic->base, base, data + first, bytes - first);
     return at + bytes;
 }
 
@@ -158,7 +158,7 @@ static enum found find_slots(const struct rtl8139 *nic, uint32_t need, struct sl
 
     for (slots->n = 0; slots->n < RTL8139_DESCS;) {
         uint64_t at = base + index * RTL8139_DESC_BYTES;
-        if (host_dma_read(nic->host, at, desc, sizeof(desc)))
+        if (host_dma_read(nic->base.host, at, desc, sizeof(desc)))
             return FOUND_TOO_FEW; /* out of reach for now */
         uint32_t opts1 = rtl8139_get(desc, 4);
         if (!(opts1 & RTL8139_D_OWN))
@@ -213,14 +213,14 @@ static void fill_slots(struct rtl8139 *nic, const struct slots *slots, const uin
         uint8_t desc[8];
 
         if (n)
-            rtl8139_store(nic, slots->slot[i].addr, stored + done, n);
+            nic_store(&nic->base, slots->slot[i].addr, stored + done, n);
         done += n;
         bytes -= n;
         rtl8139_put(desc, 4,
                     (slots->slot[i].opts1 & RTL8139_D_EOR) | (i == 0 ? RTL8139_D_FS : 0) |
                         (last ? RTL8139_D_LS | status | total : n));
         rtl8139_put(desc + 4, 4, last ? opts2 : 0);
-        rtl8139_store(nic, slots->slot[i].at, desc, sizeof(desc));
+        nic_store(&nic->base, slots->slot[i].at, desc, sizeof(desc));
     }
     nic->rx_at = slots->next;
 }
@@ -276,21 +276,19 @@ static enum net_answer receive_descs(struct rtl8139 *nic, const uint8_t *frame, 
     return NET_TAKEN;
 }
 
-enum net_answer rtl8139_receive(void *owner, const uint8_t *frame, uint32_t bytes,
+enum net_answer rtl8139_receive(struct nic *base, const uint8_t *frame, uint32_t bytes,
                                 const struct net_offload *offload)
 {
-    struct rtl8139 *nic = owner;
+    struct rtl8139 *nic = (struct rtl8139 *)base;
 
-    if (nic->held)
-        return NET_NO_ROOM;
-    if (!(nic->reg[RTL8139_CR] & RTL8139_CR_RE) || !rtl8139_may_dma(nic) || !passes(nic, frame))
+    if (!(nic->reg[RTL8139_CR] & RTL8139_CR_RE) || !nic_may_dma(&nic->base) || !passes(nic, frame))
         return NET_FILTERED;
     if (nic->reg[RTL8139_CPCR] & RTL8139_CPCR_RX)
         return receive_descs(nic, frame, bytes, offload);
     return receive_ring(nic, frame, bytes);
 }
 
-void rtl8139_received(void *owner)
+void rtl8139_received(struct nic *base)
 {
-    rtl8139_irq_set(owner, RTL8139_INT_ROK);
+    rtl8139_irq_set((struct rtl8139 *)base, RTL8139_INT_ROK);
 }

@@ -59,11 +59,10 @@ static void load_tx(struct rtl8139_tx *tx, struct state_reader *reader)
         state_get_bytes(reader, tx->packet, tx->bytes);
 }
 
-void rtl8139_save(const struct dev *dev, struct state_writer *writer)
+void rtl8139_save(const struct nic *base, struct state_writer *writer)
 {
-    const struct rtl8139 *nic = (const struct rtl8139 *)dev;
+    const struct rtl8139 *nic = (const struct rtl8139 *)base;
 
-    pci_func_save(&nic->pci, writer);
     state_put_bytes(writer, nic->reg, sizeof(nic->reg));
     state_put_u32(writer, nic->dtccr[0]);
     state_put_u32(writer, nic->dtccr[1]);
@@ -79,20 +78,16 @@ void rtl8139_save(const struct dev *dev, struct state_writer *writer)
     state_put_u32(writer, nic->tally.rx_error);
     state_put_u32(writer, nic->tally.rx_multicast);
     state_put_u16(writer, nic->tally.missed);
-    state_put_u64(writer, host_now_ns(nic->host) - nic->tctr_ns);
+    state_put_u64(writer, host_now_ns(nic->base.host) - nic->tctr_ns);
     state_put_u8(writer, nic->link);
 }
 
-/* It stays quiesced until resume(), which looks at the cable that is here. What that was is known
- * from version 2 on. */
-void rtl8139_load(struct dev *dev, struct state_reader *reader, uint32_t version)
+/* What the cable was is known from version 2 on. */
+void rtl8139_load(struct nic *base, struct state_reader *reader, uint32_t version)
 {
-    struct rtl8139 *nic = (struct rtl8139 *)dev;
+    struct rtl8139 *nic = (struct rtl8139 *)base;
     uint64_t elapsed;
 
-    nic->held = true;
-    if (pci_func_load(&nic->pci, reader))
-        return;
     state_get_bytes(reader, nic->reg, sizeof(nic->reg));
     nic->dtccr[0] = state_get_u32(reader);
     nic->dtccr[1] = state_get_u32(reader);
@@ -113,8 +108,8 @@ void rtl8139_load(struct dev *dev, struct state_reader *reader, uint32_t version
     elapsed = state_get_u64(reader);
     if (elapsed > TCTR_MAX_NS)
         state_reject(reader);
-    nic->tctr_ns = host_now_ns(nic->host) - elapsed;
-    nic->link = version >= 2 ? state_get_u8(reader) : net_link(nic->net);
+    nic->tctr_ns = host_now_ns(nic->base.host) - elapsed;
+    nic->link = version >= 2 ? state_get_u8(reader) : net_link(nic->base.net);
     if (reader->error)
         return;
     rtl8139_timer_update(nic);

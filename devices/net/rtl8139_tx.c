@@ -13,15 +13,14 @@ void rtl8139_tx_reset(struct rtl8139 *nic)
     uint8_t *packet = nic->tx.packet;
 
     nic->tx = (struct rtl8139_tx){.packet = packet};
-    if (nic->tx_more.deadline_ns)
-        host_timer_disarm(nic->host, &nic->tx_more);
+    nic_disarm(&nic->base, &nic->tx_more);
 }
 
 static bool hand_over(struct rtl8139 *nic, const struct iovec *iov, unsigned n,
                       const struct net_offload *offload)
 {
-    return rtl8139_looped(nic) ? net_loop(nic->net, iov, n, offload)
-                               : net_send(nic->net, iov, n, offload);
+    return rtl8139_looped(nic) ? net_loop(nic->base.net, iov, n, offload)
+                               : net_send(nic->base.net, iov, n, offload);
 }
 
 /* The slot whose turn it is. False: it is not the device's, or the way out takes nothing. */
@@ -36,7 +35,7 @@ static bool send_slot(struct rtl8139 *nic, uint32_t *causes)
     /* Out of reach is aborted, as on a bus without a target. */
     uint32_t addr = rtl8139_get(nic->reg + RTL8139_TSAD0 + 4 * nic->tx.next, 4);
     if (bytes < NET_ETH_BYTES || bytes > RTL8139_TX_MAX ||
-        host_dma_read(nic->host, addr, nic->tx.packet, bytes)) {
+        host_dma_read(nic->base.host, addr, nic->tx.packet, bytes)) {
         nic->counts.tx_lost++;
         nic->tally.tx_error++;
         rtl8139_put(slot, 4, tsd | RTL8139_TSD_OWN | RTL8139_TSD_TABT);
@@ -122,7 +121,7 @@ static void gather(struct rtl8139 *nic, uint64_t addr, uint32_t bytes)
         bytes = RTL8139_PACKET_MAX - tx->bytes;
     }
     /* A packet with a hole in it must not get a good checksum: it is lost. */
-    if (bytes && host_dma_read(nic->host, addr, tx->packet + tx->bytes, bytes))
+    if (bytes && host_dma_read(nic->base.host, addr, tx->packet + tx->bytes, bytes))
         tx->too_long = true;
     tx->bytes += bytes;
 }
@@ -152,7 +151,7 @@ static bool take(struct rtl8139 *nic, unsigned queue, uint32_t *causes)
     uint8_t desc[RTL8139_DESC_BYTES];
     uint32_t opts1;
 
-    if (host_dma_read(nic->host, at, desc, sizeof(desc)))
+    if (host_dma_read(nic->base.host, at, desc, sizeof(desc)))
         return false;
     opts1 = rtl8139_get(desc, 4);
     if (!(opts1 & RTL8139_D_OWN))
@@ -172,7 +171,7 @@ static bool take(struct rtl8139 *nic, unsigned queue, uint32_t *causes)
             complete(nic, causes);
     }
     rtl8139_put(desc, 4, opts1 & ~(RTL8139_D_OWN | RTL8139_TXD_STATUS));
-    rtl8139_store(nic, at, desc, 4);
+    nic_store(&nic->base, at, desc, 4);
     tx->at[queue] = opts1 & RTL8139_D_EOR ? 0 : (uint8_t)((tx->at[queue] + 1) % RTL8139_DESCS);
     return true;
 }
@@ -198,7 +197,7 @@ static void run_rings(struct rtl8139 *nic, uint32_t *causes)
         return;
     while (next_queue(tx, &queue)) {
         if (!budget--) {
-            host_timer_arm(nic->host, &nic->tx_more, host_now_ns(nic->host));
+            nic_arm(&nic->base, &nic->tx_more, 0);
             return;
         }
         tx->left[queue]--;
@@ -215,7 +214,7 @@ void rtl8139_tx_run(struct rtl8139 *nic)
 {
     uint32_t causes = 0;
 
-    if (!(nic->reg[RTL8139_CR] & RTL8139_CR_TE) || !rtl8139_may_dma(nic))
+    if (!(nic->reg[RTL8139_CR] & RTL8139_CR_TE) || !nic_may_dma(&nic->base))
         return;
     if (nic->reg[RTL8139_CPCR] & RTL8139_CPCR_TX) {
         run_rings(nic, &causes);

@@ -148,11 +148,11 @@ static void check_line(struct target *target)
 {
     const struct e1000 *nic = nic_of(target);
     bool wanted = nic->reg[E1000_R_ICR] & nic->reg[E1000_R_IMS] &&
-                  !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+                  !(pci_func_get(&nic->base.pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
     bool throttled = nic->timer.throttle.deadline_ns;
 
-    assert(nic->intx == nic_rig_inta(&target->rig));
-    assert(nic->intx == (wanted && !throttled));
+    assert(nic->base.intx == nic_rig_inta(&target->rig));
+    assert(nic->base.intx == (wanted && !throttled));
 }
 
 static void check_sent(struct target *target)

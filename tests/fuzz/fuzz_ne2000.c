@@ -49,7 +49,7 @@ static void check(void)
 {
     const struct ne2000 *nic = (const struct ne2000 *)rig.dev;
     bool wanted = nic->isr & nic->imr & 0x7f &&
-                  !(pci_func_get(&nic->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+                  !(pci_func_get(&nic->base.pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     assert(nic_rig_inta(&rig) == wanted && nic->remote < NE2000_REMOTES);
     assert(!page.bufpio.counters.rejected);

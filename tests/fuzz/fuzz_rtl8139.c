@@ -102,7 +102,7 @@ static void check(void)
 {
     const struct rtl8139 *dev = nic();
     bool wanted = rtl8139_get(dev->reg + RTL8139_ISR, 2) & rtl8139_get(dev->reg + RTL8139_IMR, 2) &&
-                  !(pci_func_get(&dev->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+                  !(pci_func_get(&dev->base.pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     assert(dev->tx.at[0] < RTL8139_DESCS && dev->tx.at[1] < RTL8139_DESCS && dev->tx.next < 4);
     assert(dev->rx_at < RTL8139_DESCS && dev->tx.bytes <= RTL8139_PACKET_MAX);

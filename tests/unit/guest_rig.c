@@ -550,6 +550,27 @@ void guest_rig_image(struct guest_rig *rig, const char *name)
     close(fd);
 }
 
+const char *guest_rig_everything(struct guest_rig *rig)
+{
+    static char json[1024];
+
+    guest_rig_image(rig, "a.img");
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'disks': [" GUEST_RIG_DISK ", {'vdev': 'hdc', 'path': '%s/a.img'}],"
+             "'serial': [{'type': 'pty'}, {'type': 'unix', 'path': '%s/com2'}]}",
+             rig->dir, rig->dir);
+    return json;
+}
+
+bool guest_rig_socket_gone(struct guest_rig *rig)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/com2", rig->dir);
+    return stat(path, &st) && errno == ENOENT;
+}
+
 static unsigned count_entries(const char *path)
 {
     DIR *dir = opendir(path);

@@ -84,6 +84,13 @@ const char *guest_rig_hear(struct guest_rig *rig, int fd);
 
 /* Makes the file DIR/NAME, 1 MiB. */
 void guest_rig_image(struct guest_rig *rig, const char *name);
+/* Of 'disks': one in memory. */
+#define GUEST_RIG_DISK                                                                             \
+    "{'vdev': 'hda', 'format': 'mem', 'size': 1048576, 'serial': 'S-1', 'model': 'M 1'}"
+/* The JSON of guest 'a' with everything that takes descriptors: disks of both kinds, a pty, a
+ * listening socket; whether that socket is gone. Valid until the next call. */
+const char *guest_rig_everything(struct guest_rig *rig);
+bool guest_rig_socket_gone(struct guest_rig *rig);
 unsigned guest_rig_descriptors(void);
 /* Files in DIR/guests. */
 unsigned guest_rig_records(struct guest_rig *rig);

@@ -9,58 +9,36 @@
 #include <cmocka.h>
 
 #include "devices/backend/blk_ops.h"
-#include "tests/unit/ide_rig.h"
-
-#define READY (ATA_SR_DRDY | ATA_SR_DSC)
-
-static struct ide_rig rig;
-
-static int setup(void **state)
-{
-    ide_rig_init(&rig, NULL);
-    return 0;
-}
+#include "tests/unit/ata_rig.h"
 
 static int named(void **state)
 {
-    ide_rig_init(&rig, &(struct ide_rig_options){.sectors = {8192},
-                                                 .firmware = "FW 12.34",
-                                                 .wwn = 0x5000c50015ea71ad,
-                                                 .solid_state = true,
-                                                 .physical_block = 4096});
-    return 0;
+    return ata_rig_setup(&(struct ide_rig_options){.sectors = {8192},
+                                                   .firmware = "FW 12.34",
+                                                   .wwn = 0x5000c50015ea71ad,
+                                                   .solid_state = true,
+                                                   .physical_block = 4096});
 }
 
 static int plain(void **state)
 {
-    ide_rig_init(&rig, &(struct ide_rig_options){.sectors = {8192}, .no_discard = true});
-    return 0;
+    return ata_rig_setup(&(struct ide_rig_options){.sectors = {8192}, .no_discard = true});
 }
 
 static int read_only(void **state)
 {
-    ide_rig_init(&rig, &(struct ide_rig_options){.sectors = {8192}, .read_only = true});
-    return 0;
-}
-
-static int finish(void **state)
-{
-    ide_rig_finish(&rig);
-    return 0;
+    return ata_rig_setup(&(struct ide_rig_options){.sectors = {8192}, .read_only = true});
 }
 
 static uint16_t words[256];
 
-static void identify(void)
+static void take_words(void)
 {
     uint8_t bytes[512], sum = 0;
 
-    rig_command(&rig, 0, 0xec, 0, 0);
-    assert_int_equal(rig_status(&rig, 0), READY | ATA_SR_DRQ);
-    rig_read_data(&rig, 0, bytes, 512);
-    assert_int_equal(rig_ack(&rig, 0), READY);
+    identify(0, bytes);
     for (unsigned i = 0; i < 256; i++)
-        words[i] = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
+        words[i] = word_of(bytes, i);
     for (unsigned i = 0; i < 512; i++)
         sum = (uint8_t)(sum + bytes[i]);
     assert_int_equal(sum, 0);
@@ -93,9 +71,70 @@ static void assert_string(unsigned word, const char *text)
         assert_int_equal(words[word + i / 2] >> (i % 2 ? 0 : 8) & 0xff, text[i]);
 }
 
+static void identify_says_what_is_offered(void **state)
+{
+    uint8_t id[512], sum = 0;
+
+    identify(0, id);
+    for (unsigned i = 0; i < 512; i++)
+        sum = (uint8_t)(sum + id[i]);
+    assert_int_equal(sum, 0);
+    assert_int_equal(word_of(id, 0) & 0x8080, 0); /* an ATA disk, fixed */
+    assert_int_equal(word_of(id, 1), 8192 / (16 * 63));
+    assert_int_equal(word_of(id, 3), 16);
+    assert_int_equal(word_of(id, 6), 63);
+    assert_int_equal(word_of(id, 60) | word_of(id, 61) << 16, 8192);
+    assert_int_equal(word_of(id, 100) | word_of(id, 101) << 16, 8192);
+    assert_int_equal(word_of(id, 102) | word_of(id, 103), 0);
+    assert_int_equal(word_of(id, 49) & 0x0300, 0x0300); /* LBA, DMA */
+    assert_int_equal(word_of(id, 53), 7);
+    assert_int_equal(word_of(id, 63), 7);
+    assert_int_equal(word_of(id, 83) & 0xc400, 0x4400); /* valid, 48-bit */
+    assert_int_equal(word_of(id, 85) & 0x0020, 0x0020); /* write cache on */
+    assert_int_equal(word_of(id, 93) & 0xe000, 0x6000); /* valid, 80 conductors */
+    assert_memory_equal(id + 2 * 27, "oimeduH RADDSI K", 16);
+    assert_memory_equal(id + 2 * 10, "oimedup- 0", 10);
+}
+
+static void identify_follows_settings(void **state)
+{
+    uint8_t id[512];
+
+    features(0x03, 0x22);
+    assert_completed(0);
+    rig_command(&rig, 0, 0xc6, 0, 4);
+    assert_completed(0);
+    features(0x82, 0);
+    assert_completed(0);
+    features(0x55, 0);
+    assert_completed(0);
+    rig_command_chs(&rig, 0, 0x91, 0, 7, 0, 32);
+    assert_completed(0);
+    identify(0, id);
+    assert_int_equal(word_of(id, 63), 0x0407);
+    assert_int_equal(word_of(id, 88), 0x003f);
+    assert_int_equal(word_of(id, 59), 0x0104);
+    assert_int_equal(word_of(id, 85) & 0x0060, 0);
+    assert_int_equal(word_of(id, 54), 8192 / (8 * 32));
+    assert_int_equal(word_of(id, 55), 8);
+    assert_int_equal(word_of(id, 56), 32);
+
+    features(0x03, 0x45);
+    assert_completed(0);
+    identify(0, id);
+    assert_int_equal(word_of(id, 63), 0x0007);
+    assert_int_equal(word_of(id, 88), 0x203f);
+}
+
+static void identify_packet_device_is_not_for_disks(void **state)
+{
+    rig_command(&rig, 0, 0xa1, 0, 0);
+    assert_aborted(0);
+}
+
 static void every_feature_set_claimed_is_there(void **state)
 {
-    identify();
+    take_words();
     assert_int_equal(words[80], 0x03f0);
     assert_int_equal(words[82], 0x4069); /* NOP, look-ahead, write cache, power, SMART */
     assert_true(smart_taken(0xd0, 0) && smart_taken(0xda, 0));
@@ -122,7 +161,7 @@ static void what_is_not_claimed_is_aborted(void **state)
     static const uint8_t others[] = {0x92, 0x93, 0xe4, 0xe8, 0x45, 0x5c, 0x5e, 0xb1, 0x26,
                                      0x36, 0xc7, 0xcc, 0x60, 0x61, 0xd1, 0xda, 0xf7, 0x44};
 
-    identify();
+    take_words();
     assert_int_equal(words[82] & 0x0002, 0); /* Security */
     assert_int_equal(words[128], 0);
     for (unsigned i = 0; i < sizeof(security); i++)
@@ -138,13 +177,13 @@ static void what_is_not_claimed_is_aborted(void **state)
     assert_int_equal(words[75] | words[76], 0); /* NCQ, and Serial ATA altogether */
     for (unsigned i = 0; i < sizeof(others); i++)
         assert_false(taken(others[i]));
-    identify(); /* it is as well as before */
+    take_words(); /* it is as well as before */
     assert_int_equal(words[60] | words[61] << 16, 8192);
 }
 
 static void names_are_those_configured(void **state)
 {
-    identify();
+    take_words();
     assert_string(23, "FW 12.34");
     assert_int_equal(words[84] & 0x0100, 0x0100);
     assert_int_equal(words[87] & 0x0100, 0x0100);
@@ -156,7 +195,7 @@ static void names_are_those_configured(void **state)
 
 static void without_a_name_there_is_none(void **state)
 {
-    identify();
+    take_words();
     assert_string(23, "1.0     ");
     assert_int_equal(words[84] & 0x0100, 0);
     for (unsigned i = 108; i <= 111; i++)
@@ -165,20 +204,20 @@ static void without_a_name_there_is_none(void **state)
 
 static void the_backings_blocks_and_motor_are_reported(void **state)
 {
-    identify();
+    take_words();
     assert_int_equal(words[106], 0x6003); /* eight sectors a physical one */
     assert_int_equal(words[209], 0x4000); /* the first begins one */
     assert_int_equal(words[217], 1);
     ide_rig_finish(&rig);
     ide_rig_init(&rig, NULL);
-    identify();
+    take_words();
     assert_int_equal(words[106], 0);
     assert_int_equal(words[217], 0); /* not reported */
 }
 
 static void trim_is_offered_by_disks_that_can_only(void **state)
 {
-    identify();
+    take_words();
     assert_int_equal(words[105], 0);
     assert_int_equal(words[169], 0);
     rig_features(&rig, 0, 1);
@@ -189,7 +228,7 @@ static void smart_can_be_switched_off(void **state)
 {
     rig_smart(&rig, 0, 0xd9, 0, 0);
     assert_int_equal(rig_ack(&rig, 0), READY);
-    identify();
+    take_words();
     assert_int_equal(words[82] & 1, 1);
     assert_int_equal(words[85] & 1, 0);
     assert_false(smart_taken(0xd0, 0));
@@ -197,7 +236,7 @@ static void smart_can_be_switched_off(void **state)
     assert_false(smart_taken(0xd5, 0));
     rig_smart(&rig, 0, 0xd8, 0, 0);
     assert_int_equal(rig_ack(&rig, 0), READY);
-    identify();
+    take_words();
     assert_int_equal(words[85] & 1, 1);
     assert_true(smart_taken(0xd0, 0));
 }
@@ -281,19 +320,22 @@ static void a_read_only_disk_takes_no_fua_writes_and_no_trim(void **state)
     assert_false(taken(0x06));
 }
 
-#define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, finish)
+#define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, ata_rig_finish)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(every_feature_set_claimed_is_there, setup),
-        T(what_is_not_claimed_is_aborted, setup),
+        T(identify_says_what_is_offered, ata_rig_one_disk),
+        T(identify_follows_settings, ata_rig_one_disk),
+        T(identify_packet_device_is_not_for_disks, ata_rig_one_disk),
+        T(every_feature_set_claimed_is_there, ata_rig_one_disk),
+        T(what_is_not_claimed_is_aborted, ata_rig_one_disk),
         T(names_are_those_configured, named),
-        T(without_a_name_there_is_none, setup),
+        T(without_a_name_there_is_none, ata_rig_one_disk),
         T(the_backings_blocks_and_motor_are_reported, named),
         T(trim_is_offered_by_disks_that_can_only, plain),
-        T(smart_can_be_switched_off, setup),
-        T(fua_writes_are_stable_in_themselves, setup),
-        T(fua_reaches_the_backend_with_each_request, setup),
+        T(smart_can_be_switched_off, ata_rig_one_disk),
+        T(fua_writes_are_stable_in_themselves, ata_rig_one_disk),
+        T(fua_reaches_the_backend_with_each_request, ata_rig_one_disk),
         T(a_read_only_disk_takes_no_fua_writes_and_no_trim, read_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,128 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SMART and the logs, by the layouts that ATA8-ACS has for them. */
+/* SMART: attributes, health and self-tests, by the layouts that ATA8-ACS has for them. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "tests/unit/ide_rig.h"
-
-#define READY  (ATA_SR_DRDY | ATA_SR_DSC)
-#define TABLE  0x1000u
-#define TOTAL  8192u
-#define SECOND 1000000000ull
-
-static struct ide_rig rig;
-static uint8_t page[512];
-
-static int setup(void **state)
-{
-    ide_rig_init(&rig, &(struct ide_rig_options){.sectors = {TOTAL, 4096}});
-    return 0;
-}
-
-static int finish(void **state)
-{
-    ide_rig_finish(&rig);
-    return 0;
-}
-
-static uint32_t get(unsigned offset, unsigned size)
-{
-    uint32_t value = 0;
-
-    while (size--)
-        value = value << 8 | page[offset + size];
-    return value;
-}
-
-static void assert_completed(void)
-{
-    ide_rig_settle(&rig);
-    assert_int_equal(rig_status(&rig, 0), READY);
-    assert_true(rig_irq(&rig, 0));
-    rig_ack(&rig, 0);
-}
-
-static void assert_aborted(void)
-{
-    assert_int_equal(rig_status(&rig, 0), READY | ATA_SR_ERR);
-    assert_int_equal(rig_reg(&rig, 0, ATA_REG_ERROR), ATA_ER_ABRT);
-    assert_true(rig_irq(&rig, 0));
-    rig_ack(&rig, 0);
-}
-
-static void take_page(void)
-{
-    assert_int_equal(rig_status(&rig, 0), READY | ATA_SR_DRQ);
-    assert_true(rig_irq(&rig, 0));
-    rig_ack(&rig, 0);
-    rig_read_data(&rig, 0, page, 512);
-    assert_int_equal(rig_status(&rig, 0), READY);
-}
-
-static void assert_sum(void)
-{
-    uint8_t sum = 0;
-
-    for (unsigned i = 0; i < 512; i++)
-        sum = (uint8_t)(sum + page[i]);
-    assert_int_equal(sum, 0);
-}
-
-static void smart_data(void)
-{
-    rig_smart(&rig, 0, 0xd0, 0, 0);
-    take_page();
-    assert_sum();
-}
-
-static void smart_log(uint8_t address)
-{
-    rig_smart(&rig, 0, 0xd5, address, 1);
-    take_page();
-}
-
-static void log_ext(uint8_t address)
-{
-    rig_command_ext(&rig, 0, 0x2f, address, 1);
-    take_page();
-}
-
-/* The raw value of an attribute; its normalized one in *ret_value. */
-static uint32_t attribute(uint8_t id, uint8_t *ret_value)
-{
-    for (unsigned at = 2; at < 362; at += 12) {
-        if (page[at] != id)
-            continue;
-        if (ret_value)
-            *ret_value = page[at + 3];
-        return get(at + 5, 4);
-    }
-    fail_msg("no attribute %u", id);
-    return 0;
-}
+#include "tests/unit/smart_rig.h"
 
 static void assert_health(bool good)
 {
     rig_smart(&rig, 0, 0xda, 0, 0);
-    assert_completed();
+    assert_completed(0);
     assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_MID), good ? 0x4f : 0xf4);
     assert_int_equal(rig_reg(&rig, 0, ATA_REG_LBA_HIGH), good ? 0xc2 : 0x2c);
-}
-
-static void fail_at(uint64_t lba)
-{
-    ide_rig_fault(&rig, 0, &(struct mem_faults){.error = -EIO, .first = lba, .last = lba});
-    rig_command_ext(&rig, 0, 0x24, lba, 1);
-    ide_rig_settle(&rig);
-    assert_int_equal(rig_ack(&rig, 0), READY | ATA_SR_ERR);
-    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
 }
 
 /* The clock, with what the drive does meanwhile. */
@@ -137,7 +30,7 @@ static void pass(uint64_t ns)
 static void start_test(uint8_t what)
 {
     rig_smart(&rig, 0, 0xd4, what, 0);
-    assert_completed();
+    assert_completed(0);
 }
 
 static uint8_t test_status(void)
@@ -150,14 +43,14 @@ static void the_key_is_needed(void **state)
 {
     rig_features(&rig, 0, 0xd0);
     rig_command(&rig, 0, 0xb0, 0xc24e00, 1);
-    assert_aborted();
+    assert_aborted(0);
     rig_features(&rig, 0, 0xd0);
     rig_command(&rig, 0, 0xb0, 0xc34f00, 1);
-    assert_aborted();
+    assert_aborted(0);
     rig_smart(&rig, 0, 0xdf, 0, 1); /* no such subcommand */
-    assert_aborted();
+    assert_aborted(0);
     rig_smart(&rig, 0, 0xdb, 0, 1); /* automatic off-line collection is not offered */
-    assert_aborted();
+    assert_aborted(0);
 }
 
 static void data_has_attributes_and_capabilities(void **state)
@@ -244,13 +137,13 @@ static void return_status_tells_of_a_failing_disk(void **state)
 static void autosave_is_a_setting(void **state)
 {
     rig_smart(&rig, 0, 0xd2, 0, 0);
-    assert_completed();
+    assert_completed(0);
     rig_smart(&rig, 0, 0xd2, 0, 0xf1);
-    assert_completed();
+    assert_completed(0);
     rig_smart(&rig, 0, 0xd2, 0, 0x55);
-    assert_aborted();
+    assert_aborted(0);
     rig_smart(&rig, 0, 0xd3, 0, 0); /* SAVE ATTRIBUTE VALUES is obsolete */
-    assert_aborted();
+    assert_aborted(0);
 }
 
 static void off_line_collection_is_done_at_once(void **state)
@@ -343,9 +236,9 @@ static void a_test_can_be_aborted_and_replaced(void **state)
     pass(3 * SECOND);
     assert_int_equal(test_status(), 0x10);
     rig_smart(&rig, 0, 0xd4, 0x81, 0); /* captive */
-    assert_aborted();
+    assert_aborted(0);
     rig_smart(&rig, 0, 0xd4, 3, 0); /* conveyance */
-    assert_aborted();
+    assert_aborted(0);
 }
 
 static void a_reset_interrupts_a_test(void **state)
@@ -399,22 +292,6 @@ static void commands_are_served_during_a_test(void **state)
     assert_int_equal(blk_counters(rig.spec.drive[0].blk)->reads, 65);
 }
 
-static void migrate(void)
-{
-    size_t size, again;
-
-    while (!rig.dev->ops->quiesce(rig.dev))
-        fake_loop_turn(rig.loop, 0);
-    uint8_t *state = ide_rig_save(&rig, &size);
-    assert_int_equal(ide_rig_migrate(&rig, state, size), 0);
-    uint8_t *copy = ide_rig_save(&rig, &again);
-    assert_int_equal(size, again);
-    assert_memory_equal(state, copy, size);
-    free(state);
-    free(copy);
-    rig.dev->ops->resume(rig.dev);
-}
-
 static void a_test_goes_on_after_migration(void **state)
 {
     uint64_t before;
@@ -423,7 +300,7 @@ static void a_test_goes_on_after_migration(void **state)
     pass(SECOND / 2);
     before = blk_counters(rig.spec.drive[0].blk)->reads;
     assert_in_range(before, 1, 63);
-    migrate();
+    ata_rig_move();
     assert_int_equal(test_status() >> 4, 0xf);
     pass(3 * SECOND);
     assert_int_equal(test_status(), 0);
@@ -434,11 +311,11 @@ static void switching_smart_off_ends_a_test(void **state)
 {
     start_test(1);
     rig_smart(&rig, 0, 0xd9, 0, 0);
-    assert_completed();
+    assert_completed(0);
     pass(3 * SECOND);
     assert_int_equal(blk_counters(rig.spec.drive[0].blk)->reads, 0);
     rig_smart(&rig, 0, 0xd8, 0, 0);
-    assert_completed();
+    assert_completed(0);
     assert_int_equal(test_status(), 0x10);
 }
 
@@ -459,255 +336,6 @@ static void the_self_test_log_keeps_the_latest(void **state)
     assert_int_equal(get(4 + 48 % 19 * 26 + 2, 2), 49);
 }
 
-/* The error log. */
-
-static void errors_are_logged_with_the_commands_before(void **state)
-{
-    rig_command(&rig, 0, 0xe5, 0, 0);
-    assert_completed();
-    fake_host_advance(&rig.fake, 7200 * SECOND);
-    fail_at(0x123);
-    smart_log(1);
-    assert_sum();
-    assert_int_equal(page[0], 1);
-    assert_int_equal(page[1], 1); /* the first entry is the latest */
-    assert_int_equal(get(452, 2), 1);
-    const uint8_t *last = page + 2 + 4 * 12, *before = page + 2 + 3 * 12, *error = page + 2 + 60;
-    assert_int_equal(last[7], 0x24);
-    assert_int_equal(last[3], 0x23);
-    assert_int_equal(last[4], 0x01);
-    assert_int_equal(get(2 + 4 * 12 + 8, 4), 7200 * 1000);
-    assert_int_equal(before[7], 0xe5);
-    assert_int_equal(error[1], ATA_ER_UNC);
-    assert_int_equal(error[3], 0x23);
-    assert_int_equal(error[4], 0x01);
-    assert_int_equal(error[7] & ATA_SR_ERR, ATA_SR_ERR);
-    assert_int_equal(get(2 + 60 + 28, 2), 2);
-
-    log_ext(3);
-    assert_sum();
-    assert_int_equal(page[0], 1);
-    assert_int_equal(get(2, 2), 1);
-    assert_int_equal(get(500, 2), 1);
-    last = page + 4 + 4 * 18;
-    error = page + 4 + 90;
-    assert_int_equal(last[12], 0x24);
-    assert_int_equal(last[5], 0x23);
-    assert_int_equal(last[7], 0x01);
-    assert_int_equal(error[1], ATA_ER_UNC);
-    assert_int_equal(error[4], 0x23);
-    assert_int_equal(error[6], 0x01);
-    smart_log(2);
-    assert_int_equal(get(452, 2), 1);
-}
-
-static void wrong_commands_are_no_errors_of_the_disk(void **state)
-{
-    rig_command(&rig, 0, 0xff, 0, 0);
-    assert_aborted();
-    rig_command(&rig, 0, 0x20, TOTAL, 1); /* IDNF */
-    rig_ack(&rig, 0);
-    smart_log(1);
-    assert_int_equal(get(452, 2), 0);
-    assert_int_equal(page[1], 0);
-    smart_data();
-    assert_int_equal(attribute(187, NULL), 0);
-}
-
-static void the_error_log_goes_round(void **state)
-{
-    for (unsigned i = 0; i < 11; i++)
-        fail_at(0x40 + i);
-    smart_log(1);
-    assert_int_equal(get(452, 2), 11);
-    assert_int_equal(page[1], 10 % 5 + 1);
-    assert_int_equal(page[2 + 10 % 5 * 90 + 63], 0x4a);
-    assert_int_equal(page[2 + 9 % 5 * 90 + 63], 0x49);
-    log_ext(3);
-    assert_int_equal(get(500, 2), 11);
-    assert_int_equal(get(2, 2), 10 % 4 + 1);
-    assert_int_equal(page[4 + 10 % 4 * 124 + 94], 0x4a);
-    assert_int_equal(page[4 + 7 % 4 * 124 + 94], 0x47);
-}
-
-static void a_partial_read_is_logged_when_the_guest_is_told(void **state)
-{
-    uint8_t data[5 * 512];
-
-    ide_rig_fault(&rig, 0, &(struct mem_faults){.error = -EIO, .first = 205, .last = 205});
-    rig_command_ext(&rig, 0, 0x24, 200, 8);
-    rig_read_data(&rig, 0, data, sizeof(data));
-    ide_rig_settle(&rig);
-    assert_int_equal(rig_ack(&rig, 0), READY | ATA_SR_ERR);
-    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
-    log_ext(3);
-    assert_int_equal(get(500, 2), 1);
-    assert_int_equal(page[4 + 90 + 4], 205);
-    assert_int_equal(page[4 + 4 * 18 + 5], 200);
-}
-
-/* The logs as such. */
-
-static void directories_name_the_logs_that_can_be_read(void **state)
-{
-    for (unsigned ext = 0; ext < 2; ext++) {
-        uint8_t directory[512];
-        if (ext)
-            log_ext(0);
-        else
-            smart_log(0);
-        assert_int_equal(get(0, 2), 1);
-        memcpy(directory, page, 512);
-        for (unsigned address = 1; address < 256; address++) {
-            unsigned sectors = directory[2 * address] | directory[2 * address + 1] << 8;
-            if (ext)
-                rig_command_ext(&rig, 0, 0x2f, address, 1);
-            else
-                rig_smart(&rig, 0, 0xd5, (uint8_t)address, 1);
-            assert_in_range(sectors, 0, 1);
-            if (sectors)
-                take_page();
-            else
-                assert_aborted();
-        }
-    }
-}
-
-static void more_than_a_log_has_is_refused(void **state)
-{
-    rig_command_ext(&rig, 0, 0x2f, 3, 0);
-    assert_aborted();
-    rig_command_ext(&rig, 0, 0x2f, 3, 2);
-    assert_aborted();
-    rig_command_ext(&rig, 0, 0x2f, 3, 0x101);
-    assert_aborted();
-    rig_command_ext(&rig, 0, 0x2f, 0x103, 1); /* page 1 */
-    assert_aborted();
-    rig_command_ext(&rig, 0, 0x2f, 0x100000003, 1); /* page 100h */
-    assert_aborted();
-    rig_smart(&rig, 0, 0xd5, 1, 0);
-    assert_aborted();
-    rig_smart(&rig, 0, 0xd5, 1, 2);
-    assert_aborted();
-}
-
-static void dma_table(uint32_t addr, bool to_memory)
-{
-    rig_prd(&rig, TABLE, 0, addr, 512, true);
-    rig_dma_setup(&rig, 0, TABLE, to_memory);
-}
-
-static void logs_are_read_by_dma_too(void **state)
-{
-    fail_at(0x55);
-    log_ext(3);
-    dma_table(0x8000, true);
-    rig_command_ext(&rig, 0, 0x47, 3, 1);
-    assert_int_equal(rig_status(&rig, 0), ATA_SR_BSY);
-    rig_dma_start(&rig, 0, true);
-    assert_completed();
-    rig_dma_stop(&rig, 0);
-    assert_memory_equal(rig.fake.ram + 0x8000, page, 512);
-}
-
-static void host_logs_keep_what_is_written(void **state)
-{
-    uint8_t note[512], other[512];
-
-    for (unsigned i = 0; i < 512; i++) {
-        note[i] = (uint8_t)(i * 3 + 1);
-        other[i] = (uint8_t)(i * 5 + 2);
-    }
-    smart_log(0x80);
-    assert_int_equal(page[0] | page[511], 0);
-    rig_smart(&rig, 0, 0xd6, 0x80, 1);
-    assert_int_equal(rig_status(&rig, 0), READY | ATA_SR_DRQ);
-    rig_write_data(&rig, 0, note, 512);
-    assert_completed();
-    rig_command_ext(&rig, 0, 0x3f, 0x87, 1);
-    rig_write_data(&rig, 0, other, 512);
-    assert_completed();
-    log_ext(0x80);
-    assert_memory_equal(page, note, 512);
-    migrate();
-    smart_log(0x87);
-    assert_memory_equal(page, other, 512);
-
-    memcpy(rig.fake.ram + 0x8000, note, 512);
-    dma_table(0x8000, false);
-    rig_command_ext(&rig, 0, 0x57, 0x83, 1);
-    rig_dma_start(&rig, 0, false);
-    assert_completed();
-    rig_dma_stop(&rig, 0);
-    rig_srst(&rig, 0);
-    log_ext(0x83);
-    assert_memory_equal(page, note, 512);
-    log_ext(0x82);
-    assert_int_equal(page[0] | page[511], 0);
-}
-
-static void no_other_log_is_written(void **state)
-{
-    static const uint8_t addresses[] = {0, 1, 2, 3, 6, 7, 9, 0x7f, 0x88, 0xe0};
-
-    for (unsigned i = 0; i < sizeof(addresses); i++) {
-        rig_smart(&rig, 0, 0xd6, addresses[i], 1);
-        assert_aborted();
-        rig_command_ext(&rig, 0, 0x3f, addresses[i], 1);
-        assert_aborted();
-        rig_command_ext(&rig, 0, 0x57, addresses[i], 1);
-        assert_aborted();
-    }
-    rig_command_ext(&rig, 0, 0x3f, 0x80, 2);
-    assert_aborted();
-}
-
-static void a_page_survives_migration_anywhere(void **state)
-{
-    fail_at(9);
-    log_ext(3);
-    for (unsigned at = 0; at < 512; at += 50) {
-        uint8_t data[512];
-        rig_command_ext(&rig, 0, 0x2f, 3, 1);
-        rig_read_data(&rig, 0, data, at);
-        migrate();
-        for (unsigned i = at; i < 512; i += 2) {
-            uint16_t word = rig_in16(&rig, rig.command[0]);
-            memcpy(data + i, &word, 2);
-        }
-        assert_int_equal(rig_status(&rig, 0), READY);
-        assert_memory_equal(data, page, 512);
-    }
-    for (unsigned at = 0; at < 512; at += 50) {
-        rig_command_ext(&rig, 0, 0x3f, 0x81, 1);
-        rig_write_data(&rig, 0, page, at);
-        migrate();
-        for (unsigned i = at; i < 512; i += 2)
-            rig_out16(&rig, rig.command[0], (uint16_t)(page[i] | page[i + 1] << 8));
-        assert_completed();
-    }
-    uint8_t written[512];
-    memcpy(written, page, 512);
-    log_ext(0x81);
-    assert_memory_equal(page, written, 512);
-}
-
-static void identify_survives_migration(void **state)
-{
-    uint8_t id[512];
-
-    rig_command(&rig, 0, 0xec, 0, 0);
-    rig_read_data(&rig, 0, id, 512);
-    rig_command(&rig, 0, 0xec, 0, 0);
-    rig_read_data(&rig, 0, page, 100);
-    migrate();
-    for (unsigned i = 100; i < 512; i += 2) {
-        uint16_t word = rig_in16(&rig, rig.command[0]);
-        memcpy(page + i, &word, 2);
-    }
-    assert_memory_equal(page, id, 512);
-}
-
 static void each_drive_has_its_own(void **state)
 {
     fail_at(5);
@@ -716,7 +344,8 @@ static void each_drive_has_its_own(void **state)
     assert_int_equal(get(452, 2), 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, finish)
+#define T(name) cmocka_unit_test_setup_teardown(name, smart_rig_setup, ata_rig_finish)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -737,18 +366,8 @@ int main(void)
         T(a_test_goes_on_after_migration),
         T(switching_smart_off_ends_a_test),
         T(the_self_test_log_keeps_the_latest),
-        T(errors_are_logged_with_the_commands_before),
-        T(wrong_commands_are_no_errors_of_the_disk),
-        T(the_error_log_goes_round),
-        T(a_partial_read_is_logged_when_the_guest_is_told),
-        T(directories_name_the_logs_that_can_be_read),
-        T(more_than_a_log_has_is_refused),
-        T(logs_are_read_by_dma_too),
-        T(host_logs_keep_what_is_written),
-        T(no_other_log_is_written),
-        T(a_page_survives_migration_anywhere),
-        T(identify_survives_migration),
         T(each_drive_has_its_own),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -540,7 +540,7 @@ static void what_comes_while_kicks_are_left_out_is_found(void **state)
 {
     struct doorbells d = {.peer = shm_server_peer(*state, "guest", 1)};
 
-    peer_out(d.peer, 0, 0x300, 1, 1); /* so that the kick's eventfd has rung once */
+    /* The very first request, too. */
     shm_server_run(*state, watch_without_kicks, &d);
     assert_int_equal(d.watched[0], 1);
     assert_int_equal(d.silent, 0);
@@ -548,7 +548,6 @@ static void what_comes_while_kicks_are_left_out_is_found(void **state)
     assert_int_equal(d.found, 1);
     assert_int_equal(d.pending.slots[0], 1);
     assert_int_equal(d.silent_again, 0);
-    assert_int_equal(peer_in(d.peer, 0, 0x300, 1), 1);
     peer_close(d.peer);
 }
 
