@@ -14,11 +14,12 @@
 struct trace {
     struct guest *guest;
     struct trace_filter filter;
-    struct mail begin, end;  /* to the worker: the one may be under way when the other follows */
-    struct mail back;        /* `end` has been done */
-    struct mail news;        /* something is in the ring */
-    struct rpc_conn *conn;   /* whose it is; NULL: it has gone, or the guest has */
-    struct rpc_call *reader; /* waits for requests; NULL: nobody does */
+    struct mail begin, end;    /* to the worker: the one may be under way when the other follows */
+    struct mail begun, back;   /* they have been done */
+    struct mail news;          /* something is in the ring, and somebody waits for it */
+    struct rpc_conn *conn;     /* whose it is; NULL: it has gone, or the guest has */
+    struct rpc_call *beginner; /* is told when it has begun */
+    struct rpc_call *reader;   /* waits for requests; NULL: nobody does */
 
     /* The worker writes entries and `in`, the main thread reads them and writes `out`. */
     struct vm *vm;
@@ -26,7 +27,7 @@ struct trace {
     uint64_t lost;      /* since the beginning */
     uint64_t left;      /* so many more are wanted; the worker's */
     bool full;          /* no more are wanted: set with `in`, looked at after it */
-    bool told;          /* `news` is under way */
+    bool wanted;        /* a reader waits for news; who takes it back sends them, or answers */
     uint64_t told_lost; /* the main thread's */
     struct trace_entry ring[TRACE_RING];
 };
@@ -75,8 +76,9 @@ static void on_request(void *ctx, const struct dispatch_request *request)
     if (!--trace->left)
         __atomic_store_n(&trace->full, true, __ATOMIC_RELAXED);
     /* Pairs with the reader's look at `in`: the entry is there by then. */
-    __atomic_store_n(&trace->in, in + 1, __ATOMIC_RELEASE);
-    if (!__atomic_exchange_n(&trace->told, true, __ATOMIC_ACQ_REL))
+    __atomic_store_n(&trace->in, in + 1, __ATOMIC_SEQ_CST);
+    /* Pairs with the reader's, who sets it and then looks at `in` again. */
+    if (__atomic_exchange_n(&trace->wanted, false, __ATOMIC_SEQ_CST))
         mailbox_post(&trace->guest->daemon->mailbox, &trace->news);
 }
 
@@ -87,6 +89,7 @@ static void run_begin(struct mail *mail) /* worker */
     trace->vm = trace->guest->vm;
     trace->vm->dispatch.trace_ctx = trace;
     trace->vm->dispatch.traced = on_request;
+    mailbox_post(&trace->guest->daemon->mailbox, &trace->begun);
 }
 
 static void run_end(struct mail *mail) /* worker */
@@ -151,16 +154,14 @@ static void answer(struct trace *trace, const char *ended)
 
 static bool has_something(const struct trace *trace)
 {
-    return __atomic_load_n(&trace->in, __ATOMIC_ACQUIRE) != trace->out || is_over(trace);
+    return __atomic_load_n(&trace->in, __ATOMIC_SEQ_CST) != trace->out || is_over(trace);
 }
 
 static void run_news(struct mail *mail)
 {
     struct trace *trace = OWNER(mail, news);
 
-    /* Before looking: what comes from now on brings news of its own. */
-    __atomic_store_n(&trace->told, false, __ATOMIC_RELEASE);
-    if (trace->reader && has_something(trace))
+    if (trace->reader)
         answer(trace, NULL);
 }
 
@@ -170,6 +171,15 @@ static void trace_free(struct trace *trace)
     if (trace->conn)
         rpc_conn_on_close(trace->conn, NULL, NULL);
     free(trace);
+}
+
+/* What the guest asks from now on is told. */
+static void run_begun(struct mail *mail)
+{
+    struct trace *trace = OWNER(mail, begun);
+
+    rpc_reply(trace->beginner,
+              json_pack("{s:s, s:i}", "name", trace->guest->name, "ring", (int)TRACE_RING));
 }
 
 static void run_back(struct mail *mail)
@@ -247,14 +257,15 @@ void method_trace(void *ctx, struct rpc_call *call, const json_t *params)
     trace->left = count ? (uint64_t)json_integer_value(count) : UINT64_MAX;
     trace->begin.run = run_begin;
     trace->end.run = run_end;
+    trace->begun.run = run_begun;
     trace->back.run = run_back;
     trace->news.run = run_news;
     trace->conn = rpc_call_conn(call);
     guest->trace = trace;
     rpc_conn_on_close(trace->conn, on_conn_closed, trace);
     guest_log(guest, LOG_INFO, "event=trace-begun");
+    trace->beginner = call;
     mailbox_post(&guest->worker->mailbox, &trace->begin);
-    rpc_reply(call, json_pack("{s:s, s:i}", "name", guest->name, "ring", (int)TRACE_RING));
 }
 
 /* {}: of the trace that this connection has begun. The answer waits until there is something. */
@@ -263,6 +274,7 @@ void method_trace_read(void *ctx, struct rpc_call *call, const json_t *params)
     const struct daemon *daemon = ctx;
     const struct rpc_conn *conn = rpc_call_conn(call);
     const struct guest *guest = daemon->guests;
+    struct trace *trace;
 
     while (guest && !(guest->trace && guest->trace->conn == conn))
         guest = guest->next;
@@ -272,7 +284,11 @@ void method_trace_read(void *ctx, struct rpc_call *call, const json_t *params)
                        : "this connection has no trace, or its guest is gone");
         return;
     }
-    guest->trace->reader = call;
-    if (has_something(guest->trace))
-        answer(guest->trace, NULL);
+    trace = guest->trace;
+    trace->reader = call;
+    /* What comes after this brings news; what came before is seen here. If it did both, the news
+     * are on their way. */
+    __atomic_store_n(&trace->wanted, true, __ATOMIC_SEQ_CST);
+    if (has_something(trace) && __atomic_exchange_n(&trace->wanted, false, __ATOMIC_SEQ_CST))
+        answer(trace, NULL);
 }

@@ -2,7 +2,7 @@
 /*
  * What a guest asks of its devices, request by request, for whoever looks for a mistake.
  *
- *   worker: dispatch -> filter -> ring ---news (a mail, when it was empty)---> main: `trace-read`
+ *   worker: dispatch -> filter -> ring ---news (a mail, if somebody waits)---> main: `trace-read`
  *
  * The ring is there as long as a trace runs, one for each guest that is traced, and of a fixed
  * size: a reader who is slow misses requests and is told how many. The guest never waits. While

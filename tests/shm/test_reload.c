@@ -18,10 +18,11 @@
 
 #include "tests/shm/rig.h"
 
-#define RAM     (16u << 20)
-#define SECTORS 1024u
-#define PRD     0x1000u
-#define BUF     0x100000u
+#define RAM      (16u << 20)
+#define SECTORS  1024u
+#define PRD      0x1000u
+#define BUF      0x100000u
+#define REQUESTS 5000u /* more than are kept */
 
 struct fixture {
     struct rig rig;
@@ -252,16 +253,16 @@ static void a_slow_reader_is_told_what_it_missed(void **state)
     boot(f, "");
     dial(f);
     json_decref(ask(f, "trace", "\"name\":\"guest\",\"filter\":\"port=0x1f2,dir=read\""));
-    for (unsigned i = 0; i < 10000; i++)
+    for (unsigned i = 0; i < REQUESTS; i++)
         peer_in(f->peer, 0, 0x1f2, 1);
-    while (told + lost < 10000) {
+    while (told + lost < REQUESTS) {
         json_t *result = ask(f, "trace-read", "");
 
         told += json_array_size(json_object_get(result, "requests"));
         lost += (uint64_t)json_integer_value(json_object_get(result, "lost"));
         json_decref(result);
     }
-    assert_int_equal(told + lost, 10000);
+    assert_int_equal(told + lost, REQUESTS);
     assert_true(told >= 4096 && lost > 0);
     fclose(f->lines); /* ends it: then there is room for another */
     dial(f);

@@ -529,7 +529,9 @@ static void test_a_connection_that_goes_before_its_trace_has_begun_leaves_nothin
 
     attach_file(f, "a", "{}");
     guest_rig_hold_worker(&f->rig);
-    json_decref(ask(f, "trace", "'name':'a'"));
+    guest_rig_say(f->fd, "{'jsonrpc':'2.0','id':1,'method':'trace','params':{'name':'a'}}");
+    while (!f->rig.daemon.guests->trace)
+        ev_run(f->rig.daemon.ev, EVRUN_ONCE);
     close(f->fd);
     for (unsigned i = 0; i < 20; i++)
         ev_run(f->rig.daemon.ev, EVRUN_NOWAIT);
