@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What ioemuctl can be asked to do: for each command how its words become a request's parameters, and
- * how the answer is shown. ioemuctl.c has the command line and the conversation.
+ * What ioemuctl can be asked to do: for each command how its words become a request's parameters,
+ * and how the answer is shown. ioemuctl.c has the command line and the conversation.
  */
 #ifndef IOEMUD_DAEMON_CTL_COMMANDS_H
 #define IOEMUD_DAEMON_CTL_COMMANDS_H

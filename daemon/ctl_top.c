@@ -274,7 +274,8 @@ void top_sort(struct top *top, enum top_key key, bool reverse)
 {
     struct order order = {key, reverse};
 
-    qsort_r(top->row, top->n_rows, sizeof(*top->row), by_order, &order);
+    if (top->n_rows)
+        qsort_r(top->row, top->n_rows, sizeof(*top->row), by_order, &order);
 }
 
 bool top_key_of(const char *name, enum top_key *ret_key)

@@ -155,7 +155,7 @@ expect 0 'cd is detached' ctl detach cd
 expect 1 'no guest nobody' stats stats nobody
 expect 0 'sim1   waiting' stats top -b -n 2 -i 0.1
 [ "$(stats top -n 3 -i 0.1 | grep -c '^GUEST ')" = 3 ] || { echo "not ok: three looks"; failed=1; }
-expect 0 '"sequence":1,' stats top --json -n 1 -i 0.1
+expect 0 '{"sequence":' stats top --json -n 1 -i 0.1 # on a busy machine not the first one
 expect 0 'sim2' stats top sim2 -n 1 -i 0.1
 [ "$(stats top sim2 -n 1 -i 0.1 | grep -c sim1)" = 0 ] || { echo "not ok: sim2 alone"; failed=1; }
 expect 1 'no guest nobody' stats top nobody -n 1
