@@ -73,8 +73,7 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
     vm->drive[disk->drive].vm = vm;
     vm->drive[disk->drive].index = disk->drive;
     vm_set_policies(vm, disk->drive, disk->on_read_error, disk->on_write_error);
-    blk_set_histograms(vm->blk[disk->drive], vm->drive[disk->drive].histograms,
-                       &vm->worker->io);
+    blk_set_histograms(vm->blk[disk->drive], vm->drive[disk->drive].histograms, &vm->worker->io);
     return 0;
 }
 
