@@ -382,6 +382,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     };
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until it is reload's: what it would read again is being read */
     daemon->ev = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!daemon->ev) {
         log_finish(&daemon->log);
