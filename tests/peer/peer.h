@@ -128,4 +128,8 @@ int peer_memfd(const char *name, size_t size, bool sealed);
 /* One message with descriptors, from here on as the caller made it. 0 or -errno */
 int peer_send_raw(int sock, const void *message, size_t length, const int *fds, unsigned fd_count);
 
+/* For who looks for leaks: how often memfds are mapped in this process, the daemon's side included
+ * where it is in it too. */
+unsigned peer_mappings(void);
+
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The peer as hypervisor: its guest's memory, frames and grants. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -218,4 +220,17 @@ int peer_dirty_stop(struct peer *peer)
         munmap(peer->dirty, peer->dirty_bytes);
     peer->dirty = NULL;
     return rc;
+}
+
+unsigned peer_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    unsigned n = 0;
+
+    while (maps && fgets(line, sizeof(line), maps))
+        n += strstr(line, "/memfd:") != NULL;
+    if (maps)
+        fclose(maps);
+    return n;
 }

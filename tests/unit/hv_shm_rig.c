@@ -38,24 +38,12 @@ static unsigned count_dir(const char *path)
     return n;
 }
 
-static unsigned count_maps(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[512];
-    unsigned n = 0;
-
-    while (fgets(line, sizeof(line), maps))
-        n += strstr(line, "/memfd:") != NULL;
-    fclose(maps);
-    return n;
-}
-
 static unsigned fds_before, maps_before;
 
 int hv_shm_rig_setup(void **state)
 {
     fds_before = count_dir("/proc/self/fd");
-    maps_before = count_maps();
+    maps_before = peer_mappings();
     *state = shm_server_start();
     return 0;
 }
@@ -70,7 +58,7 @@ int hv_shm_rig_teardown(void **state)
     peer_close(peer);
     shm_server_stop(server);
     assert_int_equal(count_dir("/proc/self/fd"), fds_before);
-    assert_int_equal(count_maps(), maps_before);
+    assert_int_equal(peer_mappings(), maps_before);
     return 0;
 }
 

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,21 +21,9 @@ static struct peer *peer;
 static const struct grants *grants;
 static unsigned maps_before;
 
-static unsigned count_maps(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[512];
-    unsigned n = 0;
-
-    while (fgets(line, sizeof(line), maps))
-        n += strstr(line, "/memfd:") != NULL;
-    fclose(maps);
-    return n;
-}
-
 static int setup(void **state)
 {
-    maps_before = count_maps();
+    maps_before = peer_mappings();
     rig = grant_rig_start();
     grant_rig_guest(rig, 0, RAM, 0, HV_SHM_FEATURE_GRANTS | HV_SHM_FEATURE_DIRTY_LOG);
     peer = rig->at[0].peer;
@@ -47,7 +34,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     grant_rig_stop(rig);
-    assert_int_equal(count_maps(), maps_before);
+    assert_int_equal(peer_mappings(), maps_before);
     return 0;
 }
 
@@ -213,9 +200,9 @@ static void all_pages_are_mapped_or_none(void **state)
     grant_rig_grant(rig, 0, 0, false, 3, refs);
     refs[3] = 8000;
     struct grant_map map = {.refs = refs, .count = 4, .writable = true};
-    unsigned before = count_maps();
+    unsigned before = peer_mappings();
     assert_int_equal(grants_map(grants, &map), -EACCES);
-    assert_int_equal(count_maps(), before);
+    assert_int_equal(peer_mappings(), before);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(peer_grant_end(peer, refs[i]), 0);
     assert_int_equal(grants->counters->maps, 0);

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,21 +30,9 @@ static struct hv_shm_frames *frames;
 static uint32_t *table;
 static unsigned maps_before;
 
-static unsigned count_maps(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[512];
-    unsigned n = 0;
-
-    while (fgets(line, sizeof(line), maps))
-        n += strstr(line, "/memfd:") != NULL;
-    fclose(maps);
-    return n;
-}
-
 static int setup(void **state)
 {
-    maps_before = count_maps();
+    maps_before = peer_mappings();
     rig = grant_rig_start();
     grant_rig_guest(rig, 0, PAGES * PAGE, SPARES,
                     HV_SHM_FEATURE_GRANTS | HV_SHM_FEATURE_SWAP | HV_SHM_FEATURE_DIRTY_LOG);
@@ -71,7 +58,7 @@ static void each_frame_is_there_once(void)
 static int teardown(void **state)
 {
     grant_rig_stop(rig);
-    assert_int_equal(count_maps(), maps_before);
+    assert_int_equal(peer_mappings(), maps_before);
     return 0;
 }
 
