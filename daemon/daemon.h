@@ -59,6 +59,7 @@ struct daemon {
     struct reload *reload;   /* under way; NULL: none */
     bool stopping;           /* daemon_run() ends with the last guest */
     bool no_bufpio;          /* it was said that Xen has no buffered PIO page */
+    unsigned untrimmed;      /* guests that have gone since memory was given back to the kernel */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */

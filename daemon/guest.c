@@ -2,6 +2,7 @@
 #include "daemon/guest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,16 +293,28 @@ static void run_stopped(struct mail *mail)
     guest_release_hv(guest);
 }
 
+/* The C library keeps what guests had, some of it for ever where something small that stays lies
+ * above. It is looked through, which takes as long as the heap is large, for many at a time. */
+#define GUESTS_A_TRIM 64u
+
+static void return_memory(struct daemon *daemon)
+{
+    if (daemon->guests && ++daemon->untrimmed < GUESTS_A_TRIM)
+        return;
+    daemon->untrimmed = 0;
+    malloc_trim(0);
+}
+
 static void run_drained(struct mail *mail)
 {
     struct guest *guest = OWNER(mail, drained);
-
     struct daemon *daemon = guest->daemon;
 
     guest_log(guest, LOG_INFO, "event=detached");
     guest->worker->guests--;
     guest->worker->disks -= guest->config.n_disks;
     guest_free(guest);
+    return_memory(daemon);
     guest_unpark(daemon); /* what it held may be what they wait for */
 }
 

@@ -433,8 +433,9 @@ static void discard_descriptors(struct vm_params *params)
     for (unsigned i = 0; i < params->n_disks; i++)
         if (params->disk[i].raw.fd >= 0)
             raw_discard(&params->disk[i].raw);
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
+    params->nic = NULL;
 }
 
 static void free_mem_disks(const struct vm_params *params)
@@ -588,6 +589,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
+    vm->params.nic = NULL; /* the caller's, and empty by now */
     *ret_vm = vm;
     return 0;
 

@@ -72,9 +72,9 @@ struct vm_params {
     unsigned
         disk_places; /* disks and drives without a medium: worker_has_room() said yes to them */
     struct vm_serial serial[MACHINE_SERIALS];
-    struct vm_nic nic[MACHINE_NICS]; /* by devid */
-    uint32_t budget;                 /* dispatch.h; 0: no bound */
-    struct log_limit log_limit;      /* to begin with */
+    struct vm_nic *nic;         /* MACHINE_NICS, by devid, during vm_start(); NULL: none */
+    uint32_t budget;            /* dispatch.h; 0: no bound */
+    struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     /* Likewise: this port's file is full; vm_renew_serial() follows. */
