@@ -521,17 +521,17 @@ int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_doma
 
 /* "vbd" is the kernel's blkback, which libxl uses for files as well (by a loop device); "qdisk" is
  * what it expects the domain's own device model to serve, if it is in our domain. */
-static bool backend_serves(const char *backend)
+static bool backend_serves(const char *backend, bool own)
 {
     unsigned domid;
     char type[16];
 
     return sscanf(backend, "/local/domain/%u/backend/%15[^/]/", &domid, type) == 2 &&
-           (domid != 0 || !strcmp(type, "vbd"));
+           (domid != 0 || !strcmp(type, "vbd") || (own && !strcmp(type, "qdisk")));
 }
 
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                          unsigned n_disks)
+                          unsigned n_disks, bool own)
 {
     char path[64];
     unsigned count = 0, found = 0;
@@ -545,7 +545,7 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_
         char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
         char *params = read_path(host, "%s/%s/params", path, devices[i]);
 
-        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend); j++)
+        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend, own); j++)
             found |= hv_xen_vbd_is(devid, params, &disks[j]) ? 1u << j : 0;
         free(params);
         free(backend);

@@ -217,12 +217,23 @@ static void unplug_step(struct ata_drive *drive)
         ata_submit(drive);
 }
 
+static void leave_step(struct ata_drive *drive)
+{
+    if (!blk_idle(drive->config.blk))
+        return;
+    drive->leaving = false;
+    drive->config.link->left(drive->config.link_ctx, drive);
+}
+
 void ata_step(struct ata_drive *drive)
 {
     if (drive->in_flight || (drive->config.blk && blk_stopped(drive->config.blk)))
         return;
-    if (drive->unplug_flush) {
-        unplug_step(drive);
+    if (drive->leaving) {
+        if (drive->unplug_flush)
+            unplug_step(drive);
+        else
+            leave_step(drive);
         return;
     }
     if (drive->held || !drive->present)
@@ -333,6 +344,7 @@ static void unplug_flushed(struct ata_drive *drive, int error)
 {
     drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
     ata_drop(drive);
+    ata_step(drive);
 }
 
 static void count(struct ata_drive *drive, const struct blk_req *req)
@@ -631,6 +643,7 @@ void ata_unplug(struct ata_drive *drive)
     ata_abandon(drive);
     drive->present = false;
     drive->state.unplugged = true;
+    drive->leaving = true;
     drive->unplug_flush = !drive->info.read_only;
     ata_step(drive);
 }
