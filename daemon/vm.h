@@ -24,8 +24,8 @@
 
 #define VM_WHY_SIZE 160
 
-/* PV disks that a guest can have at a time. With the drives they are its units, which are told apart
- * by a bit each where a disk's error stops the guest: drives first. */
+/* PV disks that a guest can have at a time. With the drives they are its units, which are told
+ * apart by a bit each where a disk's error stops the guest: drives first. */
 #define VM_PV_DISKS 28u
 #define VM_UNITS    (MACHINE_IDE_DRIVES + VM_PV_DISKS)
 
@@ -161,8 +161,8 @@ void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_erro
                      enum blk_policy on_write_error);
 /* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
 int vm_open_disks(struct vm *vm, char *why);
-/* An image, with the faults that it is to have, whose requests take pages of the guest's share. Takes
- * the descriptor over and says so in disk->raw.fd, on success at least. */
+/* An image, with the faults that it is to have, whose requests take pages of the guest's share.
+ * Takes the descriptor over and says so in disk->raw.fd, on success at least. */
 int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image);
 /* As vm_set_policies(), of any unit's disk. */
 void vm_blk_policies(struct blk *blk, struct vm_drive *unit, enum blk_policy on_read_error,

@@ -35,8 +35,8 @@ struct vm_pv_params {
 
 /* Takes descriptors over, whatever comes of it. -EOPNOTSUPP: the worker has no grants. */
 int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv);
-/* Its image is closed when its last request is back; the vm waits for that (vm_drain()). If its error
- * has stopped the guest, that is over. */
+/* Its image is closed when its last request is back; the vm waits for that (vm_drain()). If its
+ * error has stopped the guest, that is over. */
 void vm_pv_close(struct vm_pv *pv);
 /* Of a vm that ends, before its guest's pages go. */
 void vm_pv_close_all(struct vm *vm);

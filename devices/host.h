@@ -71,9 +71,10 @@ struct host_ops {
     void (*timer_arm)(void *ctx, struct host_timer *timer, uint64_t deadline_ns);
     void (*timer_disarm)(void *ctx, struct host_timer *timer);
 
-    /* The IDE disk at this place, which the guest has unplugged, is at rest: what it had acknowledged
-     * is stable, or could not be made so, and nothing of it can overtake others' requests for its
-     * image any more. May come from within the unplugging. NULL: nobody takes its image over. */
+    /* The IDE disk at this place, which the guest has unplugged, is at rest: what it had
+     * acknowledged is stable, or could not be made so, and nothing of it can overtake others'
+     * requests for its image any more. May come from within the unplugging. NULL: nobody takes its
+     * image over. */
     void (*disk_left)(void *ctx, unsigned drive);
 
     /* Asks for the power event; it happens later. */

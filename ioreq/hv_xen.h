@@ -92,8 +92,8 @@ int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_vbd.c */
 /* Whether the virtual disk `devid` (xen-vbd-interface(7)) with the image `params`, as libxl wrote
- * it to XenStore (a path, or for a device model FORMAT:PATH), is the emulated one. `params` NULL: an
- * empty drive. */
+ * it to XenStore (a path, or for a device model FORMAT:PATH), is the emulated one. `params` NULL:
+ * an empty drive. */
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_pv.c */
