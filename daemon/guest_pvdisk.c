@@ -396,7 +396,8 @@ static void begin(struct pvdisk *disk)
     int err;
 
     read_name(disk);
-    /* HVM guests have an emulated drive for it, whose media come and go, and leave its twin alone. */
+    /* HVM guests have an emulated drive for it, whose media come and go, and leave the twin alone.
+     */
     if (reads_as(disk, "device-type", "cdrom")) {
         disk->useless = true;
         return;

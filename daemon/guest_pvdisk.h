@@ -8,8 +8,8 @@
  *
  * For guests of hv_xen, where the daemon's configuration has "pv_disks". A disk that the guest also
  * has as an emulated drive, its twin, is served from the twin's open file, and by its options. An
- * image that is in use otherwise is not served; that is logged once. CD-ROMs are left to the emulated
- * drives.
+ * image that is in use otherwise is not served; that is logged once. CD-ROMs are left to the
+ * emulated drives.
  */
 #ifndef IOEMUD_DAEMON_GUEST_PVDISK_H
 #define IOEMUD_DAEMON_GUEST_PVDISK_H

@@ -85,6 +85,10 @@ struct hv_host_params {
     const struct hv_host_events *events;
     void *ctx;
     int listen_fd; /* hv_shm: listening SOCK_SEQPACKET socket, owned by the host from success on */
+    /* hv_xen: pages for frame swaps in each worker, and from how many bytes of a read on they are
+     * used. 0: none. What comes of it is told in a line of the log. */
+    unsigned swap_pages;
+    uint32_t swap_from;
 };
 
 struct hv_guest_params {

@@ -86,6 +86,9 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
                        struct hv_nic_credit *ret_credit);
 const struct xenbus *hv_xen_host_store(const struct hv_host *host);
+/* hv_host_params.swap_pages, 0 once it was refused; of all workers' opening the first tells. */
+unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from);
+void hv_xen_host_swap_tell(struct hv_host *host, int err);
 /* Restricted to the domain and without blocking: its descriptor, which *ret_handle owns. */
 int hv_xen_open_evtchn(uint16_t domid, struct xenevtchn_handle **ret_handle);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
