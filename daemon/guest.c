@@ -50,6 +50,7 @@ static void guest_free(struct guest *guest)
         rpc_conn_on_close(guest->lease, NULL, NULL);
     guest_qmp_remove(guest);
     trace_guest_gone(guest);
+    guest_pvdisks_release(guest);
     guest_config_finish(&guest->config);
     free(guest->line);
     free(guest->described);
@@ -112,6 +113,7 @@ static void close_descriptors(struct guest *guest)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_pvdisks_release(guest);
     guest_nics_discard(guest);
     remove_sockets(guest);
 }
@@ -144,6 +146,7 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
             snprintf(why, GUEST_WHY_SIZE, "disk %s: %s", disk->vdev, reason);
             return err;
         }
+        guest_pvdisks_keep(guest, drive, &vm_disk->raw);
         if (disk->direct && !vm_disk->raw.direct)
             guest_log(guest, LOG_NOTICE,
                       "event=disk-buffered vdev=%s path=%s reason=\"%s\" "
@@ -474,6 +477,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         guest->described = guest_describe(&guest->config);
     log_init_on(&guest->log, &daemon->log);
     guest_stop_init(guest);
+    guest_pvdisks_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     guest_serial_init(guest);

@@ -5,9 +5,11 @@
  * command is kept by the drive, which tries it again when the guest is resumed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 
 const char *guest_state_name(const struct guest *guest)
 {
@@ -71,36 +73,41 @@ static void run_io_stopped(struct mail *mail)
                                      [BLK_DISCARD] = "discard"};
     struct guest_stop *stop = (struct guest_stop *)mail;
     struct guest *guest = stop->guest;
+    char name[32];
 
     if (guest->state != GUEST_RUNNING)
         return;
-    guest->io_stopped |= 1u << stop->drive;
+    guest->io_stopped |= 1u << stop->unit;
     guest_names_refresh(guest->daemon); /* for the hint */
+    if (stop->unit < MACHINE_IDE_DRIVES)
+        snprintf(name, sizeof(name), "hd%c", 'a' + stop->unit);
+    else
+        snprintf(name, sizeof(name), "%s pv=yes", guest_pvdisk_name(guest, stop->unit));
     guest_log(guest, LOG_ERR,
-              "event=io-error vdev=hd%c op=%s sector=%llu error=\"%s\" guest stopped, "
+              "event=io-error vdev=%s op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
-              'a' + stop->drive, op[stop->what.op], (unsigned long long)stop->what.sector,
+              name, op[stop->what.op], (unsigned long long)stop->what.sector,
               strerror(-stop->what.error), guest->name);
     if (!guest->paused)
         set_paused(guest, true);
 }
 
-void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
+void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop)
 {
     struct guest *guest = ctx;
 
-    guest->io_stop[drive].what = *stop;
-    mailbox_post(&guest->daemon->mailbox, &guest->io_stop[drive].mail);
+    guest->io_stop[unit].what = *stop;
+    mailbox_post(&guest->daemon->mailbox, &guest->io_stop[unit].mail);
 }
 
 static void run_resume(struct mail *mail) /* worker */
 {
     struct guest *guest = (struct guest *)((char *)mail - offsetof(struct guest, resume));
-    unsigned drives = guest->resuming;
+    unsigned units = guest->resuming;
 
     /* First, so that the next stop is told after it. */
     mailbox_post(&guest->daemon->mailbox, &guest->resumed);
-    vm_restart(guest->vm, drives);
+    vm_restart(guest->vm, units);
 }
 
 static void run_resumed(struct mail *mail)
@@ -124,9 +131,9 @@ static void run_resumed(struct mail *mail)
 
 void guest_stop_init(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+    for (unsigned i = 0; i < VM_UNITS; i++)
         guest->io_stop[i] =
-            (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .drive = i};
+            (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .unit = i};
     guest->resume.run = run_resume;
     guest->resumed.run = run_resumed;
 }
@@ -149,7 +156,7 @@ void guest_unpause(struct guest *guest)
         set_paused(guest, false);
 }
 
-const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive)
+const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned unit)
 {
-    return guest->io_stopped & 1u << drive ? &guest->io_stop[drive].what : NULL;
+    return guest->io_stopped & 1u << unit ? &guest->io_stop[unit].what : NULL;
 }

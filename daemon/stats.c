@@ -9,6 +9,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/stats.h"
 #include "devices/backend/capture.h"
 #include "devices/count.h"
@@ -61,17 +62,22 @@ static json_t *memory(const struct hv_counters *of)
     return object;
 }
 
-json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
+static json_t *stop_of(const struct guest *guest, unsigned unit)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
                                      [BLK_FLUSH] = "flush",
                                      [BLK_DISCARD] = "discard"};
-    const struct blk_stop *stop = guest_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'));
+    const struct blk_stop *stop = guest_disk_stop(guest, unit);
 
     return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
                             (json_int_t)stop->sector, "error", strerror(-stop->error))
                 : NULL;
+}
+
+json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
+{
+    return stop_of(guest, (unsigned)(disk->vdev[2] - 'a'));
 }
 
 /* Of all media that were in the drive. */
@@ -92,13 +98,10 @@ static json_t *bufpio(const struct bufpio_counters *of)
     return counters(named, sizeof(named) / sizeof(named[0]));
 }
 
-static json_t *disk(const struct guest *guest, const struct disk_config *config, bool buckets)
+/* What drives and PV disks have in common. `of`: read already, or read once here. */
+static json_t *disk_of(const struct blk_counters *of, const struct blk_histograms *histograms,
+                       json_t *stop, const char *vdev, bool buckets)
 {
-    unsigned drive = (unsigned)(config->vdev[2] - 'a');
-    const struct blk_histograms *histograms = guest->vm->drive[drive].histograms;
-    struct blk_counters sum, *of = &sum;
-
-    sum_counters(guest, drive, &sum);
     const struct named named[] = {
         COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
         COUNT(of, discards),        COUNT(of, read_bytes), COUNT(of, written_bytes),
@@ -107,9 +110,7 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config,
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
-    json_t *stop = daemon_disk_stop(guest, config);
-
-    json_object_set_new(object, "vdev", json_string(config->vdev));
+    json_object_set_new(object, "vdev", json_string(vdev));
     if (stop)
         json_object_set_new(object, "stopped", stop);
     json_object_set_new(object, "in_flight",
@@ -117,6 +118,49 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config,
     if (histograms)
         stats_add_disk(object, histograms, buckets);
     return object;
+}
+
+static json_t *disk(const struct guest *guest, const struct disk_config *config, bool buckets)
+{
+    unsigned drive = (unsigned)(config->vdev[2] - 'a');
+    struct blk_counters sum;
+
+    sum_counters(guest, drive, &sum);
+    return disk_of(&sum, guest->vm->drive[drive].histograms, daemon_disk_stop(guest, config),
+                   config->vdev, buckets);
+}
+
+static json_t *ring(const struct pvblk_counters *of)
+{
+    const struct named named[] = {
+        COUNT(of, requests),      COUNT(of, reads),      COUNT(of, writes),
+        COUNT(of, flushes),       COUNT(of, barriers),   COUNT(of, discards),
+        COUNT(of, indirect),      COUNT(of, refused),    COUNT(of, failed),
+        COUNT(of, copies),        COUNT(of, copy_calls), COUNT(of, copy_errors),
+        COUNT(of, notifications), COUNT(of, swaps),      COUNT(of, waited),
+    };
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
+
+    json_object_set_new(object, "active",
+                        json_integer(__atomic_load_n(&of->active, __ATOMIC_RELAXED)));
+    return object;
+}
+
+static json_t *pv_disks(const struct guest *guest, bool buckets)
+{
+    struct guest_pvdisk info = {0};
+    json_t *array = json_array();
+
+    while (guest_pvdisks_next(guest, &info)) {
+        json_t *object =
+            disk_of(info.io, info.histograms, stop_of(guest, info.unit), info.vdev, buckets);
+
+        json_object_set_new(object, "devid", json_integer(info.devid));
+        json_object_set_new(object, "connected", json_boolean(info.connected));
+        json_object_set_new(object, "ring", ring(info.ring));
+        json_array_append_new(array, object);
+    }
+    return array;
 }
 
 static json_t *nic(const struct guest *guest, const struct nic_config *config,
@@ -226,6 +270,7 @@ static json_t *one_guest(const struct guest *guest, bool buckets)
                         json_integer((json_int_t)__atomic_load_n(
                             &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
+    json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
     json_object_set_new(object, "serial", serials(guest));
     pthread_mutex_lock(&guest->vm->nics_lock);
     json_object_set_new(object, "nics", nics(guest));

@@ -53,7 +53,7 @@ static int shm_find_domain(struct hv_host *host, const char *name, uint32_t *ret
 }
 
 static bool shm_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                              unsigned n_disks)
+                              unsigned n_disks, bool own)
 {
     return false;
 }

@@ -208,21 +208,12 @@ static uint32_t next_chunk(const struct ata_drive *drive)
     return drive->state.sectors < ATA_CHUNK_MAX ? drive->state.sectors : ATA_CHUNK_MAX;
 }
 
-static void unplug_step(struct ata_drive *drive)
-{
-    if (!blk_idle(drive->config.blk))
-        return;
-    int err = blk_get(drive->config.blk, BLK_FLUSH, 0, 0, drive->generation, &drive->req);
-    if (!err)
-        ata_submit(drive);
-}
-
 void ata_step(struct ata_drive *drive)
 {
     if (drive->in_flight || (drive->config.blk && blk_stopped(drive->config.blk)))
         return;
-    if (drive->unplug_flush) {
-        unplug_step(drive);
+    if (drive->leaving) {
+        ata_leave_step(drive);
         return;
     }
     if (drive->held || !drive->present)
@@ -329,12 +320,6 @@ static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int 
     ata_log_error(drive);
 }
 
-static void unplug_flushed(struct ata_drive *drive, int error)
-{
-    drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
-    ata_drop(drive);
-}
-
 static void count(struct ata_drive *drive, const struct blk_req *req)
 {
     struct ata_smart_state *smart = &drive->board->smart.state;
@@ -368,7 +353,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
     if (error)
         log_error(drive, req, error);
     if (drive->unplug_flush) {
-        unplug_flushed(drive, error);
+        ata_unplug_flushed(drive, error);
         return;
     }
     if (drive->config.cdrom) {
@@ -630,17 +615,6 @@ void ata_drive_finish(struct ata_drive *drive)
         blk_bind(drive->config.blk, NULL, NULL);
     free(drive->board);
     drive->board = NULL;
-}
-
-void ata_unplug(struct ata_drive *drive)
-{
-    if (!drive->present)
-        return;
-    ata_abandon(drive);
-    drive->present = false;
-    drive->state.unplugged = true;
-    drive->unplug_flush = !drive->info.read_only;
-    ata_step(drive);
 }
 
 bool ata_quiesce(struct ata_drive *drive)

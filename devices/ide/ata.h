@@ -178,6 +178,8 @@ struct ata_link_ops {
     void (*dma_advance)(void *ctx, uint32_t bytes);
     /* The drive's command is over, in whatever way. */
     void (*dma_release)(void *ctx, struct ata_drive *drive);
+    /* After ata_unplug(), perhaps from within: it is at rest. */
+    void (*left)(void *ctx, struct ata_drive *drive);
 };
 
 struct ata_config {
@@ -211,6 +213,7 @@ struct ata_drive {
     bool held;         /* quiescing: nothing is submitted */
     bool in_flight;    /* `req` is with the backend */
     bool unplug_flush; /* what was acknowledged is being made stable */
+    bool leaving;      /* unplugged, and not at rest yet */
     uint8_t failing;   /* PIO in: after this chunk there is this error (bits of ERROR); 0: none */
     uint64_t failing_lba;
     struct blk_req *req;
@@ -260,7 +263,8 @@ void ata_dma_failed(struct ata_drive *drive);
  * first sector if the bus master were started anew. */
 void ata_dma_stop(struct ata_drive *drive);
 
-/* The drive vanishes. Its acknowledged writes, and those in flight, are then made stable. */
+/* The drive vanishes. Its acknowledged writes, and those in flight, are then made stable; when that
+ * is done, or has failed, nothing of it is under way any more and `left` is told. */
 void ata_unplug(struct ata_drive *drive);
 
 /* True when nothing is in flight; new requests wait for ata_resume(). */

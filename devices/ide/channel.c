@@ -78,6 +78,13 @@ static void link_dma_release(void *ctx, struct ata_drive *drive)
         channel->dma_owner = NULL;
 }
 
+static void link_left(void *ctx, struct ata_drive *drive)
+{
+    struct ide_channel *channel = ctx;
+
+    host_disk_left(channel->bm.host, channel->index * IDE_DRIVES + drive->config.unit);
+}
+
 static const struct ata_link_ops link_ops = {
     .intrq = link_intrq,
     .dma_plan = link_dma_plan,
@@ -85,6 +92,7 @@ static const struct ata_link_ops link_ops = {
     .dma_scatter = link_dma_scatter,
     .dma_advance = link_dma_advance,
     .dma_release = link_dma_release,
+    .left = link_left,
 };
 
 /* Registers. */

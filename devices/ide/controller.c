@@ -123,6 +123,13 @@ int ide_insert(struct dev *dev, unsigned drive, struct blk *blk)
     return cdrom ? atapi_insert(cdrom, blk) : -ENODEV;
 }
 
+bool ide_leaving(const struct dev *dev, unsigned drive)
+{
+    const struct ide_controller *ide = (const struct ide_controller *)dev;
+
+    return ide->channel[drive / IDE_DRIVES].drive[drive % IDE_DRIVES].leaving;
+}
+
 bool ide_controller_quiesce(struct dev *dev)
 {
     struct ide_controller *ide = (struct ide_controller *)dev;
