@@ -19,6 +19,7 @@
 #include "daemon/reload.h"
 #include "daemon/resources.h"
 #include "daemon/stats.h"
+#include "daemon/worker_process.h"
 
 /* What the hypervisors tell. */
 
@@ -224,6 +225,8 @@ static int start_workers(struct daemon *daemon, char *why)
         .control = &daemon->mailbox,
     };
 
+    if (daemon->config.isolation == ISOLATION_PROCESS) /* they come with their guests */
+        return worker_process_prepare(daemon, why);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         params.host[i] = daemon->host[i];
         params.hv[i] = daemon->hv[i];
@@ -419,8 +422,11 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         daemon_finish(daemon);
         return err;
     }
-    log_write(&daemon->log, LOG_INFO, NULL, "event=started version=%s workers=%u xen=%s shm=%s",
-              IOEMUD_VERSION, daemon->n_workers, daemon->host[DAEMON_XEN] ? "yes" : "no",
+    log_write(&daemon->log, LOG_INFO, NULL,
+              "event=started version=%s workers=%u isolation=%s xen=%s shm=%s", IOEMUD_VERSION,
+              daemon->n_workers,
+              daemon->config.isolation == ISOLATION_PROCESS ? "process" : "thread",
+              daemon->host[DAEMON_XEN] ? "yes" : "no",
               daemon->host[DAEMON_SHM] ? daemon->config.shm_socket : "no");
     sd_notify(0, "READY=1");
     start_watchdog(daemon);
@@ -472,6 +478,7 @@ void daemon_finish(struct daemon *daemon)
     for (unsigned i = 0; i < daemon->n_workers; i++)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
+    worker_process_forget(daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])
             continue;

@@ -427,6 +427,12 @@ void guest_pvdisks_start(struct guest *guest)
 
     if (!guest->daemon->config.pv_disks || !guest->hv->pv || guest->config.role != GUEST_PRIMARY)
         return;
+    if (guest->worker->is_process) {
+        guest_log(guest, LOG_WARNING,
+                  "event=pv-disks-unserved why=\"isolation is process: a worker process gets no "
+                  "further event channels\"");
+        return;
+    }
     token_of(guest, token, sizeof(token));
     snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
     err = guest->hv->pv->store_watch(host_of(guest), path, token);

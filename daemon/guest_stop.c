@@ -63,26 +63,33 @@ static void set_paused(struct guest *guest, bool pause)
     guest->paused = pause && !err;
 }
 
-static void run_io_stopped(struct mail *mail)
+void guest_disk_stopped(struct guest *guest, unsigned drive, const struct blk_stop *what)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
                                      [BLK_FLUSH] = "flush",
                                      [BLK_DISCARD] = "discard"};
-    struct guest_stop *stop = (struct guest_stop *)mail;
-    struct guest *guest = stop->guest;
 
-    if (guest->state != GUEST_RUNNING)
+    /* A worker tells of a drive once, until it is restarted. */
+    if (guest->state != GUEST_RUNNING || guest->io_stopped & ~guest->resuming & 1u << drive)
         return;
-    guest->io_stopped |= 1u << stop->drive;
+    guest->io_stop[drive].what = *what;
+    guest->io_stopped |= 1u << drive;
     guest_names_refresh(guest->daemon); /* for the hint */
     guest_log(guest, LOG_ERR,
               "event=io-error vdev=hd%c op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
-              'a' + stop->drive, op[stop->what.op], (unsigned long long)stop->what.sector,
-              strerror(-stop->what.error), guest->name);
+              'a' + drive, op[what->op], (unsigned long long)what->sector, strerror(-what->error),
+              guest->name);
     if (!guest->paused)
         set_paused(guest, true);
+}
+
+static void run_io_stopped(struct mail *mail)
+{
+    const struct guest_stop *stop = (struct guest_stop *)mail;
+
+    guest_disk_stopped(stop->guest, stop->drive, &stop->what);
 }
 
 void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
@@ -93,19 +100,9 @@ void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
     mailbox_post(&guest->daemon->mailbox, &guest->io_stop[drive].mail);
 }
 
-static void run_resume(struct mail *mail) /* worker */
+static void resumed(struct guest_call *call)
 {
-    struct guest *guest = (struct guest *)((char *)mail - offsetof(struct guest, resume));
-    unsigned drives = guest->resuming;
-
-    /* First, so that the next stop is told after it. */
-    mailbox_post(&guest->daemon->mailbox, &guest->resumed);
-    vm_restart(guest->vm, drives);
-}
-
-static void run_resumed(struct mail *mail)
-{
-    struct guest *guest = (struct guest *)((char *)mail - offsetof(struct guest, resumed));
+    struct guest *guest = call->guest;
     void (*done)(void *ctx) = guest->resumed_done;
 
     guest->io_stopped &= ~guest->resuming;
@@ -127,8 +124,7 @@ void guest_stop_init(struct guest *guest)
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
         guest->io_stop[i] =
             (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .drive = i};
-    guest->resume.run = run_resume;
-    guest->resumed.run = run_resumed;
+    guest->resume.done = resumed;
 }
 
 int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx)
@@ -139,7 +135,8 @@ int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), voi
     guest->unpause = unpause;
     guest->resumed_done = done;
     guest->resumed_ctx = ctx;
-    mailbox_post(&guest->worker->mailbox, &guest->resume);
+    guest->resume.request = (struct vm_request){.op = VM_RESTART, .drives = guest->resuming};
+    guest_call(guest, &guest->resume);
     return 0;
 }
 

@@ -27,6 +27,8 @@ struct rig {
     pid_t pid; /* 0: not running */
 };
 
+/* Whether guests have worker processes, as $IOEMUD_ISOLATION "process" makes it. */
+bool rig_isolated(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
 /* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. */
