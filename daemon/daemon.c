@@ -392,6 +392,9 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         daemon_config_finish(&daemon->config);
         return -ENOMEM;
     }
+    /* The default loop waits for all children (ev(3), "Overriding the Built-In Processing"); but who
+     * has a worker process wants to know himself how it ended. */
+    signal(SIGCHLD, SIG_DFL);
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);
     subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);

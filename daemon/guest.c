@@ -297,6 +297,10 @@ static struct worker *least_loaded(struct daemon *daemon, unsigned disks)
 static int choose_worker(struct guest *guest, char *why)
 {
     if (guest->daemon->config.isolation == ISOLATION_PROCESS) {
+        int err = worker_process_refusal(guest, why, GUEST_WHY_SIZE);
+
+        if (err)
+            return err;
         guest->worker = worker_process_new(guest->daemon, guest->config.n_disks);
         if (guest->worker)
             return 0;

@@ -37,7 +37,7 @@ struct worker_process {
     uint32_t vcpus;
     struct log_limit said;  /* of its lines */
     struct log_limit tried; /* of its attempts */
-    bool started, ending, ended;
+    bool started, ending, ended, reaped;
 };
 
 static struct worker_process *process_of(const struct worker *worker)
@@ -192,7 +192,7 @@ void worker_process_destroy(struct worker *worker)
     process->shared = NULL;
     if (!process->pid)
         process_free(process);
-    else /* all that it has to give back has been given back */
+    else if (!process->reaped) /* all that it has to give back has been given back */
         kill(process->pid, SIGKILL);
 }
 
@@ -239,10 +239,10 @@ static void on_exit_io(struct ev_loop *ev, ev_io *io, int revents)
         return;
     ev_io_stop(ev, io);
     close_fd(&process->pid_fd);
+    process->reaped = true;
     /* What it said before, of a socket's worth. */
     if (process->guest)
         take_reports(process, UINT32_MAX);
-    process->pid = 0;
     if (!process->guest) {
         process_free(process);
         return;
@@ -598,10 +598,8 @@ static int fork_it(struct worker_process *process, int sock[2])
 int worker_process_start(struct guest *guest, char *ret_why, size_t size)
 {
     struct worker_process *process = process_of(guest->worker);
-    int sock[2], err = worker_process_refusal(guest, ret_why, size);
+    int sock[2], err;
 
-    if (err)
-        return err;
     process->guest = guest;
     err = map_shared(process);
     if (!err && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock))

@@ -345,14 +345,14 @@ static json_t *receive_line(int fd)
 
 json_t *rig_call(struct rig *rig, const char *method, const char *params, char error[256])
 {
-    /* What a worker process counts is there a moment later (ioemud.json(5), "isolation"). */
-    if (rig_isolated())
-        usleep(50000);
     struct timeval limit = {.tv_sec = 20};
     char path[RIG_PATH], request[2048];
     json_t *answer = NULL, *result;
     int fd, n;
 
+    /* What a worker process counts is there a moment later (ioemud.json(5), "isolation"). */
+    if (rig_isolated() && strcmp(method, "stats") == 0)
+        usleep(50000);
     in_dir(rig, "control.sock", path);
     fd = connect_to(path, SOCK_STREAM);
     n = snprintf(request, sizeof(request),
@@ -401,6 +401,22 @@ bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms)
 
         json_decref(list);
         if (!present)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+bool rig_wait_running(struct rig *rig, int ms)
+{
+    for (int i = 0; i <= ms / 10; i++) {
+        json_t *result = rig_call(rig, "list", NULL, NULL), *guest;
+        size_t index, running = 0;
+
+        json_array_foreach(json_object_get(result, "guests"), index, guest) running +=
+            !strcmp(json_string_value(json_object_get(guest, "state")), "running");
+        json_decref(result);
+        if (running && running == index)
             return true;
         usleep(10000);
     }

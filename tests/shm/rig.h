@@ -64,6 +64,8 @@ json_t *rig_call(struct rig *rig, const char *method, const char *params, char e
 uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name);
 /* Waits until the first NIC of a guest, by its place in the list, is gone. */
 bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms);
+/* Waits until all guests that are listed run. A peer has its WELCOME before. */
+bool rig_wait_running(struct rig *rig, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
