@@ -33,3 +33,21 @@ int guest_change_live(struct guest *guest, const struct vm_live *live, void (*do
     guest_call(guest, &change->call);
     return 0;
 }
+
+void guest_tune_workers(struct daemon *daemon)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next) {
+        struct guest_call *call;
+
+        if (guest->state != GUEST_RUNNING || !guest->worker->is_process)
+            continue;
+        call = calloc(1, sizeof(*call));
+        if (!call)
+            return;
+        call->request = (struct vm_request){
+            .op = VM_TUNE,
+            .tune = {.log_level = log_level(&guest->log), .poll_us = daemon->config.poll_us},
+        };
+        guest_call(guest, call);
+    }
+}

@@ -11,4 +11,8 @@
 int guest_change_live(struct guest *guest, const struct vm_live *live, void (*done)(void *ctx),
                       void *ctx);
 
+/* Log levels or the daemon's "poll_us" have changed: worker processes are told theirs. Short of
+ * memory some go on as they were. */
+void guest_tune_workers(struct daemon *daemon);
+
 #endif

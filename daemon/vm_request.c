@@ -83,6 +83,15 @@ static void close_medium(struct vm *vm, struct vm_request *request, struct vm_re
     vm_medium_close(vm, blk);
 }
 
+/* There is nobody else in this process to whom they would matter. */
+static void tune(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    if (!vm->worker->is_process)
+        return;
+    log_set_level((struct log *)(uintptr_t)vm->params.log, request->tune.log_level);
+    watcher_set_limit(&vm->worker->watcher, request->tune.poll_us);
+}
+
 static void nic_link(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
 {
     reply->err = vm_nic_link(vm, request->nic.number, request->nic.flag);
@@ -107,9 +116,11 @@ void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *
 {
     static void (*const run[])(struct vm * vm, struct vm_request * request,
                                struct vm_reply * reply) = {
-        [VM_RESTART] = restart,    [VM_RENEW_SERIAL] = renew_serial, [VM_LIVE] = change_live,
-        [VM_SETTLE] = settle,      [VM_ADD_VCPU] = add_vcpu,         [VM_CHANGE] = change_medium,
-        [VM_CLOSE] = close_medium, [VM_NIC_LINK] = nic_link,         [VM_NIC_CAPTURE] = nic_capture,
+        [VM_RESTART] = restart,    [VM_RENEW_SERIAL] = renew_serial,
+        [VM_LIVE] = change_live,   [VM_SETTLE] = settle,
+        [VM_ADD_VCPU] = add_vcpu,  [VM_CHANGE] = change_medium,
+        [VM_CLOSE] = close_medium, [VM_TUNE] = tune,
+        [VM_NIC_LINK] = nic_link,  [VM_NIC_CAPTURE] = nic_capture,
         [VM_NIC_ADD] = nic_add,    [VM_NIC_REMOVE] = nic_remove,
     };
 

@@ -20,6 +20,7 @@ enum vm_op {
     VM_ADD_VCPU,     /* `vcpu` is plugged in */
     VM_CHANGE,       /* `medium`: another one in this drive, or none */
     VM_CLOSE,        /* `medium.drive`: the one that VM_CHANGE took out is not looked at any more */
+    VM_TUNE,         /* `tune`: of a worker process */
     VM_NIC_LINK,     /* `nic` */
     VM_NIC_CAPTURE,
     VM_NIC_ADD,
@@ -55,6 +56,10 @@ struct vm_request {
         } serial;
         struct vm_live live;
         struct vm_settle settle;
+        struct {
+            int log_level;    /* of its own log's copy */
+            unsigned poll_us; /* watcher_set_limit() */
+        } tune;
         unsigned vcpu;
         struct {
             unsigned drive;

@@ -279,6 +279,38 @@ static void a_stop_of_all_processes_ends_them_in_order(void **state)
     rig_restart(&f->rig);
 }
 
+static void set_level(struct fixture *f, const char *params)
+{
+    char error[256];
+    json_t *result = rig_call(&f->rig, "log-level", params, error);
+
+    if (!result)
+        fail_msg("log-level: %s", error);
+    json_decref(result);
+}
+
+/* The control side writes only what its own level lets through: so the worker must have heard. */
+static void a_worker_logs_at_the_level_that_there_is_now(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer;
+    char *log;
+
+    set_level(f, "{\"level\": \"err\"}");
+    peer = rig_peer(&f->rig, "g0", 1, RAM);
+    reads(peer);
+    peer_out(peer, 0, 0x64, 1, 0xfe); /* the keyboard controller's reset line */
+    reads(peer);
+    set_level(f, "{\"level\": \"info\", \"name\": \"g0\"}");
+    usleep(50000);
+    log = rig_log(&f->rig);
+    assert_null(strstr(log, "event=reset"));
+    free(log);
+    peer_out(peer, 0, 0x64, 1, 0xfe);
+    assert_true(log_has(f, "guest=g0 event=reset"));
+    peer_close(peer);
+}
+
 static void statistics_tell_of_each_worker(void **state)
 {
     struct fixture *f = *state;
@@ -366,6 +398,7 @@ int main(void)
         TEST(a_worker_that_dies_takes_its_guest_s_devices_only),
         TEST(no_worker_survives_the_daemon),
         TEST(a_stop_of_all_processes_ends_them_in_order),
+        TEST(a_worker_logs_at_the_level_that_there_is_now),
         TEST(statistics_tell_of_each_worker),
 #ifdef __x86_64__
         TEST(what_a_captured_worker_tries_is_denied_and_logged),
