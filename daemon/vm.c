@@ -462,7 +462,7 @@ void vm_image_closed(void *arg)
     free_mem_disks(&vm->params);
     pool_share_close(vm->pool_share);
     pthread_mutex_destroy(&vm->nics_lock);
-    if (vm->vcpu)
+    if (vm->counts_size)
         munmap(vm->vcpu, vm->counts_size);
     free(vm);
     drained(drained_arg);
@@ -503,9 +503,15 @@ static int make_counts(struct vm *vm, char *why)
 {
     uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
     size_t size = vcpus * sizeof(*vm->vcpu) + MACHINE_IDE_DRIVES * sizeof(*vm->histograms);
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *pages;
 
+    if (vm->worker->vcpu) { /* the control side reads them there */
+        vm->vcpu = vm->worker->vcpu;
+        vm->histograms = vm->worker->histograms;
+        return 0;
+    }
+    pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
     if (pages == MAP_FAILED) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;

@@ -106,11 +106,13 @@ struct vm {
      * until something is counted in them: this of each vCPU, then `histograms` of each drive. */
     struct dispatch_vcpu *vcpu;
     struct blk_histograms *histograms;
-    size_t counts_size; /* of both */
+    size_t counts_size; /* of both; 0: they are the worker's */
     struct bufpio bufpio;
     struct host host;
     struct pool_share *pool_share;
     struct blk *blk[MACHINE_IDE_DRIVES];
+    struct blk *leaving[MACHINE_IDE_DRIVES];      /* taken out: closed by VM_CLOSE, vm_request.h */
+    struct blk_counters past[MACHINE_IDE_DRIVES]; /* and of media before: daemon/vm_counts.h */
     struct chr *chr[MACHINE_SERIALS];
     /* The worker's, like all of the machine; but statistics read NICs from the main thread, and
      * NICs come and go while the guest runs. So it takes `nics_lock` while it reads, and before

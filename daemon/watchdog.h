@@ -7,7 +7,8 @@
  *    worker:  its loop turns   --back--> main
  *    main:    the last one is back: feed()
  *
- * One that has not answered when the next interval begins is told of, once, and gets no second
+ * Where there are no such workers, since guests have processes of their own, it says that main's
+ * loop turns. One that has not answered when the next interval begins is told of, once, and gets no second
  * beat. Nothing else here is periodic. One thread: the main one.
  */
 #ifndef IOEMUD_DAEMON_WATCHDOG_H

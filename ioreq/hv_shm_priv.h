@@ -236,6 +236,7 @@ int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_h
 void hv_shm_host_close(struct hv_host *host);
 int hv_shm_host_fd(const struct hv_host *host);
 int hv_shm_host_dispatch(struct hv_host *host);
+int hv_shm_host_forked(struct hv_host *host);
 /* Takes an offered connection out: its socket and hello are the caller's. NULL: it is gone. */
 struct hv_shm_conn *hv_shm_host_offered(struct hv_host *host, const void *peer);
 void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char *why);
@@ -248,6 +249,8 @@ __attribute__((format(printf, 3, 4))) void hv_shm_host_log(struct hv_host *host,
 int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_shm_guest_destroy(struct hv_guest *guest);
+unsigned hv_shm_guest_descriptors(const struct hv_guest *guest, int *ret_fds);
+void hv_shm_guest_handed_over(struct hv_guest *guest);
 /* The worker gives up on its peer: `pending.gone`, and guest_gone on the control side. */
 void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
 

@@ -222,6 +222,19 @@ static void guest_paused(struct hv_guest *guest, bool paused)
 {
 }
 
+static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
+{
+    ret_fds[0] = guest->privcmd_fd;
+    ret_fds[1] = guest->evtchn_fd;
+    return 2;
+}
+
+/* The worker side has nothing of the host's. */
+static int host_forked(struct hv_host *host)
+{
+    return 0;
+}
+
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .pv = &hv_xen_pv_ops,
@@ -241,6 +254,9 @@ const struct hv_ops hv_xen_ops = {
     .orphan_remove = hv_xen_orphan_remove,
     .worker_open = worker_open,
     .worker_close = worker_close,
+    .guest_descriptors = guest_descriptors,
+    .host_forked = host_forked,
+    .guest_handed_over = hv_xen_guest_handed_over,
     .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,
     .guest_stop = hv_xen_guest_stop,

@@ -329,11 +329,20 @@ free_guest:
     return err;
 }
 
+void hv_xen_guest_handed_over(struct hv_guest *guest)
+{
+    if (guest->evtchn)
+        xenevtchn_close(guest->evtchn);
+    guest->evtchn = NULL;
+    if (guest->privcmd_fd >= 0)
+        close(guest->privcmd_fd);
+    guest->privcmd_fd = guest->evtchn_fd = -1;
+}
+
 static void guest_close(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    xenevtchn_close(guest->evtchn);
-    close(guest->privcmd_fd);
+    hv_xen_guest_handed_over(guest);
     free(guest);
 }
 

@@ -27,6 +27,8 @@ struct rig {
     pid_t pid; /* 0: not running */
 };
 
+/* Whether guests have worker processes, as $IOEMUD_ISOLATION "process" makes it. */
+bool rig_isolated(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
 /* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. */
@@ -64,6 +66,8 @@ json_t *rig_call(struct rig *rig, const char *method, const char *params, char e
 uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name);
 /* Waits until the first NIC of a guest, by its place in the list, is gone. */
 bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms);
+/* Waits until all guests that are listed run. A peer has its WELCOME before. */
+bool rig_wait_running(struct rig *rig, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
