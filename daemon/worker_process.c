@@ -107,7 +107,7 @@ int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size
         snprintf(ret_why, size, "%s: no worker processes", guest->hv->name);
         return -EOPNOTSUPP;
     }
-    for (unsigned i = 0; i < MACHINE_NICS; i++) {
+    for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++) {
         const struct vm_nic *nic = &guest->params.nic[i];
         char why[VM_WHY_SIZE];
 
@@ -550,7 +550,7 @@ static void hand_over(struct worker_process *process)
     }
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         close_fd(&params->serial[i].fd);
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
     guest->hv->guest_handed_over(guest->hv_guest);
     madvise(process->shared, process->shared_size, MADV_DONTFORK);
