@@ -27,7 +27,9 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     if (!worker)
         return -ENOMEM;
     worker->host = host;
-    if (grant_xen_open(&worker->grants) < 0)
+    /* A process that is to reach one domain only must not have gntdev, which cannot be restricted:
+     * any other's grants to dom0 could be mapped with it. */
+    if (host->forked || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
     *ret_worker = worker;
     return 0;
@@ -208,9 +210,9 @@ static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
     return 2;
 }
 
-/* The worker side has nothing of the host's. */
 static int host_forked(struct hv_host *host)
 {
+    host->forked = true;
     return 0;
 }
 
