@@ -29,7 +29,7 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     worker->host = host;
     /* A process that is to reach one domain only must not have gntdev, which cannot be restricted:
      * any other's grants to dom0 could be mapped with it. */
-    if (host->forked || grant_xen_open(&worker->grants) < 0)
+    if (hv_xen_host_is_forked(host) || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
     *ret_worker = worker;
     return 0;
@@ -210,12 +210,6 @@ static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
     return 2;
 }
 
-static int host_forked(struct hv_host *host)
-{
-    host->forked = true;
-    return 0;
-}
-
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .pv = &hv_xen_pv_ops,
@@ -236,7 +230,7 @@ const struct hv_ops hv_xen_ops = {
     .worker_open = worker_open,
     .worker_close = worker_close,
     .guest_descriptors = guest_descriptors,
-    .host_forked = host_forked,
+    .host_forked = hv_xen_host_forked,
     .guest_handed_over = hv_xen_guest_handed_over,
     .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,

@@ -41,6 +41,7 @@ struct hv_host {
     struct xenbus store; /* on it */
     struct hv_guest *guests;
     uint32_t map_mib_left; /* of what guests may map together */
+    bool forked;           /* this is the copy in a worker process */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -127,6 +128,17 @@ void hv_xen_host_close(struct hv_host *host)
     if (host->xc)
         xc_interface_close(host->xc);
     free(host);
+}
+
+int hv_xen_host_forked(struct hv_host *host)
+{
+    host->forked = true;
+    return 0;
+}
+
+bool hv_xen_host_is_forked(const struct hv_host *host)
+{
+    return host->forked;
 }
 
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
