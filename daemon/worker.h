@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker: a thread, or the only one of a process, with an event loop, a libaio context and a page
- * pool of its own, that runs the devices of the guests pinned to it. Workers share nothing but their
- * mailboxes.
+ * A worker: a thread, or the only one of a process, with an event loop, a libaio context and a
+ * page pool of its own, that runs the devices of the guests pinned to it. Workers share nothing
+ * but their mailboxes.
  *
  * After it served a guest it watches that guest's pages for a while instead of sleeping at once:
  * the next request then costs no wake-up. How long adapts to whether that paid off; an idle guest
