@@ -398,8 +398,8 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         daemon_config_finish(&daemon->config);
         return -ENOMEM;
     }
-    /* The default loop waits for all children (ev(3), "Overriding the Built-In Processing"); but who
-     * has a worker process wants to know himself how it ended. */
+    /* The default loop waits for all children (ev(3), "Overriding the Built-In Processing"); but
+     * how a worker process ended is for daemon/worker_process.c to find out. */
     signal(SIGCHLD, SIG_DFL);
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);

@@ -6,8 +6,8 @@
  *   control  guest_call() --request--> worker  vm_request_run()
  *   control  done()       <---reply---
  *
- * by mailboxes to a thread and by a socket to a process. A process may end meanwhile: then the reply
- * is -EPIPE.
+ * by mailboxes to a thread and by a socket to a process. A process may end meanwhile: then the
+ * reply is -EPIPE.
  *
  * Requests keep their order, and what ends the guest goes the same way, behind: the guest is there
  * until `done` has returned.

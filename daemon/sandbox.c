@@ -23,8 +23,6 @@
 #include <xenctrl.h>
 
 #include <xen/sys/evtchn.h>
-#include <xen/sys/gntalloc.h>
-#include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
 /* ---- who it is --------------------------------------------------------------------------------*/
@@ -149,7 +147,8 @@ static const int calls[] = {
 };
 
 /* Requests of ioctl(2). Those of Xen's devices are for descriptors that the control side has
- * restricted to one domain; IOCTL_PRIVCMD_HYPERCALL, the open door, is not among them. */
+ * restricted to one domain; IOCTL_PRIVCMD_HYPERCALL, the open door, is not among them, and nothing
+ * of gntdev, which cannot be restricted. */
 static const uint32_t requests[] = {
     BLKDISCARD,
     TUNSETOFFLOAD,
@@ -166,14 +165,6 @@ static const uint32_t requests[] = {
     IOCTL_EVTCHN_UNBIND,
     IOCTL_EVTCHN_NOTIFY,
     IOCTL_EVTCHN_RESET,
-    IOCTL_GNTDEV_MAP_GRANT_REF,
-    IOCTL_GNTDEV_UNMAP_GRANT_REF,
-    IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR,
-    IOCTL_GNTDEV_SET_UNMAP_NOTIFY,
-    IOCTL_GNTDEV_GRANT_COPY,
-    IOCTL_GNTALLOC_ALLOC_GREF,
-    IOCTL_GNTALLOC_DEALLOC_GREF,
-    IOCTL_GNTALLOC_SET_UNMAP_NOTIFY,
 };
 
 static const uint32_t fcntls[] = {

@@ -7,9 +7,9 @@
  *    worker:  its loop turns   --back--> main
  *    main:    the last one is back: feed()
  *
- * Where there are no such workers, since guests have processes of their own, it says that main's
- * loop turns. One that has not answered when the next interval begins is told of, once, and gets no second
- * beat. Nothing else here is periodic. One thread: the main one.
+ * One that has not answered when the next interval begins is told of, once, and gets no second
+ * beat. Where there are none, since guests have processes of their own, main alone feeds, at each
+ * interval. Nothing else here is periodic. One thread: the main one.
  */
 #ifndef IOEMUD_DAEMON_WATCHDOG_H
 #define IOEMUD_DAEMON_WATCHDOG_H

@@ -20,8 +20,9 @@ struct daemon;
 struct guest;
 struct worker;
 
-/* Whom workers become: user `name`, when the daemon is root; and the folder that is to be their
- * root directory, which is made. -errno, and why, of OPENER_WHY_SIZE bytes. */
+/* daemon/worker_refusal.c. Whom workers become: user "worker_user", when the daemon is root; and
+ * the folder that is to be their root directory, which is made. -errno, and why, of OPENER_WHY_SIZE
+ * bytes. */
 int worker_process_prepare(struct daemon *daemon, char *ret_why);
 
 /* A worker without a process yet, for the guest; with pages for so many disks. NULL: memory. */

@@ -196,8 +196,8 @@ struct hv_ops {
     void (*worker_close)(struct hv_worker *worker);
 
     /*
-     * The worker side in a process of its own, which is fork()ed after guest_create(): there is then
-     * a copy of host and guest in each process. NULL: this hypervisor's guests cannot be served so.
+     * The worker side in a process of its own, which is fork()ed after guest_create(): then there
+     * is a copy of host and guest in each. NULL: this hypervisor's guests cannot be served so.
      *   new process   guest_descriptors() tells which descriptors it must not close: at most
      *                 HV_DESCRIPTORS_MAX, some may be -1; returns how many. Then host_forked(),
      *                 worker_open() and all that is the worker's.

@@ -46,7 +46,9 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     if (!worker)
         return -ENOMEM;
     worker->host = host;
-    if (grant_xen_open(&worker->grants) < 0)
+    /* A process that is to reach one domain only must not have gntdev, which cannot be restricted:
+     * any other's grants to dom0 could be mapped with it. */
+    if (hv_xen_host_is_forked(host) || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
     open_swap(worker);
     *ret_worker = worker;
@@ -229,12 +231,6 @@ static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
     return 2;
 }
 
-/* The worker side has nothing of the host's. */
-static int host_forked(struct hv_host *host)
-{
-    return 0;
-}
-
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .pv = &hv_xen_pv_ops,
@@ -255,7 +251,7 @@ const struct hv_ops hv_xen_ops = {
     .worker_open = worker_open,
     .worker_close = worker_close,
     .guest_descriptors = guest_descriptors,
-    .host_forked = host_forked,
+    .host_forked = hv_xen_host_forked,
     .guest_handed_over = hv_xen_guest_handed_over,
     .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,

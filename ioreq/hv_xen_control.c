@@ -44,6 +44,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
+    bool forked;           /* this is the copy in a worker process */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -132,6 +133,17 @@ void hv_xen_host_close(struct hv_host *host)
     if (host->xc)
         xc_interface_close(host->xc);
     free(host);
+}
+
+int hv_xen_host_forked(struct hv_host *host)
+{
+    host->forked = true;
+    return 0;
+}
+
+bool hv_xen_host_is_forked(const struct hv_host *host)
+{
+    return host->forked;
 }
 
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
