@@ -727,6 +727,27 @@ static void errors_are_told_the_guest_where_nobody_says_otherwise(void **state)
     detach(rig);
 }
 
+/* As a reload of the configuration does. */
+static void new_policies_of_a_drive_are_its_twins_too(void **state)
+{
+    struct rig *rig = *state;
+    unsigned stopped = 1u << MACHINE_IDE_DRIVES;
+    struct vm *vm;
+
+    connect_it(rig, emulated(rig, ", 'fault': {'op': 'write', 'every': 1, 'count': 1}"));
+    vm = rig->guest.daemon.guests->vm;
+    guest_rig_hold_worker(&rig->guest);
+    vm_set_policies(vm, 0, BLK_REPORT, BLK_STOP);
+    guest_rig_release_worker(&rig->guest);
+    pv_rig_page_request(&rig->front, 0, BLKIF_WRITE, 1, 16, 1);
+    publish(rig);
+    guest_rig_run(&rig->guest, is_stopped, &stopped);
+    assert_int_equal(guest_resume(rig->guest.daemon.guests, true, NULL, NULL), 0);
+    expect(rig, 1, BLKIF_OKAY);
+    guest_rig_run(&rig->guest, is_stopped, &(unsigned){0});
+    detach(rig);
+}
+
 static bool holds_pages(struct guest_rig *rig, void *arg)
 {
     return pool_share_held(rig->daemon.guests->vm->pool_share) == *(unsigned *)arg;
@@ -840,6 +861,7 @@ int main(void)
         T(a_disk_whose_error_stops_the_guest_goes_on_when_it_is_resumed),
         T(a_disk_that_stops_the_guest_can_be_taken_away),
         T(errors_are_told_the_guest_where_nobody_says_otherwise),
+        T(new_policies_of_a_drive_are_its_twins_too),
         T(pages_of_its_requests_count_for_the_guests_share),
         T(what_a_disk_did_is_counted_as_a_drives_is),
         T(what_the_image_cannot_be_is_said_and_left),
