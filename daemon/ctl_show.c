@@ -145,24 +145,35 @@ static void list_guest(struct table *table, const json_t *guest)
     }
 }
 
+/* What a guest has of disks, and how those of a kind are told from others. */
+static const struct {
+    const char *array, *prefix;
+} disk_kinds[] = {{"disks", ""}, {"pv_disks", "pv-"}};
+
 /* What an administrator is to do something about. */
+static void stopped_disks(const json_t *guest, const json_t *disks, const char *prefix, FILE *out)
+{
+    for (size_t i = 0; i < json_array_size(disks); i++) {
+        const json_t *disk = json_array_get(disks, i);
+        const json_t *stop = json_object_get(disk, "stopped");
+
+        if (stop)
+            fprintf(out,
+                    "\n%s is stopped: %s%s, %s of sector %" PRIu64
+                    ": %s\nwhen that is mended: ioemuctl resume %s\n",
+                    text_of(guest, "name"), prefix, text_of(disk, "vdev"), text_of(stop, "op"),
+                    number_of(stop, "sector"), text_of(stop, "error"), text_of(guest, "name"));
+    }
+}
+
 static void show_stopped(const json_t *guests, FILE *out)
 {
     for (size_t i = 0; i < json_array_size(guests); i++) {
         const json_t *guest = json_array_get(guests, i);
-        const json_t *disks = json_object_get(guest, "disks");
 
-        for (size_t j = 0; j < json_array_size(disks); j++) {
-            const json_t *disk = json_array_get(disks, j);
-            const json_t *stop = json_object_get(disk, "stopped");
-
-            if (stop)
-                fprintf(out,
-                        "\n%s is stopped: %s, %s of sector %" PRIu64
-                        ": %s\nwhen that is mended: ioemuctl resume %s\n",
-                        text_of(guest, "name"), text_of(disk, "vdev"), text_of(stop, "op"),
-                        number_of(stop, "sector"), text_of(stop, "error"), text_of(guest, "name"));
-        }
+        for (size_t k = 0; k < COUNT_OF(disk_kinds); k++)
+            stopped_disks(guest, json_object_get(guest, disk_kinds[k].array), disk_kinds[k].prefix,
+                          out);
     }
 }
 
@@ -258,11 +269,6 @@ static void show_ioreqs(const json_t *guests, unsigned width, FILE *out)
     }
     print_and_destroy(table, width, out);
 }
-
-/* What a guest has of disks, and how those of a kind are told from others. */
-static const struct {
-    const char *array, *prefix;
-} disk_kinds[] = {{"disks", ""}, {"pv_disks", "pv-"}};
 
 static void disk_row(struct table *table, const json_t *guest, const json_t *disk,
                      const char *prefix)
