@@ -86,7 +86,7 @@ json_t *daemon_sample(void *ctx, const json_t *params);
 
 /* daemon/stats.c: everything countable as JSON; `only` NULL: all. NULL when memory is short. */
 json_t *daemon_stats(struct daemon *daemon, const struct guest *only);
-/* What stopped the guest at this disk; NULL: nothing did. */
-json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk);
+/* What stopped the guest at the disk of this unit (vm.h); NULL: nothing did. */
+json_t *daemon_disk_stop(const struct guest *guest, unsigned unit);
 
 #endif

@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/stats.h"
@@ -312,12 +313,25 @@ static json_t *describe_disks(const struct guest *guest)
 
         bool cdrom = disk->type == DISK_CDROM;
 
-        json_array_append_new(
-            disks, json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev, "type",
-                             cdrom ? "cdrom" : "disk", "path", disk->path, "format",
-                             disk->backend == DISK_MEM ? "mem" : "raw", "read_only",
-                             disk->read_only || cdrom, "stopped", daemon_disk_stop(guest, disk)));
+        json_array_append_new(disks,
+                              json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev,
+                                        "type", cdrom ? "cdrom" : "disk", "path", disk->path,
+                                        "format", disk->backend == DISK_MEM ? "mem" : "raw",
+                                        "read_only", disk->read_only || cdrom, "stopped",
+                                        daemon_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'))));
     }
+    return disks;
+}
+
+static json_t *describe_pv_disks(const struct guest *guest)
+{
+    struct guest_pvdisk info = {0};
+    json_t *disks = json_array();
+
+    while (guest->state == GUEST_RUNNING && guest_pvdisks_next(guest, &info))
+        json_array_append_new(disks, json_pack("{s:s, s:i, s:b, s:o*}", "vdev", info.vdev, "devid",
+                                               (int)info.devid, "connected", info.connected,
+                                               "stopped", daemon_disk_stop(guest, info.unit)));
     return disks;
 }
 
@@ -362,15 +376,15 @@ static json_t *describe(const struct guest *guest)
 {
     const struct guest_config *config = &guest->config;
 
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
-                     guest->name, "domid", (int)guest->domid, "hypervisor",
-                     config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
-                     config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-                     guest_state_name(guest), "reset", guest->reset, "worker",
-                     guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
-                     guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0,
-                     "leased", guest->lease != NULL, "disks", describe_disks(guest), "nics",
-                     describe_nics(guest), "serial", describe_serials(guest));
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
+        "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
+        "role", config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
+        guest_state_name(guest), "reset", guest->reset, "worker",
+        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+        guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
+        guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
+        "nics", describe_nics(guest), "serial", describe_serials(guest));
 }
 
 /* ---- NICs ------------------------------------------------------------------------------------ */

@@ -62,7 +62,7 @@ static json_t *memory(const struct hv_counters *of)
     return object;
 }
 
-static json_t *stop_of(const struct guest *guest, unsigned unit)
+json_t *daemon_disk_stop(const struct guest *guest, unsigned unit)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
@@ -73,11 +73,6 @@ static json_t *stop_of(const struct guest *guest, unsigned unit)
     return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
                             (json_int_t)stop->sector, "error", strerror(-stop->error))
                 : NULL;
-}
-
-json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
-{
-    return stop_of(guest, (unsigned)(disk->vdev[2] - 'a'));
 }
 
 /* Of all media that were in the drive. */
@@ -142,8 +137,8 @@ static json_t *pv_disks(const struct guest *guest, bool buckets)
     json_t *array = json_array();
 
     while (guest_pvdisks_next(guest, &info)) {
-        json_t *object =
-            disk_of(info.io, info.histograms, stop_of(guest, info.unit), info.vdev, buckets);
+        json_t *object = disk_of(info.io, info.histograms, daemon_disk_stop(guest, info.unit),
+                                 info.vdev, buckets);
 
         json_object_set_new(object, "devid", json_integer(info.devid));
         json_object_set_new(object, "connected", json_boolean(info.connected));
@@ -170,7 +165,7 @@ static json_t *disks(const struct guest *guest, const struct vm_counts *counts, 
 
         json_array_append_new(array,
                               disk_of(&counts->disk[drive], histograms_of(guest, drive),
-                                      daemon_disk_stop(guest, config), config->vdev, buckets));
+                                      daemon_disk_stop(guest, drive), config->vdev, buckets));
     }
     return array;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/vm.h"
+#include "daemon/vm_pv.h"
 #include "devices/backend/pool.h"
 
 /* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
@@ -46,6 +47,7 @@ void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_erro
 {
     if (vm->blk[drive])
         vm_blk_policies(vm->blk[drive], &vm->drive[drive], on_read_error, on_write_error);
+    vm_pv_set_policies(vm, drive, on_read_error, on_write_error);
 }
 
 int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image)

@@ -210,6 +210,14 @@ void vm_pv_disk_left(struct vm *vm, unsigned drive)
             on_want_turn(pv);
 }
 
+void vm_pv_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                        enum blk_policy on_write_error)
+{
+    for (struct vm_pv *pv = vm->pvs; pv; pv = pv->next)
+        if (pv->params.twin == (int)drive)
+            vm_blk_policies(pv->blk, &pv->counted->unit, on_read_error, on_write_error);
+}
+
 void vm_pv_restart(struct vm *vm, unsigned units)
 {
     for (struct vm_pv *pv = vm->pvs; pv; pv = pv->next)

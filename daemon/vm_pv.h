@@ -47,6 +47,9 @@ bool vm_pv_disconnect(struct vm_pv *pv);
 
 /* The emulated drive at this place was unplugged, and is at rest. */
 void vm_pv_disk_left(struct vm *vm, unsigned drive);
+/* For vm_set_policies(): the twin of this drive. */
+void vm_pv_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                        enum blk_policy on_write_error);
 /* For vm_restart(): those of these units that are PV disks. */
 void vm_pv_restart(struct vm *vm, unsigned units);
 

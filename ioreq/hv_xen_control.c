@@ -44,7 +44,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
-    bool forked;           /* this is the copy in a worker process */
+    bool forked; /* this is the copy in a worker process */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,

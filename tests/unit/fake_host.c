@@ -154,8 +154,8 @@ static void fake_disk_left(void *ctx, unsigned drive)
 {
     struct fake_host *fake = ctx;
 
-    require(!(fake->disks_left & 1u << drive), "a disk leaves twice");
     fake->disks_left |= 1u << drive;
+    fake->leavings++;
 }
 
 static const struct host_ops fake_ops = {

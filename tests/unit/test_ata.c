@@ -128,6 +128,7 @@ static void an_unplugged_disk_has_left_when_it_is_flushed(void **state)
     piix3_ide_unplug_disks(rig.dev);
     ide_rig_settle(&rig);
     assert_false(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.leavings, 1);
     assert_int_equal(flushes(), 1);
 }
 

@@ -287,21 +287,26 @@ static void detach(struct rig *rig)
     guest_rig_settle(&rig->guest, 0);
 }
 
-static void connect_it(struct rig *rig, const char *disks)
+/* A frontend's, empty. */
+static void make_ring(struct rig *rig)
 {
     char ref[16];
 
-    attach(rig, disks);
-    make_directories(rig, "a.img");
-    event(rig);
-    wait_state(rig, "2");
-    assert_string_equal(fake_store_get(&rig->store, BACK, "feature-discard"), "1");
-    /* A frontend's ring, empty. */
     for (uint32_t which = BLKIF_REQ_PROD; which <= BLKIF_RSP_EVENT; which += 4)
         *pv_rig_index(&rig->front, 0, which) = which == BLKIF_RSP_EVENT;
     snprintf(ref, sizeof(ref), "%u", PV_RING_FIRST);
     front(rig, "ring-ref", ref);
     front(rig, "event-channel", "9");
+}
+
+static void connect_it(struct rig *rig, const char *disks)
+{
+    attach(rig, disks);
+    make_directories(rig, "a.img");
+    event(rig);
+    wait_state(rig, "2");
+    assert_string_equal(fake_store_get(&rig->store, BACK, "feature-discard"), "1");
+    make_ring(rig);
     front(rig, "state", "3");
     event(rig);
     wait_state(rig, "4");
@@ -334,6 +339,35 @@ static void a_disk_of_the_toolstacks_is_served_from_its_image(void **state)
     close(fd);
     for (unsigned i = 0; i < sizeof(sector); i++)
         assert_int_equal(sector[i], 0x5a);
+}
+
+static bool is_bound(struct guest_rig *rig, void *arg)
+{
+    return __atomic_load_n(&the_rig.port, __ATOMIC_SEQ_CST) == 9;
+}
+
+/* Of a daemon that takes a guest over, the backend's state is its predecessor's. */
+static void a_frontend_that_was_there_first_is_served(void **state)
+{
+    static const char *const states[][2] = {{"1", "3"}, {"4", "4"}};
+    struct rig *rig = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        make_directories(rig, "a.img");
+        make_ring(rig);
+        rig->front.front[0].req_prod = rig->front.front[0].rsp_cons = 0;
+        back(rig, "state", states[i][0]);
+        front(rig, "state", states[i][1]);
+        rig->guest.domid = 5;
+        rig->port = 0;
+        attach(rig, "");
+        event(rig); /* the watch's first */
+        guest_rig_run(&rig->guest, is_bound, NULL);
+        wait_state(rig, "4");
+        front(rig, "state", "4");
+        request(rig, BLKIF_READ, i, 0, 1);
+        detach(rig);
+    }
 }
 
 static void a_disk_that_is_detached_lets_its_image_go(void **state)
@@ -727,6 +761,27 @@ static void errors_are_told_the_guest_where_nobody_says_otherwise(void **state)
     detach(rig);
 }
 
+/* As a reload of the configuration does. */
+static void new_policies_of_a_drive_are_its_twins_too(void **state)
+{
+    struct rig *rig = *state;
+    unsigned stopped = 1u << MACHINE_IDE_DRIVES;
+    struct vm *vm;
+
+    connect_it(rig, emulated(rig, ", 'fault': {'op': 'write', 'every': 1, 'count': 1}"));
+    vm = rig->guest.daemon.guests->vm;
+    guest_rig_hold_worker(&rig->guest);
+    vm_set_policies(vm, 0, BLK_REPORT, BLK_STOP);
+    guest_rig_release_worker(&rig->guest);
+    pv_rig_page_request(&rig->front, 0, BLKIF_WRITE, 1, 16, 1);
+    publish(rig);
+    guest_rig_run(&rig->guest, is_stopped, &stopped);
+    assert_int_equal(guest_resume(rig->guest.daemon.guests, true, NULL, NULL), 0);
+    expect(rig, 1, BLKIF_OKAY);
+    guest_rig_run(&rig->guest, is_stopped, &(unsigned){0});
+    detach(rig);
+}
+
 static bool holds_pages(struct guest_rig *rig, void *arg)
 {
     return pool_share_held(rig->daemon.guests->vm->pool_share) == *(unsigned *)arg;
@@ -825,6 +880,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_disk_of_the_toolstacks_is_served_from_its_image),
+        T(a_frontend_that_was_there_first_is_served),
         T(a_disk_that_is_detached_lets_its_image_go),
         T(a_frontend_may_connect_again),
         T(a_ring_that_breaks_is_told_in_the_store),
@@ -840,6 +896,7 @@ int main(void)
         T(a_disk_whose_error_stops_the_guest_goes_on_when_it_is_resumed),
         T(a_disk_that_stops_the_guest_can_be_taken_away),
         T(errors_are_told_the_guest_where_nobody_says_otherwise),
+        T(new_policies_of_a_drive_are_its_twins_too),
         T(pages_of_its_requests_count_for_the_guests_share),
         T(what_a_disk_did_is_counted_as_a_drives_is),
         T(what_the_image_cannot_be_is_said_and_left),

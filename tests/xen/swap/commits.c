@@ -2,8 +2,8 @@
 /*
  * The table of tests/bench/commit_table.h on Xen, with the swapper's guest:
  *   commits DOMID [SECONDS]
- * The daemon's own code under it (ioreq/grant_xen.c, ioreq/swap_xen.c). The guest does not look at its
- * pages: an emulated machine has no caches that would be cold.
+ * The daemon's own code under it (ioreq/grant_xen.c, ioreq/swap_xen.c). The guest does not look at
+ * its pages: an emulated machine has no caches that would be cold.
  */
 #include <errno.h>
 #include <stdio.h>
