@@ -128,6 +128,14 @@ static void conn_close(struct rpc_conn *conn, bool tell)
     free(conn);
 }
 
+/* The client loses its connection, as soon as the stack is unwound or the loop comes by: an answer
+ * may be given from anywhere. */
+static void give_up(struct rpc_conn *conn)
+{
+    conn->dead = true;
+    shutdown(conn->fd, SHUT_RDWR);
+}
+
 static void conn_flush(struct rpc_conn *conn)
 {
     while (conn->out_sent < conn->out_len) {
@@ -137,7 +145,7 @@ static void conn_flush(struct rpc_conn *conn)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
-            conn->dead = true;
+            give_up(conn);
         if (n < 0)
             break;
         conn->out_sent += (size_t)n;
@@ -149,14 +157,6 @@ static void conn_flush(struct rpc_conn *conn)
     }
     if (!conn->dead)
         conn_watch(conn);
-}
-
-/* The client loses its connection, as soon as the stack is unwound or the loop comes by: an answer
- * may be given from anywhere. */
-static void give_up(struct rpc_conn *conn)
-{
-    conn->dead = true;
-    shutdown(conn->fd, SHUT_RDWR);
 }
 
 /* Appends a line. A client that does not read its answers loses its connection. -EMSGSIZE: the line
