@@ -95,7 +95,8 @@ int config_parse(struct config_reader *reader, json_t **ret_object)
         return 0;
     }
 
-    if (json_error_code(&error) == json_error_out_of_memory)
+    /* jansson does not always say that it was this, but always what a mistake is. */
+    if (json_error_code(&error) == json_error_out_of_memory || !*error.text)
         return fail_file(reader->file, reader->error, -ENOMEM, "out of memory");
 
     size_t offset = error.position > 0 ? (size_t)error.position : 0;

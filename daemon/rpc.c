@@ -333,7 +333,9 @@ static void serve_line(struct rpc_conn *conn, const char *line, size_t len)
         conn->dead = true;
         goto free_message;
     }
-    if (!none || (!message && json_error_code(&error) == json_error_out_of_memory)) {
+    /* jansson does not always say that it was the memory, but always what a mistake is. */
+    if (!none ||
+        (!message && (json_error_code(&error) == json_error_out_of_memory || !*error.text))) {
         rpc_fail(call, RPC_FAILED, "out of memory");
         goto free_message;
     }
