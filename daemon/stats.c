@@ -358,16 +358,22 @@ json_t *daemon_stats_of(struct daemon *daemon, const struct guest *only, bool bu
 {
     json_t *workers = json_array(), *guests = json_array();
     uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
+    bool all = true;
 
     guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
-        json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
+        all &= !json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (guest->state == GUEST_RUNNING && guest->worker->is_process)
             json_array_insert_new(workers, 0, one_worker(guest->worker, buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (!only || guest == only)
-            json_array_insert_new(guests, 0, one_guest(guest, buckets));
+            all &= !json_array_insert_new(guests, 0, one_guest(guest, buckets));
+    if (!all) { /* none rather than some */
+        json_decref(workers);
+        json_decref(guests);
+        return NULL;
+    }
     return json_pack("{s:{s:i, s:I, s:s, s:I, s:o, s:o}, s:o}", "daemon", "pid", (int)getpid(),
                      "uptime_s", (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
                      IOEMUD_VERSION, "log_suppressed", (json_int_t)peers_suppressed(daemon),
