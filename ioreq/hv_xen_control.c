@@ -17,6 +17,7 @@
 #include <xen/hvm/hvm_op.h>
 
 #include "devices/pv/xenbus.h"
+#include "ioreq/grant_swap.h"
 #include "ioreq/privcmd.h"
 
 #define PRIVCMD_PATH "/dev/xen/privcmd"
@@ -234,28 +235,12 @@ unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from)
     return host->swap_pages;
 }
 
-static const char *swap_refusal(int err)
-{
-    switch (err) {
-    case -ENOSYS:
-        return "this hypervisor has no frame swap";
-    case -EOPNOTSUPP:
-        return "it is not switched on: boot Xen with gnttab_swap";
-    case -EPERM:
-        return "this domain is not privileged";
-    case -EINVAL:
-        return "this is a PV domain: it takes a PVH dom0";
-    default:
-        return strerror(-err);
-    }
-}
-
 void hv_xen_host_swap_tell(struct hv_host *host, int err)
 {
     if (err)
         host_log(host, LOG_WARNING,
                  "event=swap-unavailable reason=\"%s\" reads of PV disks are copied",
-                 swap_refusal(err));
+                 grant_swap_refusal(err));
     else if (!host->swap_told)
         host_log(host, LOG_INFO, "event=swap pages=%u from=%u", host->swap_pages, host->swap_from);
     host->swap_told = true;
