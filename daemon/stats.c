@@ -239,6 +239,26 @@ static json_t *serials(const struct guest *guest)
     return array;
 }
 
+/* What PV backends did with the guest's memory; nothing while they did nothing. */
+static void add_grants(json_t *object, const struct guest *guest)
+{
+    const struct grants *grants = guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
+    const struct grant_counters *of = grants ? grants->counters : NULL;
+    uint32_t mapped = of ? __atomic_load_n(&of->mapped, __ATOMIC_RELAXED) : 0;
+    json_t *added;
+
+    if (!of || (!mapped && !count_read(&of->maps) && !count_read(&of->errors)))
+        return;
+    const struct named named[] = {
+        COUNT(of, copies), COUNT(of, copied_bytes), COUNT(of, copy_calls), COUNT(of, maps),
+        COUNT(of, unmaps), COUNT(of, swaps),        COUNT(of, swap_calls), COUNT(of, errors),
+    };
+
+    added = counters(named, sizeof(named) / sizeof(named[0]));
+    json_object_set_new(added, "mapped", json_integer(mapped));
+    json_object_set_new(object, "grants", added);
+}
+
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
 static json_t *one_guest(const struct guest *guest, bool buckets)
@@ -266,6 +286,7 @@ static json_t *one_guest(const struct guest *guest, bool buckets)
                             &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
     json_object_set_new(object, "disks", disks);
     json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
+    add_grants(object, guest);
     json_object_set_new(object, "serial", serials(guest));
     pthread_mutex_lock(&guest->vm->nics_lock);
     json_object_set_new(object, "nics", nics(guest));

@@ -156,8 +156,8 @@ void vm_renew_serial(struct vm *vm, unsigned port, int fd);
 /* These of the units (a bit each) try again what has failed; when none is stopped any more the
  * guest's requests are served again. */
 void vm_restart(struct vm *vm, unsigned units);
-/* What becomes of the errors of the disk at this drive, and of its PV twin, from now on; there may be
- * none. */
+/* What becomes of the errors of the disk at this drive, and of its PV twin, from now on; there may
+ * be none. */
 void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
                      enum blk_policy on_write_error);
 /* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
