@@ -242,7 +242,8 @@ static json_t *serials(const struct guest *guest)
 /* What PV backends did with the guest's memory; nothing while they did nothing. */
 static void add_grants(json_t *object, const struct guest *guest)
 {
-    const struct grants *grants = guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
+    const struct grants *grants =
+        guest->pv_watched && guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
     const struct grant_counters *of = grants ? grants->counters : NULL;
     uint32_t mapped = of ? __atomic_load_n(&of->mapped, __ATOMIC_RELAXED) : 0;
     json_t *added;
