@@ -235,6 +235,27 @@ static json_t *serials(const struct vm_counts *counts)
     return array;
 }
 
+/* What PV backends did with the guest's memory; nothing while they did nothing. */
+static void add_grants(json_t *object, const struct guest *guest)
+{
+    const struct grants *grants =
+        guest->pv_watched && guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
+    const struct grant_counters *of = grants ? grants->counters : NULL;
+    uint32_t mapped = of ? __atomic_load_n(&of->mapped, __ATOMIC_RELAXED) : 0;
+    json_t *added;
+
+    if (!of || (!mapped && !count_read(&of->maps) && !count_read(&of->errors)))
+        return;
+    const struct named named[] = {
+        COUNT(of, copies), COUNT(of, copied_bytes), COUNT(of, copy_calls), COUNT(of, maps),
+        COUNT(of, unmaps), COUNT(of, swaps),        COUNT(of, swap_calls), COUNT(of, errors),
+    };
+
+    added = counters(named, sizeof(named) / sizeof(named[0]));
+    json_object_set_new(added, "mapped", json_integer(mapped));
+    json_object_set_new(object, "grants", added);
+}
+
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
 static void read_counts(const struct guest *guest, struct vm_counts *counts)
@@ -273,6 +294,7 @@ static void add_counts(json_t *object, const struct guest *guest, const struct v
     json_object_set_new(object, "log_suppressed", json_integer((json_int_t)counts->log_suppressed));
     json_object_set_new(object, "disks", disks(guest, counts, buckets));
     json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
+    add_grants(object, guest);
     json_object_set_new(object, "serial", serials(counts));
     json_object_set_new(object, "nics", nics(guest, counts));
     json_object_set_new(object, "devices", devices(counts));

@@ -702,6 +702,16 @@ static json_int_t number(const json_t *disk, const char *name)
     return json_integer_value(json_object_get(disk, name));
 }
 
+static json_int_t mapped(struct rig *rig)
+{
+    json_t *stats = daemon_stats(&rig->guest.daemon, NULL);
+    json_int_t pages = number(
+        json_object_get(json_array_get(json_object_get(stats, "guests"), 0), "grants"), "mapped");
+
+    json_decref(stats);
+    return pages;
+}
+
 static void a_disk_whose_error_stops_the_guest_goes_on_when_it_is_resumed(void **state)
 {
     struct rig *rig = *state;
@@ -813,6 +823,7 @@ static void what_a_disk_did_is_counted_as_a_drives_is(void **state)
     request(rig, BLKIF_WRITE, 1, 16, 1);
     request(rig, BLKIF_WRITE, 2, 24, 1);
     request(rig, BLKIF_READ, 3, 16, 2);
+    assert_int_equal(mapped(rig), 1);
     disk = statistics(rig);
     ring = json_object_get(disk, "ring");
     assert_string_equal(json_string_value(json_object_get(disk, "vdev")), "xvda");
