@@ -69,8 +69,9 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
     err = pool_create(params->pool_pages, &worker->pool);
     if (err)
         goto free_worker;
-    *ret_why = "libaio context (is fs.aio-max-nr large enough?)";
     err = aio_create(&worker->evloop.loop, params->aio_depth, &worker->aio);
+    *ret_why =
+        err == -EAGAIN ? "libaio context (is fs.aio-max-nr large enough?)" : "libaio context";
     if (err)
         goto free_worker;
     for (unsigned i = 0; i < WORKER_HVS; i++) {
