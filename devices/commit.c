@@ -19,6 +19,11 @@ struct commit {
     struct commit_job *copy_of[BATCH];
     unsigned copies;
     struct grant_swap swap[COMMIT_SEGMENTS_MAX];
+    struct {
+        struct commit_job *job;
+        unsigned segment;
+    } swap_of[COMMIT_SEGMENTS_MAX];
+    unsigned swaps;
 };
 
 int commit_create(const struct commit_params *params, struct commit **ret_commit)
@@ -207,23 +212,37 @@ static void job_map(struct commit *commit, struct commit_job *job)
     grants_unmap(commit->grants, &map);
 }
 
-static void job_swap(struct commit *commit, struct commit_job *job)
+static void swaps_run(struct commit *commit)
 {
-    for (unsigned i = 0; i < job->count; i++) {
-        assert(job->to_guest && is_whole(&job->segments[i])); /* commit_choose() saw to it */
-        commit->swap[i] = (struct grant_swap){.page = job->pages[i], .ref = job->segments[i].ref};
-    }
-    grants_swap(commit->grants, commit->swap, job->count);
-    for (unsigned i = 0; i < job->count; i++) {
-        job->pages[i] = commit->swap[i].page;
-        if (!commit->swap[i].status)
+    grants_swap(commit->grants, commit->swap, commit->swaps);
+    for (unsigned i = 0; i < commit->swaps; i++) {
+        const struct grant_swap *swap = &commit->swap[i];
+        struct commit_job *job = commit->swap_of[i].job;
+        unsigned segment = commit->swap_of[i].segment;
+
+        job->pages[segment] = swap->page;
+        if (!swap->status)
             continue;
-        if (commit->swap[i].status == -EIO) { /* there may be nothing to copy from */
+        if (swap->status == -EIO) { /* there may be nothing to copy from */
             failed(job, -EIO);
             continue;
         }
         commit->counters.fallbacks++;
-        copy_queue(commit, job, i, i * GRANT_PAGE);
+        copy_queue(commit, job, segment, segment * GRANT_PAGE);
+    }
+    commit->swaps = 0;
+}
+
+static void job_swap(struct commit *commit, struct commit_job *job)
+{
+    for (unsigned i = 0; i < job->count; i++) {
+        assert(job->to_guest && is_whole(&job->segments[i])); /* commit_choose() saw to it */
+        if (commit->swaps == COMMIT_SEGMENTS_MAX)
+            swaps_run(commit);
+        commit->swap_of[commit->swaps].job = job;
+        commit->swap_of[commit->swaps].segment = i;
+        commit->swap[commit->swaps++] =
+            (struct grant_swap){.page = job->pages[i], .ref = job->segments[i].ref};
     }
 }
 
@@ -250,6 +269,8 @@ void commit_flush(struct commit *commit)
     commit->last = &commit->first;
     for (struct commit_job *job = jobs; job; job = job->next)
         run[job->how](commit, job);
+    if (commit->swaps)
+        swaps_run(commit);
     if (commit->copies)
         copies_run(commit);
     for (struct commit_job *job = jobs; job; job = next) {

@@ -6,7 +6,7 @@
  *   COMMIT_MEMCPY  host_dma_read/write, for addresses: what emulated devices do
  *   COMMIT_COPY    the hypervisor copies; one call for all segments of all jobs of a turn
  *   COMMIT_MAP     map the granted pages, copy, unmap
- *   COMMIT_SWAP    the frames change places; towards the guest and whole pages only
+ *   COMMIT_SWAP    the frames change places, in one call as well; towards the guest, of whole pages
  *
  *   commit_choose() -> [pages: the pool's, or with COMMIT_SWAP grants_swap_take()'s] -> disk
  *     -> commit_add() ... commit_flush() -> done() for each

@@ -291,8 +291,8 @@ int grant_xen_guest_open(struct grant_xen *xen, uint32_t domid, const struct gra
     guest->grants = (struct grants){.ops = &xen_ops,
                                     .ctx = guest,
                                     .can = GRANT_CAN_COPY | GRANT_CAN_MAP,
-                                    /* Until it is measured: each map costs two hypercalls, and
-                                     * their flushes on all processors. */
+                                    /* As measured (ioreq/hypervisor/README.md): each map costs
+                                     * two hypercalls, and their flushes on all processors. */
                                     .from = {.map = GRANT_NEVER, .swap = GRANT_NEVER},
                                     .counters = &guest->counters};
     if (xen->swapper.pages) {

@@ -15,15 +15,26 @@
  * the queue (AIO_PLUG_THRESHOLD of its fs/aio.c), and the disk begins when the last one is there.
  * Measured at depths 4 to 32: 8 to 15 % more requests a second than with 8. */
 #define SUBMIT_BATCH 2u
-/* Events per io_getevents(2). */
+/* Completions per turn of the loop. */
 #define REAP_BATCH 64u
 /* When the kernel is out of memory for the very first request, no completion will say when it is
  * not. */
 #define RETRY_NS (10 * 1000 * 1000)
 
+/* The kernel's ring of completions, mapped at the context's address (struct aio_ring of its
+ * fs/aio.c). It is ours to take from: `head` is the reader's, and whoever is the only reader needs
+ * no system call. AIO_RING_MAGIC says that it has this shape; without, io_getevents(2) does it. */
+#define RING_MAGIC 0xa10a10a1u
+struct ring {
+    uint32_t id, nr, head, tail;
+    uint32_t magic, compat_features, incompat_features, header_length;
+    struct io_event events[];
+};
+
 struct aio {
     const struct loop *loop;
     io_context_t ctx;
+    struct ring *ring; /* NULL: of another shape */
     int event_fd, retry_fd;
     struct loop_watch *event_watch, *retry_watch;
     struct loop_task submit_task, reap_task;
@@ -107,11 +118,36 @@ static void run_submit(void *arg)
         n = submit_batch(aio);
 }
 
+static struct ring *find_ring(io_context_t ctx)
+{
+    struct ring *ring = (struct ring *)ctx;
+    bool known = ring->magic == RING_MAGIC && !ring->incompat_features &&
+                 ring->header_length == sizeof(*ring) && ring->nr;
+    return known ? ring : NULL;
+}
+
+/* What is done, at most REAP_BATCH of it. */
+static int take_events(struct aio *aio, struct io_event *events)
+{
+    struct ring *ring = aio->ring;
+    if (!ring)
+        return io_getevents(aio->ctx, 0, REAP_BATCH, events, &(struct timespec){0, 0});
+
+    uint32_t head = ring->head, tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    int n = 0;
+    while (head != tail && n < (int)REAP_BATCH) {
+        events[n++] = ring->events[head];
+        head = head + 1 == ring->nr ? 0 : head + 1;
+    }
+    if (n)
+        __atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+    return n;
+}
+
 static void reap(struct aio *aio)
 {
     struct io_event events[REAP_BATCH];
-    struct timespec now = {0, 0};
-    int n = io_getevents(aio->ctx, 0, REAP_BATCH, events, &now);
+    int n = take_events(aio, events);
     if (n == -EINTR)
         defer(aio, &aio->reap_task);
     if (n <= 0)
@@ -136,7 +172,6 @@ static void run_reap(void *arg)
     reap(arg);
 }
 
-/* libaio asks the kernel only if its ring, which is mapped, is not empty. */
 static void on_look(void *arg)
 {
     struct aio *aio = arg;
@@ -214,6 +249,7 @@ int aio_create(const struct loop *loop, unsigned events, struct aio **ret_aio)
     error = io_setup((int)events, &aio->ctx);
     if (error)
         goto close_retry;
+    aio->ring = find_ring(aio->ctx);
     error = loop->ops->watch(loop->ctx, aio->event_fd, LOOP_READ, on_event, aio, &aio->event_watch);
     if (error)
         goto destroy_ctx;

@@ -304,6 +304,34 @@ static void swapped_pages_take_the_places_of_ours(void **state)
     assert_int_equal(guest.copy_calls, 0);
 }
 
+static void swaps_of_a_turn_are_one_call(void **state)
+{
+    static const struct commit_segment segments[] = {
+        {{.ref = 1}, 0, PAGE}, {{.ref = 2}, 0, PAGE}, {{.ref = 3}, 0, PAGE}};
+    uint8_t *first[2] = {guest.page[REFS], guest.page[REFS + 1]},
+            *second[1] = {guest.page[REFS + 2]};
+    struct commit_job jobs[2] = {job_of(segments, 2, true, COMMIT_SWAP),
+                                 job_of(&segments[2], 1, true, COMMIT_SWAP)};
+
+    for (unsigned i = 0; i < 3; i++)
+        memset(guest.page[REFS + i], 'a' + (int)i, PAGE);
+    guest.swap_status[1] = -EBUSY;
+    guest.swap_status[3] = -EIO;
+    jobs[0].pages = first;
+    jobs[1].pages = second;
+    commit_add(commit, &jobs[0]);
+    commit_add(commit, &jobs[1]);
+    commit_flush(commit);
+    assert_int_equal(guest.swap_calls, 1);
+    assert_int_equal(jobs[0].error, 0);
+    assert_int_equal(jobs[1].error, -EIO);
+    assert_int_equal(guest.at[1][0], 'a');
+    assert_ptr_equal(first[0], guest.page[REFS]); /* copied */
+    assert_int_equal(guest.at[2][0], 'b');
+    assert_ptr_equal(first[1], guest.page[2]);
+    assert_int_equal(commit_counters(commit)->fallbacks, 1);
+}
+
 static void what_cannot_be_swapped_is_copied(void **state)
 {
     static const struct commit_segment segments[] = {
@@ -432,6 +460,7 @@ int main(void)
         TEST(more_than_a_batch_goes_in_several),
         TEST(segments_that_leave_their_page_are_refused),
         TEST(swapped_pages_take_the_places_of_ours),
+        TEST(swaps_of_a_turn_are_one_call),
         TEST(what_cannot_be_swapped_is_copied),
         TEST(a_page_that_is_lost_is_not_touched),
         TEST(what_cannot_be_mapped_is_copied),
