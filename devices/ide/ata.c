@@ -576,8 +576,6 @@ void ata_diagnostic(struct ata_drive *drive, bool interrupt)
         ata_raise_intrq(drive);
 }
 
-/* Comings and goings. */
-
 void ata_take_blk(struct ata_drive *drive, struct blk *blk)
 {
     drive->config.blk = blk;
@@ -587,45 +585,4 @@ void ata_take_blk(struct ata_drive *drive, struct blk *blk)
         drive->info.write_cache = false;
     }
     blk_bind(blk, &client_ops, drive);
-}
-
-int ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
-{
-    memset(drive, 0, sizeof(*drive));
-    drive->present = config->blk || config->cdrom;
-    if (drive->present) {
-        drive->board = calloc(1, sizeof(*drive->board));
-        if (!drive->board)
-            return -ENOMEM;
-    }
-    drive->config = *config;
-    if (config->blk)
-        ata_take_blk(drive, config->blk);
-    if (config->blk && !config->cdrom)
-        ata_smart_init(drive);
-    ata_power_on(drive);
-    return 0;
-}
-
-void ata_drive_finish(struct ata_drive *drive)
-{
-    ata_drop(drive);
-    ata_smart_finish(drive);
-    if (drive->config.blk)
-        blk_bind(drive->config.blk, NULL, NULL);
-    free(drive->board);
-    drive->board = NULL;
-}
-
-bool ata_quiesce(struct ata_drive *drive)
-{
-    drive->held = true;
-    return !drive->config.blk || (!drive->unplug_flush && blk_idle(drive->config.blk));
-}
-
-void ata_resume(struct ata_drive *drive)
-{
-    drive->held = false;
-    ata_smart_resume(drive);
-    ata_step(drive);
 }

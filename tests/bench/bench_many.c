@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Very many simulated guests of one daemon ($IOEMUD), each with 256 KiB of memory and one disk: what
- * each costs while it does nothing, and what the others cost one that does something.
+ * Very many simulated guests of one daemon ($IOEMUD), each with 256 KiB of memory and one disk:
+ * what each costs while it does nothing, and what the others cost one that does something.
  *
- * bench_many [GUESTS [HAMMERING [IDLE_S [MS]]]]    default: 1000 guests, 99 hammering, 10 s, 2000 ms
+ * bench_many [GUESTS [HAMMERING [IDLE_S [MS]]]]    default: 1000 guests, 99 hammering, 10 s,
+ *                                                  2000 ms
  *
  * A round trip is a read of a register, one after the other, of one guest. Its fair share:
  *   - while others are idle, what it is when there is no other guest: the same quantile;

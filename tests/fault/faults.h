@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A daemon that is denied one thing at a time: the N-th allocation, the N-th system call or the N-th
- * operation of its hypervisor since somebody said so. tests/fault/ioemud_faults is the shipped
+ * A daemon that is denied one thing at a time: the N-th allocation, the N-th system call or the
+ * N-th operation of its hypervisor since somebody said so. tests/fault/ioemud_faults is the shipped
  * program, linked so that its own calls of these come by faults.c first; calls that libraries make
  * do not, except jansson's allocations. libev's are left alone: it ends a process that has no
  * memory for it, by design.

@@ -7,8 +7,8 @@
  *
  * A sweep ends with the first step that was denied nothing any more. With $IOEMUD_FAULT_ALL each
  * number has its turn, otherwise the first ones and then fewer and fewer of them; and each also as
- * the first of several in a row. (Not of all that follow: who has no memory for a request of a guest
- * waits for it, by design.)
+ * the first of several in a row. (Not of all that follow: who has no memory for a request of a
+ * guest waits for it, by design.)
  */
 #include <errno.h>
 #include <setjmp.h>

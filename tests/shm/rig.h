@@ -37,7 +37,8 @@ int rig_stop(struct rig *rig);
 int rig_signal(struct rig *rig, int signal, int ms);
 /* Starts the daemon again in the same folder. */
 void rig_restart(struct rig *rig);
-/* The same; 0, or the exit status (as of waitpid) of one that has ended instead, -1 if that is 0. */
+/* The same; 0, or the exit status (as of waitpid) of one that has ended instead, -1 if that is 0.
+ */
 int rig_try_restart(struct rig *rig);
 /* What it has logged so far; free() it. */
 char *rig_log(struct rig *rig);

@@ -3,7 +3,7 @@
  * A daemon ($IOEMUD) with guests that come, work and go, round after round, by every way that there
  * is: hanging up, detached, in the middle of a transfer, while the configuration is read again and
  * media and NICs are changed. Between rounds, with nobody attached, it must have as many
- * descriptors, threads and mappings of guests' memory as ever, and its private memory must not grow.
+ * descriptors, threads and mappings of guests' memory as ever, and its private memory not grow.
  * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), each second round it is
  * denied something, too, and may refuse what it likes.
  *
