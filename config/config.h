@@ -34,9 +34,14 @@ struct http_config {
     unsigned port; /* 0: nowhere */
 };
 
+/* What serves guests: threads of the daemon, several guests each; or a process for each guest. */
+enum isolation { ISOLATION_THREAD, ISOLATION_PROCESS };
+
 /* /etc/ioemud/ioemud.json */
 struct daemon_config {
     unsigned workers;     /* 0: one per online CPU */
+    int isolation;        /* enum isolation */
+    char *worker_user;    /* whom worker processes become; default ioemud-worker */
     unsigned pool_pages;  /* per worker, of 4 KiB */
     unsigned aio_depth;   /* requests in flight in the kernel, per worker */
     unsigned poll_us;     /* longest adaptive polling after service; 0 off */

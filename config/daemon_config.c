@@ -13,6 +13,12 @@ static const char *const log_levels[] = {
     "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", NULL,
 };
 
+static const char *const isolations[] = {
+    [ISOLATION_THREAD] = "thread",
+    [ISOLATION_PROCESS] = "process",
+    NULL,
+};
+
 /* Room for two requests of the largest size (BLK_MAX_BYTES), up to 1 GiB. */
 #define POOL_PAGES_MIN 64
 #define POOL_PAGES_MAX 262144
@@ -47,6 +53,8 @@ static const struct config_key daemon_keys[] = {
     KEY(pv_disks, CONFIG_BOOL, 0, 0),
     KEY(swap_pages, CONFIG_UNSIGNED, 0, SWAP_PAGES_MAX),
     KEY(swap_from, CONFIG_UNSIGNED, SWAP_FROM_MIN, SWAP_FROM_MAX),
+    KEY(isolation, CONFIG_ENUM, 0, 0, isolations),
+    KEY(worker_user, CONFIG_STRING, 1, 31),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
     KEY(metrics, CONFIG_CUSTOM, 0, 0, NULL, read_metrics),
 };
@@ -133,14 +141,15 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .control_socket = strdup("/run/ioemud/control.sock"),
         .stats_socket = strdup("/run/ioemud/stats.sock"),
         .stats_group = strdup(""),
+        .worker_user = strdup("ioemud-worker"),
         .guests_dir = strdup("/etc/ioemud/guests.d"),
         .run_dir = strdup("/run/ioemud"),
         .shm_socket = strdup(""),
         .log_level = LOG_INFO,
     };
 
-    if (!config.control_socket || !config.stats_socket || !config.stats_group ||
-        !config.guests_dir || !config.run_dir || !config.shm_socket) {
+    if (!config.worker_user || !config.control_socket || !config.stats_socket ||
+        !config.stats_group || !config.guests_dir || !config.run_dir || !config.shm_socket) {
         daemon_config_finish(&config);
         return -ENOMEM;
     }
@@ -153,6 +162,7 @@ void daemon_config_finish(struct daemon_config *config)
     free(config->control_socket);
     free(config->stats_socket);
     free(config->stats_group);
+    free(config->worker_user);
     free(config->guests_dir);
     free(config->run_dir);
     free(config->shm_socket);

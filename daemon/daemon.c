@@ -19,6 +19,7 @@
 #include "daemon/reload.h"
 #include "daemon/resources.h"
 #include "daemon/stats.h"
+#include "daemon/worker_process.h"
 
 /* What the hypervisors tell. */
 
@@ -230,6 +231,8 @@ static int start_workers(struct daemon *daemon, char *why)
         .control = &daemon->mailbox,
     };
 
+    if (daemon->config.isolation == ISOLATION_PROCESS) /* they come with their guests */
+        return worker_process_prepare(daemon, why);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         params.host[i] = daemon->host[i];
         params.hv[i] = daemon->hv[i];
@@ -395,6 +398,9 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         daemon_config_finish(&daemon->config);
         return -ENOMEM;
     }
+    /* The default loop waits for all children (ev(3), "Overriding the Built-In Processing"); but
+     * how a worker process ended is for daemon/worker_process.c to find out. */
+    signal(SIGCHLD, SIG_DFL);
     evloop_init(&daemon->evloop, daemon->ev);
     mailbox_init(&daemon->mailbox, daemon->ev);
     subscriptions_init(&daemon->subscriptions, &daemon->evloop.loop, daemon_sample, daemon);
@@ -425,8 +431,11 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         daemon_finish(daemon);
         return err;
     }
-    log_write(&daemon->log, LOG_INFO, NULL, "event=started version=%s workers=%u xen=%s shm=%s",
-              IOEMUD_VERSION, daemon->n_workers, daemon->host[DAEMON_XEN] ? "yes" : "no",
+    log_write(&daemon->log, LOG_INFO, NULL,
+              "event=started version=%s workers=%u isolation=%s xen=%s shm=%s", IOEMUD_VERSION,
+              daemon->n_workers,
+              daemon->config.isolation == ISOLATION_PROCESS ? "process" : "thread",
+              daemon->host[DAEMON_XEN] ? "yes" : "no",
               daemon->host[DAEMON_SHM] ? daemon->config.shm_socket : "no");
     sd_notify(0, "READY=1");
     start_watchdog(daemon);
@@ -478,6 +487,7 @@ void daemon_finish(struct daemon *daemon)
     for (unsigned i = 0; i < daemon->n_workers; i++)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
+    worker_process_forget(daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])
             continue;

@@ -31,6 +31,7 @@ enum daemon_hv {
 struct guest;
 struct http;
 struct rom;
+struct worker_process;
 
 struct daemon {
     struct daemon_config config;
@@ -43,7 +44,11 @@ struct daemon {
     struct hv_host *host[WORKER_HVS]; /* NULL: not in use */
     ev_io host_io[WORKER_HVS];
     struct worker *worker[DAEMON_WORKERS_MAX];
-    unsigned n_workers;
+    unsigned n_workers;               /* threads */
+    struct worker_process *processes; /* daemon/worker_process.h: those that have not ended */
+    unsigned next_worker;             /* the number of the next one */
+    uid_t worker_uid;                 /* whom they become; 0: they stay who we are */
+    gid_t worker_gid;
     struct guest *guests;
     struct rom *roms; /* of NICs: daemon/guest_nics.c */
     struct guests_dir guests_dir;
@@ -59,6 +64,7 @@ struct daemon {
     struct reload *reload;   /* under way; NULL: none */
     bool stopping;           /* daemon_run() ends with the last guest */
     bool no_bufpio;          /* it was said that Xen has no buffered PIO page */
+    unsigned untrimmed;      /* guests that have gone since memory was given back to the kernel */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */

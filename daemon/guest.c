@@ -2,6 +2,7 @@
 #include "daemon/guest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "daemon/guest_nics.h"
 #include "daemon/guest_pvdisk.h"
 #include "daemon/trace.h"
+#include "daemon/worker_process.h"
 
 #define OWNER(mail, member) ((struct guest *)((char *)(mail)-offsetof(struct guest, member)))
 
@@ -88,118 +90,7 @@ void guest_unpark(struct daemon *daemon)
     }
 }
 
-/* The sockets of serial ports and NICs, when nobody listens on them any more; ROMs, too. */
-static void remove_sockets(struct guest *guest)
-{
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        if (guest->params.serial[i].listener)
-            unlink(guest->serial_path[i]);
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        guest->params.serial[i].listener = false;
-    guest_nics_finish(guest);
-}
-
-static void close_descriptors(struct guest *guest)
-{
-    for (unsigned i = 0; i < guest->params.n_disks; i++) {
-        if (guest->params.disk[i].raw.fd >= 0)
-            raw_discard(&guest->params.disk[i].raw);
-        free(guest->params.disk[i].mem);
-    }
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        if (guest->params.serial[i].fd >= 0)
-            close(guest->params.serial[i].fd);
-    guest->params.n_disks = 0;
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        guest->params.serial[i].fd = -1;
-    guest_pvdisks_release(guest);
-    guest_nics_discard(guest);
-    remove_sockets(guest);
-}
-
-/* Opening what the description names. */
-
-static int open_disk(struct guest *guest, const struct disk_config *disk, char *why)
-{
-    struct vm_disk *vm_disk = &guest->params.disk[guest->params.n_disks];
-    unsigned drive = (unsigned)(disk->vdev[2] - 'a');
-    char reason[OPENER_WHY_SIZE] = "";
-
-    if (guest_fill_drive(&guest->params.spec.drive[drive], disk))
-        return 0;
-    *vm_disk = (struct vm_disk){.drive = drive, .raw.fd = -1};
-    guest_disk_errors(disk, vm_disk);
-    if (disk->backend == DISK_MEM) {
-        vm_disk->sectors = disk->size / BLK_SECTOR;
-        vm_disk->read_only = disk->read_only;
-        vm_disk->discard = disk->discard == DISK_DISCARD_UNMAP;
-        vm_disk->mem = calloc(vm_disk->sectors, BLK_SECTOR);
-        if (!vm_disk->mem) {
-            snprintf(why, GUEST_WHY_SIZE, "disk %s: out of memory", disk->vdev);
-            return -ENOMEM;
-        }
-    } else {
-        int err = opener_disk(disk, &vm_disk->raw, reason);
-
-        if (err) {
-            snprintf(why, GUEST_WHY_SIZE, "disk %s: %s", disk->vdev, reason);
-            return err;
-        }
-        guest_pvdisks_keep(guest, drive, &vm_disk->raw);
-        if (disk->direct && !vm_disk->raw.direct)
-            guest_log(guest, LOG_NOTICE,
-                      "event=disk-buffered vdev=%s path=%s reason=\"%s\" "
-                      "hint=\"buffered disks of a worker share one thread\"",
-                      disk->vdev, disk->path, vm_disk->raw.why);
-    }
-    guest->params.n_disks++;
-    return 0;
-}
-
-static int open_serial(struct guest *guest, unsigned index, char *why)
-{
-    const struct serial_config *serial = &guest->config.serial[index];
-    struct vm_serial *vm_serial = &guest->params.serial[index];
-    char *path = guest->serial_path[index];
-    char reason[OPENER_WHY_SIZE] = "";
-    int err = 0;
-
-    switch (serial->kind) {
-    case SERIAL_NONE:
-        return 0;
-    case SERIAL_PTY:
-        err = opener_pty(&vm_serial->fd, path, reason);
-        vm_serial->input = true;
-        break;
-    case SERIAL_FILE:
-        err = opener_log_file(serial->path, &vm_serial->fd, reason);
-        vm_serial->max_size = serial->max_size;
-        break;
-    case SERIAL_UNIX:
-        err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
-        vm_serial->listener = !err;
-        vm_serial->input = true;
-        break;
-    }
-    if (serial->kind != SERIAL_PTY)
-        snprintf(path, OPENER_PATH_SIZE, "%s", serial->path);
-    if (err)
-        snprintf(why, GUEST_WHY_SIZE, "serial port %u: %s", index, reason);
-    return err;
-}
-
-static int open_all(struct guest *guest, char *why)
-{
-    int err = 0;
-
-    for (unsigned i = 0; i < guest->config.n_disks && !err; i++)
-        err = open_disk(guest, &guest->config.disk[i], why);
-    for (unsigned i = 0; i < guest->config.n_serials && !err; i++)
-        err = open_serial(guest, i, why);
-    return err ? err : guest_nics_open(guest, why);
-}
-
-/* All but what open_disk() and plug_vcpus() fill in: before them. */
+/* All but what guest_open() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
     struct machine_spec *spec = &guest->params.spec;
@@ -251,29 +142,46 @@ static void run_stop(struct mail *mail) /* worker */
     vm_drain(guest->vm, on_drained, guest);
 }
 
-static void run_started(struct mail *mail)
+/* The worker does not serve it any more. */
+static void leave_worker(struct guest *guest)
 {
-    struct guest *guest = OWNER(mail, started);
+    struct worker *worker = guest->worker;
+
+    worker->guests--;
+    worker->disks -= guest->config.n_disks;
+    if (!worker->is_process)
+        return;
+    guest->worker = NULL;
+    worker_process_destroy(worker);
+}
+
+static void start_failed(struct guest *guest, int err, const char *why)
+{
     struct daemon *daemon = guest->daemon;
 
+    guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
+    leave_worker(guest);
+    guest_remove_sockets(guest);
+    guest_release_hv(guest);
+    tell_done(guest, err, why);
+    guest_free(guest);
+    guest_unpark(daemon);
+}
+
+void guest_started(struct guest *guest, int err, const char *why)
+{
     /* The vm has them, or closed them. */
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     guest_nics_forget(guest);
-    if (guest->start_err) {
-        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", guest->start_why);
-        guest->worker->guests--;
-        guest->worker->disks -= guest->config.n_disks;
-        remove_sockets(guest);
-        guest_release_hv(guest);
-        tell_done(guest, guest->start_err, guest->start_why);
-        guest_free(guest);
-        guest_unpark(daemon);
+    if (err) {
+        start_failed(guest, err, why);
         return;
     }
     guest->state = GUEST_RUNNING;
-    memcpy(guest->blk, guest->vm->blk, sizeof(guest->blk));
+    if (guest->vm)
+        memcpy(guest->blk, guest->vm->blk, sizeof(guest->blk));
     guest_log_attached(guest);
     guest_pvdisks_start(guest);
     if (guest->detach_wanted) {
@@ -284,37 +192,107 @@ static void run_started(struct mail *mail)
     }
 }
 
-static void run_stopped(struct mail *mail)
+static void run_started(struct mail *mail)
 {
-    struct guest *guest = OWNER(mail, stopped);
+    struct guest *guest = OWNER(mail, started);
 
+    guest_started(guest, guest->start_err, guest->start_why);
+}
+
+void guest_ended(struct guest *guest)
+{
     if (guest->config.hypervisor == GUEST_SHM)
         peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices = guest->log_limit;
-    remove_sockets(guest);
+    guest_remove_sockets(guest);
     guest_pvdisks_finish(guest);
     guest_release_hv(guest);
 }
 
-static void run_drained(struct mail *mail)
-{
-    struct guest *guest = OWNER(mail, drained);
+/* The C library keeps what guests had, some of it for ever where something small that stays lies
+ * above. It is looked through, which takes as long as the heap is large, for many at a time. */
+#define GUESTS_A_TRIM 64u
 
+static void return_memory(struct daemon *daemon)
+{
+    if (daemon->guests && ++daemon->untrimmed < GUESTS_A_TRIM)
+        return;
+    daemon->untrimmed = 0;
+    malloc_trim(0);
+}
+
+static void run_stopped(struct mail *mail)
+{
+    guest_ended(OWNER(mail, stopped));
+}
+
+void guest_drained(struct guest *guest)
+{
     struct daemon *daemon = guest->daemon;
 
     guest_log(guest, LOG_INFO, "event=detached");
-    guest->worker->guests--;
-    guest->worker->disks -= guest->config.n_disks;
+    leave_worker(guest);
     guest_free(guest);
+    return_memory(daemon);
     guest_unpark(daemon); /* what it held may be what they wait for */
+}
+
+static void run_drained(struct mail *mail)
+{
+    guest_drained(OWNER(mail, drained));
+}
+
+void guest_lost(struct guest *guest)
+{
+    if (guest->state == GUEST_RUNNING)
+        guest_log(guest, LOG_INFO, "event=guest-gone");
+    guest_detach(guest, NULL, NULL);
 }
 
 static void run_lost(struct mail *mail)
 {
-    struct guest *guest = OWNER(mail, lost);
+    guest_lost(OWNER(mail, lost));
+}
 
-    if (guest->state == GUEST_RUNNING)
-        guest_log(guest, LOG_INFO, "event=guest-gone");
-    guest_detach(guest, NULL, NULL);
+/* Whether its devices start anew; then they count from zero, and no drive is being changed. */
+static bool may_revive(struct guest *guest)
+{
+    const struct loop *loop = &guest->daemon->evloop.loop;
+    uint64_t now = loop->ops->now_ns(loop->ctx);
+
+    if (guest->config.hypervisor != GUEST_XEN || guest->state != GUEST_RUNNING ||
+        guest->daemon->stopping || (guest->revived_ns && now - guest->revived_ns < GUEST_REVIVE_NS))
+        return false;
+    guest->revived_ns = now;
+    guest->reset = true;
+    guest->io_stopped = guest->resuming = guest->changing = 0;
+    guest->pv_settled = false;
+    return true;
+}
+
+void guest_worker_died(struct guest *guest, const char *how)
+{
+    char why[VM_WHY_SIZE];
+    bool revive;
+
+    if (guest->state == GUEST_STARTING) {
+        snprintf(why, sizeof(why), "its worker process ended: %s", how);
+        guest_started(guest, -EIO, why);
+        return;
+    }
+    revive = may_revive(guest);
+    if (guest->hv_guest) { /* else it had told that before */
+        guest->log_limit = guest->params.log_limit;
+        guest_ended(guest);
+    }
+    if (!revive) {
+        guest_qmp_remove(guest);
+        guest->state = GUEST_STOPPING;
+        guest_drained(guest);
+        return;
+    }
+    leave_worker(guest);
+    guest->state = GUEST_STARTING;
+    guest_start(guest);
 }
 
 /* Attaching. */
@@ -333,6 +311,17 @@ static struct worker *least_loaded(struct daemon *daemon, unsigned disks)
 
 static int choose_worker(struct guest *guest, char *why)
 {
+    if (guest->daemon->config.isolation == ISOLATION_PROCESS) {
+        int err = worker_process_refusal(guest, why, GUEST_WHY_SIZE);
+
+        if (err)
+            return err;
+        guest->worker = worker_process_new(guest->daemon, guest->config.n_disks);
+        if (guest->worker)
+            return 0;
+        snprintf(why, GUEST_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     guest->worker = least_loaded(guest->daemon, guest->config.n_disks);
     if (guest->worker)
         return 0;
@@ -372,6 +361,56 @@ static void plug_vcpus(struct guest *guest)
         guest->online[i / 64] |= UINT64_C(1) << i % 64;
 }
 
+/* What is not opened, but said. */
+static void fill_params(struct guest *guest)
+{
+    struct vm_params *params = &guest->params;
+
+    params->name = guest->config.name;
+    params->log = &guest->log;
+    if (guest->config.hypervisor == GUEST_SHM)
+        params->log_limit = peer_log_of(&guest->daemon->peer_logs, guest->config.name)->devices;
+    params->hv = guest->hv;
+    params->guest = guest->hv_guest;
+    params->hv_worker =
+        guest->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
+    plug_vcpus(guest);
+    params->budget = guest->config.budget;
+    params->gone = on_gone;
+    params->serial_full = guest_serial_full;
+    params->stopped = guest_io_stopped;
+    params->ctx = guest;
+}
+
+static int to_worker(struct guest *guest, char *why)
+{
+    int err = choose_worker(guest, why);
+
+    if (!err)
+        err = guest_create_hv(guest, why);
+    if (err)
+        return err;
+    guest->peer = NULL; /* it is hv_guest by now */
+    fill_params(guest);
+    if (guest->worker->is_process)
+        err = worker_process_start(guest, why, GUEST_WHY_SIZE);
+    if (err)
+        return err;
+    guest->worker->guests++;
+    guest->worker->disks += guest->config.n_disks;
+    if (!guest->worker->is_process)
+        mailbox_post(&guest->worker->mailbox, &guest->start);
+    return 0;
+}
+
+/* Before it got there. */
+static void give_worker_back(struct guest *guest)
+{
+    if (guest->worker && guest->worker->is_process)
+        worker_process_destroy(guest->worker);
+    guest->worker = NULL;
+}
+
 /* From STARTING: to the worker, back to PARKED, or failed and freed. */
 static void guest_start(struct guest *guest)
 {
@@ -387,44 +426,24 @@ static void guest_start(struct guest *guest)
     if (err)
         snprintf(why, sizeof(why), "a former guest of this name has disk requests in flight");
     else
-        err = open_all(guest, why);
+        err = guest_open(guest, why);
     if (err == -EBUSY && may_come_free(guest)) {
         guest_log(guest, LOG_NOTICE, "event=parked why=\"%s\"", why);
-        close_descriptors(guest);
+        guest_close_descriptors(guest);
         guest->state = GUEST_PARKED;
         return;
     }
     if (!err)
-        err = choose_worker(guest, why);
+        err = to_worker(guest, why);
     if (!err)
-        err = guest_create_hv(guest, why);
-    if (err) {
-        guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
-        refuse_peer(guest, err, why);
-        close_descriptors(guest);
-        guest_release_hv(guest);
-        tell_done(guest, err, why);
-        guest_free(guest);
         return;
-    }
-    guest->peer = NULL; /* it is hv_guest by now */
-    guest->worker->guests++;
-    guest->worker->disks += guest->config.n_disks;
-    guest->params.name = guest->config.name;
-    guest->params.log = &guest->log;
-    if (guest->config.hypervisor == GUEST_SHM)
-        guest->params.log_limit = peer_log_of(&daemon->peer_logs, guest->config.name)->devices;
-    guest->params.hv = guest->hv;
-    guest->params.guest = guest->hv_guest;
-    guest->params.hv_worker =
-        guest->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
-    plug_vcpus(guest);
-    guest->params.budget = guest->config.budget;
-    guest->params.gone = on_gone;
-    guest->params.serial_full = guest_serial_full;
-    guest->params.stopped = guest_io_stopped;
-    guest->params.ctx = guest;
-    mailbox_post(&guest->worker->mailbox, &guest->start);
+    guest_log(guest, LOG_ERR, "event=attach-failed why=\"%s\"", why);
+    refuse_peer(guest, err, why);
+    guest_close_descriptors(guest);
+    guest_release_hv(guest);
+    give_worker_back(guest);
+    tell_done(guest, err, why);
+    guest_free(guest);
 }
 
 static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attach)
@@ -592,7 +611,10 @@ void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx)
         guest->state = GUEST_STOPPING;
         guest_qmp_remove(guest);
         guest_pvdisks_stop(guest);
-        mailbox_post(&guest->worker->mailbox, &guest->stop);
+        if (guest->worker->is_process)
+            worker_process_end(guest);
+        else
+            mailbox_post(&guest->worker->mailbox, &guest->stop);
         break;
     case GUEST_STOPPING:
         break;

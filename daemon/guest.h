@@ -19,6 +19,7 @@
 
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/guest_call.h"
 #include "daemon/mailbox.h"
 #include "daemon/opener.h"
 #include "daemon/qmp.h"
@@ -93,7 +94,8 @@ struct guest {
     struct hv_guest *hv_guest;
     bool recorded;
     struct worker *worker;
-    struct vm *vm; /* the worker's; its counters are read from here while RUNNING */
+    struct vm *vm; /* the worker's; its counters are read from here while RUNNING. NULL: it is in
+                      a process of its own */
     struct vm_params params;
     /* What is in each drive, for its counters, and those of media that were taken out. */
     struct blk *blk[MACHINE_IDE_DRIVES];
@@ -112,15 +114,14 @@ struct guest {
         unsigned unit;
         struct blk_stop what;
     } io_stop[VM_UNITS]; /* their mail is the worker's while they are not `io_stopped` */
-    struct mail resume, resumed;
+    struct guest_call resume;
     int start_err;
     char start_why[VM_WHY_SIZE];
     struct log_limit log_limit; /* the vm's, when it has ended */
     struct guest_file {
         struct guest *guest;
         unsigned port;
-        int fd;                  /* the fresh one */
-        struct mail full, fresh; /* worker to main, main to worker */
+        struct mail full; /* from the worker */
     } file[MACHINE_SERIALS];
 
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */
@@ -133,7 +134,8 @@ struct guest {
     bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
     struct pvdisk *pvdisks;
     struct raw_image twin[MACHINE_IDE_DRIVES]; /* of drives, for these; fd -1: none */
-    bool reset; /* its devices started anew under it: until it reboots it has no disks */
+    bool reset;          /* its devices started anew under it: until it reboots it has no disks */
+    uint64_t revived_ns; /* when they last did for the end of its worker process; 0: never */
 
     /* daemon/guest_stop.c: units, a bit each, whose disks' errors have stopped the guest. */
     unsigned io_stopped;
@@ -205,7 +207,8 @@ const char *guest_state_name(const struct guest *guest);
 /* daemon/guest_stop.c: guests that are stopped for the errors of their disks.
  *
  *   worker: blk_stops() -> vm, guest_io_stopped() --mail--> control: log, pause
- *   control: guest_resume() --mail--> worker: vm_restart() --mail--> control: unpause, done()
+ *   control: guest_resume() --VM_RESTART--> worker: vm_restart()
+ *            unpause, done() <------------
  */
 void guest_stop_init(struct guest *guest);
 void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop); /* worker */
@@ -234,8 +237,6 @@ struct guest_medium {
  * for the administrator. The former image is closed when its requests have drained. */
 void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
                          void (*done)(void *ctx, int err, const char *why), void *ctx);
-/* Adds a running image's counters, each read once. */
-void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of);
 
 /* daemon/reload.c: the description as text, for guest->described; NULL when memory is short. */
 char *guest_describe(const struct guest_config *config);
@@ -254,6 +255,33 @@ int guest_conflict(const struct daemon *daemon, const struct guest_attach *attac
 int guest_create_hv(struct guest *guest, char *why);
 /* After the worker has let go. */
 void guest_release_hv(struct guest *guest);
+
+/*
+ * What a worker tells, on the control side: from its messages where it is a thread, from
+ * daemon/worker_process.c where it is a process. A captured one may say anything at any time.
+ */
+/* STARTING is over, whatever came of it: may free the guest. */
+void guest_started(struct guest *guest, int err, const char *why);
+/* The hypervisor's half is out of use: STOPPING. */
+void guest_ended(struct guest *guest);
+/* All is given back: frees the guest. */
+void guest_drained(struct guest *guest);
+/* It cannot go on. */
+void guest_lost(struct guest *guest);
+void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what);
+void guest_next_file(struct guest *guest, unsigned port);
+/* The worker process is no more. A domain's devices start anew, once in GUEST_REVIVE_NS; otherwise,
+ * and a peer, which has lost its connection, the guest is detached. May free it. */
+#define GUEST_REVIVE_NS UINT64_C(60000000000)
+void guest_worker_died(struct guest *guest, const char *how);
+
+/* daemon/guest_open.c: all that the description names goes into guest->params. -errno, and why, of
+ * GUEST_WHY_SIZE bytes; what was opened is then guest_close_descriptors()'s. */
+int guest_open(struct guest *guest, char *why);
+/* What no worker got. */
+void guest_close_descriptors(struct guest *guest);
+/* Of serial ports and NICs, when nobody listens on them any more; ROMs, too. */
+void guest_remove_sockets(struct guest *guest);
 
 /* daemon/guest_serial.c: files that serial ports write to. */
 void guest_serial_init(struct guest *guest);

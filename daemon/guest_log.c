@@ -24,7 +24,9 @@ static void log_no_bufpio(const struct guest *guest)
 {
     struct daemon *daemon = guest->daemon;
 
-    if (guest->hv != daemon->hv[DAEMON_XEN] || !guest->config.buffered_pio || daemon->no_bufpio ||
+    /* A process's has it in another copy. */
+    if (guest->hv != daemon->hv[DAEMON_XEN] || guest->worker->is_process ||
+        !guest->config.buffered_pio || daemon->no_bufpio ||
         guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO)
         return;
     daemon->no_bufpio = true;

@@ -16,17 +16,14 @@
 #include <unistd.h>
 
 #include "daemon/guest.h"
+#include "daemon/vm_counts.h"
 
 struct media_change {
-    struct mail mail;
+    struct guest_call call; /* first: the change is found by it */
     struct guest *guest;
     struct disk_config *disk; /* the guest's */
     unsigned drive;
-    bool force;
-    char *path;                 /* of the new medium, as it is to be called; NULL: none */
-    struct raw_image raw;       /* the new medium; fd -1: none */
-    struct blk *before, *after; /* the old medium and the new one; NULL: none */
-    int err;
+    char *path; /* of the new medium, as it is to be called; NULL: none */
     char why[GUEST_WHY_SIZE];
     void (*done)(void *ctx, int err, const char *why);
     void *ctx;
@@ -34,17 +31,8 @@ struct media_change {
 
 static void change_free(struct media_change *change)
 {
-    raw_discard(&change->raw);
     free(change->path);
     free(change);
-}
-
-static void run_close(struct mail *mail) /* worker */
-{
-    struct media_change *change = (struct media_change *)mail;
-
-    vm_medium_close(change->guest->vm, change->before);
-    change_free(change);
 }
 
 bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *disk)
@@ -57,28 +45,11 @@ bool guest_fill_drive(struct machine_drive *drive, const struct disk_config *dis
     return drive->cdrom && !disk->path[0];
 }
 
-void guest_add_counters(struct blk_counters *sum, const struct blk_counters *of)
-{
-#define ADD(member) sum->member += __atomic_load_n(&of->member, __ATOMIC_RELAXED)
-    ADD(reads);
-    ADD(writes);
-    ADD(flushes);
-    ADD(discards);
-    ADD(read_bytes);
-    ADD(written_bytes);
-    ADD(discarded_bytes);
-    ADD(errors);
-    ADD(cancelled);
-    ADD(io_ns);
-    ADD(in_flight);
-#undef ADD
-}
-
 static void explain(struct media_change *change)
 {
     const char *vdev = change->disk->vdev;
 
-    switch (change->err) {
+    switch (change->call.reply.err) {
     case 0:
         break;
     case -EBUSY:
@@ -88,56 +59,52 @@ static void explain(struct media_change *change)
                  vdev);
         break;
     default:
-        snprintf(change->why, sizeof(change->why), "%s: %s", vdev, strerror(-change->err));
+        snprintf(change->why, sizeof(change->why), "%s: %s", vdev,
+                 strerror(-change->call.reply.err));
     }
 }
 
-static void run_changed(struct mail *mail)
+/* Nobody looks at the old medium any more. */
+static void close_former(struct media_change *change)
 {
-    struct media_change *change = (struct media_change *)mail;
+    struct guest_call *call = &change->call;
+    unsigned drive = change->drive;
     struct guest *guest = change->guest;
 
+    free(change->path);
+    call->request = (struct vm_request){.op = VM_CLOSE, .medium = {.drive = drive, .raw.fd = -1}};
+    call->done = NULL; /* which frees it */
+    guest_call(guest, call);
+}
+
+static void changed(struct guest_call *call)
+{
+    struct media_change *change = (struct media_change *)call;
+    struct guest *guest = change->guest;
+    unsigned drive = change->drive;
+    bool inserted = call->request.medium.raw.fd >= 0; /* the worker's by now */
+
     explain(change);
-    guest->changing &= ~(1u << change->drive);
-    if (!change->err) {
-        if (guest->blk[change->drive])
-            guest_add_counters(&guest->past[change->drive],
-                               blk_counters(guest->blk[change->drive]));
-        guest->past[change->drive].in_flight = 0;
-        guest->blk[change->drive] = change->after;
+    guest->changing &= ~(1u << drive);
+    if (!call->reply.err) {
+        if (guest->blk[drive])
+            vm_counts_add_disk(&guest->past[drive], blk_counters(guest->blk[drive]));
+        guest->past[drive].in_flight = 0;
+        /* Of one that is being stopped nobody asks any more. */
+        guest->blk[drive] =
+            guest->state == GUEST_RUNNING && guest->vm ? guest->vm->blk[drive] : NULL;
         free(change->disk->path);
         change->disk->path = change->path ? change->path : strdup("");
         change->path = NULL;
         log_write(&guest->log, LOG_INFO, guest->config.name, "event=%s vdev=%s path=\"%s\"",
-                  change->after ? "medium-inserted" : "medium-ejected", change->disk->vdev,
+                  inserted ? "medium-inserted" : "medium-ejected", change->disk->vdev,
                   change->disk->path ? change->disk->path : "");
     }
-    change->done(change->ctx, change->err, change->why);
-    if (!change->before) { /* and nothing holds the guest */
+    change->done(change->ctx, call->reply.err, change->why);
+    if (call->reply.closing)
+        close_former(change);
+    else /* and nothing holds the guest */
         change_free(change);
-        return;
-    }
-    change->mail.run = run_close;
-    mailbox_post(&guest->worker->mailbox, &change->mail);
-}
-
-static void run_change(struct mail *mail) /* worker */
-{
-    struct media_change *change = (struct media_change *)mail;
-    struct vm *vm = change->guest->vm;
-
-    if (change->raw.fd >= 0)
-        change->err = vm_medium_open(vm, &change->raw, &change->after);
-    if (!change->err)
-        change->err = vm_eject(vm, change->drive, change->force, &change->before);
-    if (!change->err && change->after)
-        change->err = vm_insert(vm, change->drive, change->after);
-    if (change->err) { /* the new one has not been anybody's */
-        vm_medium_close(vm, change->after);
-        change->after = NULL;
-    }
-    change->mail.run = run_changed;
-    mailbox_post(&change->guest->daemon->mailbox, &change->mail);
 }
 
 static struct disk_config *find_cdrom(struct guest *guest, const char *vdev, char *why)
@@ -172,7 +139,7 @@ static int open_medium(struct media_change *change, const char *path, int fd)
     /* A descriptor of libxl's is opened anew: with our flags, and a lock of its own. */
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     disk.path = fd >= 0 ? proc : (char *)(uintptr_t)path;
-    err = opener_disk(&disk, &change->raw, reason);
+    err = opener_disk(&disk, &change->call.request.medium.raw, reason);
     if (err)
         snprintf(change->why, sizeof(change->why), "%s: %s", disk.vdev, reason);
     else if (!(change->path = strdup(path)))
@@ -210,10 +177,9 @@ void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
         return;
     }
     *change = (struct media_change){
-        .mail.run = run_change,
+        .call = {.request = {.op = VM_CHANGE, .medium = {.force = medium->force, .raw.fd = -1}},
+                 .done = changed},
         .guest = guest,
-        .force = medium->force,
-        .raw.fd = -1,
         .done = done,
         .ctx = ctx,
     };
@@ -222,9 +188,11 @@ void guest_change_medium(struct guest *guest, const struct guest_medium *medium,
         err = open_medium(change, medium->path, medium->fd);
     if (err) {
         done(ctx, err, change->why[0] ? change->why : strerror(-err));
+        vm_request_discard(&change->call.request);
         change_free(change);
         return;
     }
     guest->changing |= 1u << change->drive;
-    mailbox_post(&guest->worker->mailbox, &change->mail);
+    change->call.request.medium.drive = change->drive;
+    guest_call(guest, &change->call);
 }

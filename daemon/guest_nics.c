@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/worker_process.h"
+
 /* Debian's ipxe-qemu; its files are called as QEMU calls the models, and so are ours. */
 #define ROM_PATTERN "/usr/lib/ipxe/qemu/pxe-%s.rom"
 /* What may go at once after silence: 50 ms' worth, the interval that xl credits by default. */
@@ -229,6 +231,13 @@ int guest_nics_open(struct guest *guest, char *why)
 {
     int err = 0;
 
+    if (!guest->config.n_nics)
+        return 0;
+    guest->params.nic = calloc(MACHINE_NICS, sizeof(*guest->params.nic));
+    if (!guest->params.nic) {
+        snprintf(why, GUEST_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < guest->config.n_nics && !err; i++) {
         const struct nic_config *nic = &guest->config.nic[i];
 
@@ -253,13 +262,13 @@ bool guest_nics_have_pv(const struct guest *guest)
 
 void guest_nics_forget(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
-        guest->params.nic[i].model = NULL;
+    free(guest->params.nic);
+    guest->params.nic = NULL;
 }
 
 void guest_nics_discard(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&guest->params.nic[i]);
     guest_nics_forget(guest);
 }
@@ -281,57 +290,23 @@ void guest_nics_finish(struct guest *guest)
 
 /* ---- while it runs --------------------------------------------------------------------------- */
 
-enum op_kind { OP_LINK, OP_CAPTURE, OP_ADD, OP_REMOVE };
-
 /* Goes to the guest's worker and comes back. The guest is there until then: what ends it goes the
  * same way, behind. */
 struct op {
-    struct mail there, back;
+    struct guest_call call; /* first: the op is found by it */
     struct guest *guest;
-    enum op_kind kind;
     unsigned number;
-    bool flag;   /* link up; remove by force */
-    bool opened; /* OP_ADD: there is something to be undone */
-    int fd;
-    uint64_t limit;
-    struct vm_nic nic;
-    struct nic_config config; /* OP_ADD */
+    bool opened;              /* VM_NIC_ADD: there is something to be undone */
+    struct nic_config config; /* VM_NIC_ADD */
     int err;
     char why[GUEST_WHY_SIZE];
     guest_nic_done *done;
     void *ctx;
 };
 
-#define OP_OWNER(mail, member) ((struct op *)((char *)(mail)-offsetof(struct op, member)))
-
-static void run_there(struct mail *mail) /* worker */
+static enum vm_op kind_of(const struct op *op)
 {
-    struct op *op = OP_OWNER(mail, there);
-    struct vm *vm = op->guest->vm;
-    char why[VM_WHY_SIZE] = "";
-
-    switch (op->kind) {
-    case OP_LINK:
-        op->err = vm_nic_link(vm, op->number, op->flag);
-        break;
-    case OP_CAPTURE:
-        op->err = vm_nic_capture(vm, op->number, op->fd, op->limit);
-        break;
-    case OP_ADD:
-        op->err = vm_nic_add(vm, op->number, &op->nic, why);
-        break;
-    case OP_REMOVE:
-        op->err = vm_nic_remove(vm, op->number, op->flag);
-        break;
-    }
-    if (op->err == -ENOENT)
-        snprintf(op->why, sizeof(op->why), "the guest has no NIC %u", op->number);
-    else if (op->err == -ENOTSUP)
-        snprintf(op->why, sizeof(op->why),
-                 "the guest cannot be asked for a secondary's NIC: insist with --force");
-    else if (op->err)
-        snprintf(op->why, sizeof(op->why), "%s", *why ? why : strerror(-op->err));
-    mailbox_post(&op->guest->daemon->mailbox, &op->back);
+    return op->call.request.op;
 }
 
 /* The description follows what was done. */
@@ -353,31 +328,42 @@ static void finish_op(struct op *op)
 {
     guest_nic_done *done = op->done;
 
-    if (op->kind == OP_ADD && !op->err)
+    if (kind_of(op) == VM_NIC_ADD && !op->err)
         note_added(op->guest, &op->config);
     else if (op->opened)
         finish_nic(op->guest, op->number);
     log_write(&op->guest->log, op->err ? LOG_WARNING : LOG_INFO, op->guest->config.name,
               "event=nic-%s nic=%u%s%s%s",
-              op->kind == OP_LINK      ? "link"
-              : op->kind == OP_CAPTURE ? "capture"
-              : op->kind == OP_ADD     ? "add"
-                                       : "remove",
+              kind_of(op) == VM_NIC_LINK      ? "link"
+              : kind_of(op) == VM_NIC_CAPTURE ? "capture"
+              : kind_of(op) == VM_NIC_ADD     ? "add"
+                                              : "remove",
               op->number, op->err ? " why=\"" : "", op->why, op->err ? "\"" : "");
-    if (op->kind == OP_ADD)
+    if (kind_of(op) == VM_NIC_ADD)
         nic_config_finish(&op->config);
     if (done)
         done(op->ctx, op->err, op->why);
     free(op);
 }
 
-static void run_back(struct mail *mail)
+static void answered(struct guest_call *call)
 {
-    finish_op(OP_OWNER(mail, back));
+    struct op *op = (struct op *)call;
+    const struct vm_reply *reply = &call->reply;
+
+    op->err = reply->err;
+    if (op->err == -ENOENT)
+        snprintf(op->why, sizeof(op->why), "the guest has no NIC %u", op->number);
+    else if (op->err == -ENOTSUP)
+        snprintf(op->why, sizeof(op->why),
+                 "the guest cannot be asked for a secondary's NIC: insist with --force");
+    else if (op->err)
+        snprintf(op->why, sizeof(op->why), "%s", *reply->why ? reply->why : strerror(-op->err));
+    finish_op(op);
 }
 
 /* NULL after done(). */
-static struct op *new_op(struct guest *guest, enum op_kind kind, unsigned number,
+static struct op *new_op(struct guest *guest, enum vm_op kind, unsigned number,
                          guest_nic_done *done, void *ctx)
 {
     struct op *op;
@@ -393,42 +379,43 @@ static struct op *new_op(struct guest *guest, enum op_kind kind, unsigned number
         done(ctx, -ENOMEM, "out of memory");
         return NULL;
     }
-    *op = (struct op){.there.run = run_there,
-                      .back.run = run_back,
-                      .guest = guest,
-                      .kind = kind,
-                      .number = number,
-                      .fd = -1,
-                      .done = done,
-                      .ctx = ctx};
+    *op = (struct op){
+        .call = {.request = {.op = kind,
+                             .nic = {.number = number, .fd = -1, .nic = {.fd = -1, .keep_fd = -1}}},
+                 .done = answered},
+        .guest = guest,
+        .number = number,
+        .done = done,
+        .ctx = ctx,
+    };
     return op;
 }
 
 static void send_op(struct op *op)
 {
-    mailbox_post(&op->guest->worker->mailbox, &op->there);
+    guest_call(op->guest, &op->call);
 }
 
 void guest_nic_link(struct guest *guest, unsigned number, bool up, guest_nic_done *done, void *ctx)
 {
-    struct op *op = new_op(guest, OP_LINK, number, done, ctx);
+    struct op *op = new_op(guest, VM_NIC_LINK, number, done, ctx);
 
     if (!op)
         return;
-    op->flag = up;
+    op->call.request.nic.flag = up;
     send_op(op);
 }
 
 void guest_nic_capture(struct guest *guest, unsigned number, const char *path, uint64_t limit,
                        guest_nic_done *done, void *ctx)
 {
-    struct op *op = new_op(guest, OP_CAPTURE, number, done, ctx);
+    struct op *op = new_op(guest, VM_NIC_CAPTURE, number, done, ctx);
 
     if (!op)
         return;
-    op->limit = limit;
+    op->call.request.nic.limit = limit;
     if (path)
-        op->err = opener_capture(path, &op->fd, op->why);
+        op->err = opener_capture(path, &op->call.request.nic.fd, op->why);
     if (op->err)
         finish_op(op);
     else
@@ -437,7 +424,7 @@ void guest_nic_capture(struct guest *guest, unsigned number, const char *path, u
 
 void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_done *done, void *ctx)
 {
-    struct op *op = new_op(guest, OP_ADD, config->devid, done, ctx);
+    struct op *op = new_op(guest, VM_NIC_ADD, config->devid, done, ctx);
 
     if (!op) {
         nic_config_finish(config);
@@ -454,8 +441,13 @@ void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_don
         snprintf(op->why, sizeof(op->why), "the guest has a NIC %u already", op->number);
     } else {
         finish_nic(guest, op->number); /* of one that is gone */
-        op->err = open_nic(guest, &op->config, &op->nic, op->why);
+        op->err = open_nic(guest, &op->config, &op->call.request.nic.nic, op->why);
         op->opened = !op->err;
+        if (op->opened && guest->worker->is_process)
+            op->err = worker_process_nic_refusal(&op->call.request.nic.nic, true, op->why,
+                                                 sizeof(op->why));
+        if (op->opened && op->err)
+            vm_request_discard(&op->call.request);
     }
     if (op->err)
         finish_op(op);
@@ -466,16 +458,21 @@ void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_don
 void guest_nic_remove(struct guest *guest, unsigned number, bool force, guest_nic_done *done,
                       void *ctx)
 {
-    struct op *op = new_op(guest, OP_REMOVE, number, done, ctx);
+    struct op *op = new_op(guest, VM_NIC_REMOVE, number, done, ctx);
 
     if (!op)
         return;
-    op->flag = force;
+    op->call.request.nic.flag = force;
     send_op(op);
 }
 
 bool guest_has_nic(const struct guest *guest, unsigned number)
 {
-    return guest->state == GUEST_RUNNING &&
-           __atomic_load_n(&guest->vm->net[number], __ATOMIC_ACQUIRE);
+    struct vm_counts counts;
+
+    if (guest->state != GUEST_RUNNING)
+        return false;
+    if (guest->vm)
+        return __atomic_load_n(&guest->vm->net[number], __ATOMIC_ACQUIRE);
+    return worker_process_counts(guest->worker, NULL, &counts) && counts.nic[number].here;
 }

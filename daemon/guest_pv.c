@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "daemon/guest.h"
+#include "daemon/guest_call.h"
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 
 static bool disks_have_pv(const struct guest *guest)
 {
@@ -23,8 +25,7 @@ static bool disks_have_pv(const struct guest *guest)
             .path = config->backend == DISK_MEM ? NULL : config->path,
         };
     }
-    return guest->hv->disks_have_pv(host, guest->domid, disk, n,
-                                    guest->daemon->config.pv_disks && guest->hv->pv);
+    return guest->hv->disks_have_pv(host, guest->domid, disk, n, guest_pvdisks_served(guest));
 }
 
 enum machine_unplug guest_unplug(struct guest *guest)
@@ -37,47 +38,26 @@ enum machine_unplug guest_unplug(struct guest *guest)
                : MACHINE_UNPLUG_NEVER;
 }
 
-/* To the guest's worker, which frees it. Posted before the guest's end it arrives before that. */
-struct settle_mail {
-    struct mail mail;
-    struct guest *guest;
-    enum machine_unplug unplug;
-    unsigned n_nics;
-    struct {
-        unsigned number;
-        struct net_limits limits;
-    } nic[CONFIG_NICS];
-};
-
-static void run_settle(struct mail *mail) /* worker */
-{
-    struct settle_mail *settle = (struct settle_mail *)mail;
-    struct vm *vm = settle->guest->vm;
-
-    machine_set_unplug(vm->machine, settle->unplug);
-    for (unsigned i = 0; i < settle->n_nics; i++)
-        vm_nic_limits(vm, settle->nic[i].number, &settle->nic[i].limits);
-    free(settle);
-}
-
 void guest_settle_pv(struct guest *guest)
 {
     const struct guest_config *config = &guest->config;
-    struct settle_mail *settle;
+    struct guest_call *call;
+    struct vm_settle *settle;
 
     if (guest->pv_settled || guest->state != GUEST_RUNNING || !config->n_nics)
         return;
-    settle = calloc(1, sizeof(*settle));
-    if (!settle)
+    call = calloc(1, sizeof(*call)); /* nobody waits for it: the worker's from guest_call() on */
+    if (!call)
         return; /* as before: without unplugging, without limits but those of the description */
     guest->pv_settled = true;
-    settle->mail.run = run_settle;
-    settle->guest = guest;
+    call->request.op = VM_SETTLE;
+    settle = &call->request.settle;
     settle->unplug = guest_unplug(guest);
     for (unsigned i = 0; i < config->n_nics; i++) {
-        settle->nic[i].number = config->nic[i].devid;
-        guest_nic_limits(guest, &config->nic[i], &settle->nic[i].limits);
+        unsigned number = config->nic[i].devid;
+
+        settle->nics |= 1u << number;
+        guest_nic_limits(guest, &config->nic[i], &settle->limit[number]);
     }
-    settle->n_nics = config->n_nics;
-    mailbox_post(&guest->worker->mailbox, &settle->mail);
+    guest_call(guest, call);
 }

@@ -67,6 +67,12 @@ static bool wanted(const struct guest *guest)
     return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role == GUEST_PRIMARY;
 }
 
+/* A worker process gets no further descriptors of event channels. */
+bool guest_pvdisks_served(const struct guest *guest)
+{
+    return wanted(guest) && guest->daemon->config.isolation != ISOLATION_PROCESS;
+}
+
 const char *guest_pvdisk_path(const char *params)
 {
     /* libxl calls raw images "aio". Others are served by a program behind a socket, if at all. */
@@ -530,6 +536,12 @@ void guest_pvdisks_start(struct guest *guest)
 
     if (!wanted(guest))
         return;
+    if (!guest_pvdisks_served(guest)) {
+        guest_log(guest, LOG_WARNING,
+                  "event=pv-disks-unserved why=\"isolation is process: a worker process gets no "
+                  "further event channels\"");
+        return;
+    }
     token_of(guest, token, sizeof(token));
     snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
     err = guest->hv->pv->store_watch(host_of(guest), path, token);
@@ -578,7 +590,7 @@ void guest_pvdisks_init(struct guest *guest)
 
 void guest_pvdisks_keep(struct guest *guest, unsigned drive, struct raw_image *image)
 {
-    int fd = wanted(guest) ? fcntl(image->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int fd = guest_pvdisks_served(guest) ? fcntl(image->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     if (fd < 0)
         return;

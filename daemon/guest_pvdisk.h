@@ -17,6 +17,8 @@
 #include "daemon/guest.h"
 #include "devices/pv/pvblk.h"
 
+/* Whether those that the toolstack leaves to the device model find their backend here. */
+bool guest_pvdisks_served(const struct guest *guest);
 /* Before anything else. */
 void guest_pvdisks_init(struct guest *guest);
 /* The emulated disk at this place was opened: its file and lock are kept for a twin, as long as the

@@ -49,39 +49,23 @@ static bool qmp_vcpu_online(void *ctx, unsigned index)
     return guest->online[index / 64] >> index % 64 & 1;
 }
 
-/* A message of its own, since several may be on their way; those posted before the guest's end
- * arrive before it. */
-struct vcpu_mail {
-    struct mail mail;
-    struct guest *guest;
-    unsigned index;
-};
-
-static void run_vcpu_add(struct mail *mail) /* worker */
-{
-    struct vcpu_mail *vcpu = (struct vcpu_mail *)mail;
-
-    machine_set_vcpu(vcpu->guest->vm->machine, vcpu->index, true);
-    free(vcpu);
-}
-
 static int qmp_vcpu_add(void *ctx, unsigned index, char *ret_why)
 {
     struct guest *guest = ctx;
-    struct vcpu_mail *vcpu;
+    struct guest_call *call;
 
     if (guest->state != GUEST_RUNNING) {
         snprintf(ret_why, QMP_WHY_SIZE, "the guest is going away");
         return -ESHUTDOWN;
     }
-    vcpu = malloc(sizeof(*vcpu));
-    if (!vcpu) {
+    call = calloc(1, sizeof(*call)); /* of its own: several may be on their way */
+    if (!call) {
         snprintf(ret_why, QMP_WHY_SIZE, "out of memory");
         return -ENOMEM;
     }
-    *vcpu = (struct vcpu_mail){{run_vcpu_add, NULL}, guest, index};
+    call->request = (struct vm_request){.op = VM_ADD_VCPU, .vcpu = index};
     guest->online[index / 64] |= UINT64_C(1) << index % 64;
-    mailbox_post(&guest->worker->mailbox, &vcpu->mail);
+    guest_call(guest, call);
     return 0;
 }
 

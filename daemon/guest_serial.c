@@ -2,45 +2,59 @@
 /*
  * A serial port's file that is full, and the next one:
  *
- *   worker   guest_serial_full()           run_fresh() -> vm_renew_serial()
+ *   worker   guest_serial_full()           VM_RENEW_SERIAL -> vm_renew_serial()
  *                  |                             ^
- *   main           +--> run_full(): the opener --+
+ *   main           +--> guest_next_file(): the opener
  *
  * Messages keep their order, so what is posted while the guest is RUNNING arrives before it is
- * stopped, and what its worker posted before it is freed.
+ * stopped, and what its worker posted before it is freed. Without memory to ask for it the port
+ * stays as it is, full.
  */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "daemon/guest.h"
 
 #define OWNER(mail, member)                                                                        \
     ((struct guest_file *)((char *)(mail)-offsetof(struct guest_file, member)))
 
-static void run_fresh(struct mail *mail) /* worker */
+void guest_next_file(struct guest *guest, unsigned port)
 {
-    const struct guest_file *file = OWNER(mail, fresh);
+    const struct serial_config *serial = &guest->config.serial[port];
+    struct guest_call *call;
+    char why[OPENER_WHY_SIZE];
+    int fd;
 
-    vm_renew_serial(file->guest->vm, file->port, file->fd);
+    if (guest->state != GUEST_RUNNING || port >= guest->config.n_serials ||
+        serial->kind != SERIAL_FILE || !serial->max_size)
+        return;
+    if (opener_next_log_file(serial->path, &fd, why)) {
+        fd = -1;
+        guest_log(guest, LOG_WARNING, "event=serial-full port=%u why=\"%s\"", port, why);
+    }
+    call = calloc(1, sizeof(*call));
+    if (!call) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    call->request.op = VM_RENEW_SERIAL;
+    call->request.serial.port = port;
+    call->request.serial.fd = fd;
+    guest_call(guest, call);
 }
 
 static void run_full(struct mail *mail)
 {
-    struct guest_file *file = OWNER(mail, full);
-    struct guest *guest = file->guest;
-    char why[OPENER_WHY_SIZE];
+    const struct guest_file *file = OWNER(mail, full);
 
-    if (guest->state != GUEST_RUNNING)
-        return;
-    if (opener_next_log_file(guest->config.serial[file->port].path, &file->fd, why)) {
-        file->fd = -1;
-        guest_log(guest, LOG_WARNING, "event=serial-full port=%u why=\"%s\"", file->port, why);
-    }
-    mailbox_post(&guest->worker->mailbox, &file->fresh);
+    guest_next_file(file->guest, file->port);
 }
 
 void guest_serial_init(struct guest *guest)
 {
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        guest->file[i] = (struct guest_file){
-            .guest = guest, .port = i, .full.run = run_full, .fresh.run = run_fresh};
+        guest->file[i] = (struct guest_file){.guest = guest, .port = i, .full.run = run_full};
 }
 
 void guest_serial_full(void *ctx, unsigned port)

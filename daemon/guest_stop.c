@@ -65,31 +65,38 @@ static void set_paused(struct guest *guest, bool pause)
     guest->paused = pause && !err;
 }
 
-static void run_io_stopped(struct mail *mail)
+void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
                                      [BLK_FLUSH] = "flush",
                                      [BLK_DISCARD] = "discard"};
-    struct guest_stop *stop = (struct guest_stop *)mail;
-    struct guest *guest = stop->guest;
     char name[32];
 
-    if (guest->state != GUEST_RUNNING)
+    /* A worker tells of a unit once, until it is restarted. */
+    if (guest->state != GUEST_RUNNING || guest->io_stopped & ~guest->resuming & 1u << unit)
         return;
-    guest->io_stopped |= 1u << stop->unit;
+    guest->io_stop[unit].what = *what;
+    guest->io_stopped |= 1u << unit;
     guest_names_refresh(guest->daemon); /* for the hint */
-    if (stop->unit < MACHINE_IDE_DRIVES)
-        snprintf(name, sizeof(name), "hd%c", 'a' + stop->unit);
+    if (unit < MACHINE_IDE_DRIVES)
+        snprintf(name, sizeof(name), "hd%c", 'a' + unit);
     else
-        snprintf(name, sizeof(name), "%s pv=yes", guest_pvdisk_name(guest, stop->unit));
+        snprintf(name, sizeof(name), "%s pv=yes", guest_pvdisk_name(guest, unit));
     guest_log(guest, LOG_ERR,
               "event=io-error vdev=%s op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
-              name, op[stop->what.op], (unsigned long long)stop->what.sector,
-              strerror(-stop->what.error), guest->name);
+              name, op[what->op], (unsigned long long)what->sector, strerror(-what->error),
+              guest->name);
     if (!guest->paused)
         set_paused(guest, true);
+}
+
+static void run_io_stopped(struct mail *mail)
+{
+    const struct guest_stop *stop = (struct guest_stop *)mail;
+
+    guest_disk_stopped(stop->guest, stop->unit, &stop->what);
 }
 
 void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop)
@@ -100,19 +107,9 @@ void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop)
     mailbox_post(&guest->daemon->mailbox, &guest->io_stop[unit].mail);
 }
 
-static void run_resume(struct mail *mail) /* worker */
+static void resumed(struct guest_call *call)
 {
-    struct guest *guest = (struct guest *)((char *)mail - offsetof(struct guest, resume));
-    unsigned units = guest->resuming;
-
-    /* First, so that the next stop is told after it. */
-    mailbox_post(&guest->daemon->mailbox, &guest->resumed);
-    vm_restart(guest->vm, units);
-}
-
-static void run_resumed(struct mail *mail)
-{
-    struct guest *guest = (struct guest *)((char *)mail - offsetof(struct guest, resumed));
+    struct guest *guest = call->guest;
     void (*done)(void *ctx) = guest->resumed_done;
 
     guest->io_stopped &= ~guest->resuming;
@@ -134,8 +131,7 @@ void guest_stop_init(struct guest *guest)
     for (unsigned i = 0; i < VM_UNITS; i++)
         guest->io_stop[i] =
             (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .unit = i};
-    guest->resume.run = run_resume;
-    guest->resumed.run = run_resumed;
+    guest->resume.done = resumed;
 }
 
 int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx)
@@ -146,7 +142,8 @@ int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), voi
     guest->unpause = unpause;
     guest->resumed_done = done;
     guest->resumed_ctx = ctx;
-    mailbox_post(&guest->worker->mailbox, &guest->resume);
+    guest->resume.request = (struct vm_request){.op = VM_RESTART, .units = guest->resuming};
+    guest_call(guest, &guest->resume);
     return 0;
 }
 

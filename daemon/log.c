@@ -167,7 +167,12 @@ void log_vwrite(const struct log *log, int priority, const char *guest, const ch
 
     if (priority > log_level(log))
         return;
-        /* snprintf() says how much it wanted to write: clamp after each step. */
+    if (log->sink) {
+        vsnprintf(line, LOG_LINE_MAX, format, args);
+        log->sink(log->sink_ctx, priority, guest, device, line);
+        return;
+    }
+    /* snprintf() says how much it wanted to write: clamp after each step. */
 #define APPEND(call)                                                                               \
     do {                                                                                           \
         int n = (call);                                                                            \
@@ -193,6 +198,22 @@ void log_write(const struct log *log, int priority, const char *guest, const cha
     va_start(args, format);
     log_vwrite(log, priority, guest, NULL, format, args);
     va_end(args);
+}
+
+void log_device(const struct log *log, int priority, const char *guest, const char *device,
+                const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    log_vwrite(log, priority, guest, device, format, args);
+    va_end(args);
+}
+
+void log_divert(struct log *log, log_sink *sink, void *ctx)
+{
+    log->sink = sink;
+    log->sink_ctx = ctx;
 }
 
 bool log_allow(struct log_limit *limit, uint64_t now_ns, uint64_t *ret_suppressed)

@@ -17,11 +17,17 @@
 
 #define LOG_AS_BASE (-1)
 
+/* Gets a line that is to be written, without the guest's name and the device's before it. */
+typedef void log_sink(void *ctx, int priority, const char *guest, const char *device,
+                      const char *text);
+
 struct log {
     int level;      /* least important priority that is written; LOG_AS_BASE: as `base` has it */
     bool journal;   /* stderr goes to the journal */
     int journal_fd; /* its socket for entries with fields; -1: lines on stderr will do */
     const struct log *base; /* of a guest's: the daemon's. NULL: none */
+    log_sink *sink;         /* log_divert()'s; NULL: none */
+    void *sink_ctx;
 };
 
 void log_init(struct log *log, int level);
@@ -38,9 +44,16 @@ void log_set_level(struct log *log, int level);
 int log_level_parse(const char *name);
 const char *log_level_name(int level);
 
+/* All of it goes to `sink` from now on: in a worker process, to the control side. */
+void log_divert(struct log *log, log_sink *sink, void *ctx);
+
 /* `guest` may be NULL. */
 __attribute__((format(printf, 4, 5))) void log_write(const struct log *log, int priority,
                                                      const char *guest, const char *format, ...);
+/* `device`, too. */
+__attribute__((format(printf, 5, 6))) void log_device(const struct log *log, int priority,
+                                                      const char *guest, const char *device,
+                                                      const char *format, ...);
 void log_vwrite(const struct log *log, int priority, const char *guest, const char *device,
                 const char *format, va_list args);
 

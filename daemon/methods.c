@@ -485,12 +485,19 @@ static void method_nic_remove(void *ctx, struct rpc_call *call, const json_t *pa
 static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
-    json_t *guests = json_array();
+    json_t *guests = json_array(), *files = guests_dir_list(daemon);
+    bool all = files;
 
     guest_names_refresh(daemon);
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        json_array_insert_new(guests, 0, describe(guest)); /* the newest is first in the list */
-    rpc_reply(call, json_pack("{s:o, s:o*}", "guests", guests, "files", guests_dir_list(daemon)));
+        all &= !json_array_insert_new(guests, 0, describe(guest)); /* the newest is first */
+    if (all) {
+        rpc_reply(call, json_pack("{s:o, s:o}", "guests", guests, "files", files));
+        return;
+    }
+    json_decref(guests);
+    json_decref(files);
+    rpc_fail(call, RPC_FAILED, "out of memory");
 }
 
 /* {guest?, domid?, buckets?} */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/guest.h"
+#include "daemon/guest_live.h"
 #include "daemon/methods.h"
 #include "daemon/reload.h"
 
@@ -49,6 +50,8 @@ void method_log_level(void *ctx, struct rpc_call *call, const json_t *params)
         level = daemon->config.log_level;
     if (given)
         log_set_level(guest ? &guest->log : &daemon->log, level);
+    if (given)
+        guest_tune_workers(daemon);
     if (given)
         log_write(&daemon->log, LOG_NOTICE, guest ? guest->config.name : NULL,
                   "event=log-level level=%s", log_level_name(level));

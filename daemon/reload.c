@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/guest_live.h"
 #include "daemon/guests_dir.h"
 
 /* One guest's file, and what it makes of the guest that is attached. */
@@ -270,8 +271,10 @@ static bool change_poll(struct daemon *daemon, unsigned poll_us)
         *limit[i] = (struct limit_mail){{run_limit, NULL}, daemon->worker[i], poll_us};
         mailbox_post(&daemon->worker[i]->mailbox, &limit[i]->mail);
     }
-    if (good)
+    if (good) {
         daemon->config.poll_us = poll_us;
+        guest_tune_workers(daemon);
+    }
     return good;
 }
 
@@ -286,6 +289,7 @@ static bool apply_key(struct reload *reload, const char *key)
     if (!strcmp(key, "log_level")) {
         if (!daemon->level_given)
             log_set_level(&daemon->log, now->log_level);
+        guest_tune_workers(daemon);
         daemon->config.log_level = now->log_level;
         return true;
     }

@@ -17,7 +17,7 @@ struct comparison {
     const char *path;
     json_t *given; /* what the guest has: what is applied is noted here */
     bool waiting;  /* nothing of it is in use yet: all is applied */
-    struct guest_live live;
+    struct vm_live live;
     bool any_live;
 };
 
@@ -143,7 +143,7 @@ static bool apply_disk_key(struct comparison *comparison, const struct disk_conf
                            const char *key, const char *at, json_t *from, json_t *to,
                            bool *ret_later)
 {
-    struct guest_live *live = &comparison->live;
+    struct vm_live *live = &comparison->live;
     unsigned drive = (unsigned)(disk->vdev[2] - 'a');
     struct vm_disk errors = {0};
 
@@ -174,7 +174,7 @@ static bool apply_disk_key(struct comparison *comparison, const struct disk_conf
 static bool apply_nic_key(struct comparison *comparison, const struct nic_config *nic,
                           const char *key)
 {
-    struct guest_live *live = &comparison->live;
+    struct vm_live *live = &comparison->live;
     unsigned bit = 1u << nic->devid;
 
     if (!strcmp(key, "link")) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Statistics as JSON. Counters are written by their worker alone and read here while it runs: each
- * is an aligned word, read once; a figure may be a request older than its neighbour, never torn.
+ * Statistics as JSON. Counters are written by their worker alone and read here while it runs
+ * (daemon/vm_counts.h): each is an aligned word, read once; a figure may be a request older than
+ * its neighbour, never torn.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include "daemon/guest.h"
 #include "daemon/guest_pvdisk.h"
 #include "daemon/stats.h"
-#include "devices/backend/capture.h"
+#include "daemon/vm_counts.h"
+#include "daemon/worker_process.h"
 #include "devices/count.h"
 
 struct named {
@@ -48,9 +50,6 @@ static json_t *ioreqs(const struct dispatch_counters *of)
 
 static json_t *memory(const struct hv_counters *of)
 {
-    /* Pages that were unmapped were mapped before: read in this order the difference is none too
-     * small. */
-    uint64_t unmapped = count_read(&of->unmap_pages), mapped = count_read(&of->map_pages);
     const struct named named[] = {
         COUNT(of, map_calls),   COUNT(of, map_pages),    COUNT(of, unmap_pages),
         COUNT(of, invalidates), COUNT(of, map_failures), COUNT(of, holes),
@@ -58,7 +57,8 @@ static json_t *memory(const struct hv_counters *of)
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
-    json_object_set_new(object, "mapped_pages", json_integer((json_int_t)(mapped - unmapped)));
+    json_object_set_new(object, "mapped_pages",
+                        json_integer((json_int_t)(of->map_pages - of->unmap_pages)));
     return object;
 }
 
@@ -80,7 +80,7 @@ static void sum_counters(const struct guest *guest, unsigned drive, struct blk_c
 {
     *ret_sum = guest->past[drive];
     if (guest->blk[drive])
-        guest_add_counters(ret_sum, blk_counters(guest->blk[drive]));
+        vm_counts_add_disk(ret_sum, blk_counters(guest->blk[drive]));
 }
 
 static json_t *bufpio(const struct bufpio_counters *of)
@@ -113,16 +113,6 @@ static json_t *disk_of(const struct blk_counters *of, const struct blk_histogram
     if (histograms)
         stats_add_disk(object, histograms, buckets);
     return object;
-}
-
-static json_t *disk(const struct guest *guest, const struct disk_config *config, bool buckets)
-{
-    unsigned drive = (unsigned)(config->vdev[2] - 'a');
-    struct blk_counters sum;
-
-    sum_counters(guest, drive, &sum);
-    return disk_of(&sum, guest->vm->drive[drive].histograms, daemon_disk_stop(guest, drive),
-                   config->vdev, buckets);
 }
 
 static json_t *ring(const struct pvblk_counters *of)
@@ -158,11 +148,32 @@ static json_t *pv_disks(const struct guest *guest, bool buckets)
     return array;
 }
 
-static json_t *nic(const struct guest *guest, const struct nic_config *config,
-                   const struct net *net)
+/* Where latencies are counted: in the worker's memory, or in what its process shares. */
+static const struct blk_histograms *histograms_of(const struct guest *guest, unsigned drive)
 {
-    const struct net_counters *of = net_counters(net);
-    const struct capture *capture = net_capture(net);
+    return guest->vm ? guest->vm->drive[drive].histograms
+                     : &worker_process_histograms(guest->worker)[drive];
+}
+
+static json_t *disks(const struct guest *guest, const struct vm_counts *counts, bool buckets)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < guest->config.n_disks; i++) {
+        const struct disk_config *config = &guest->config.disk[i];
+        unsigned drive = (unsigned)(config->vdev[2] - 'a');
+
+        json_array_append_new(array,
+                              disk_of(&counts->disk[drive], histograms_of(guest, drive),
+                                      daemon_disk_stop(guest, drive), config->vdev, buckets));
+    }
+    return array;
+}
+
+static json_t *nic(const struct nic_config *config, const struct vm_counts_nic *nic)
+{
+    const struct net_counters *of = &nic->counters;
+    const struct capture_counters *captured = &nic->capture;
     const struct named named[] = {
         COUNT(of, tx_packets),   COUNT(of, tx_bytes),     COUNT(of, tx_dropped),
         COUNT(of, tx_malformed), COUNT(of, tx_segmented), COUNT(of, tx_waits),
@@ -170,72 +181,57 @@ static json_t *nic(const struct guest *guest, const struct nic_config *config,
         COUNT(of, rx_filtered),  COUNT(of, rx_dropped),   COUNT(of, rx_segmented),
         COUNT(of, rx_waits),     COUNT(of, rx_limited),   COUNT(of, looped),
     };
+    const struct named kept[] = {COUNT(captured, packets), COUNT(captured, bytes),
+                                 COUNT(captured, dropped)};
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
     json_object_set_new(object, "devid", json_integer(config->devid));
     json_object_set_new(object, "model", json_string(nic_config_model(config)));
     json_object_set_new(object, "backend", json_string(nic_config_backend(config)));
-    json_object_set_new(object, "link", json_boolean(net_link(net)));
-    if (capture) {
-        const struct capture_counters *captured = capture_counters(capture);
-        const struct named kept[] = {COUNT(captured, packets), COUNT(captured, bytes),
-                                     COUNT(captured, dropped)};
-
+    json_object_set_new(object, "link", json_boolean(nic->link));
+    if (nic->captured)
         json_object_set_new(object, "capture", counters(kept, 3));
-    }
     return object;
 }
 
-/* With nics_lock held. */
-static json_t *nics(const struct guest *guest)
+static json_t *nics(const struct guest *guest, const struct vm_counts *counts)
 {
     json_t *array = json_array();
 
     for (unsigned i = 0; i < guest->config.n_nics; i++) {
         const struct nic_config *config = &guest->config.nic[i];
-        const struct net *net = __atomic_load_n(&guest->vm->net[config->devid], __ATOMIC_ACQUIRE);
 
-        if (net)
-            json_array_append_new(array, nic(guest, config, net));
+        if (counts->nic[config->devid].here)
+            json_array_append_new(array, nic(config, &counts->nic[config->devid]));
     }
     return array;
 }
 
-/* With nics_lock held: NICs come and go. */
-static json_t *devices(const struct guest *guest)
+static json_t *devices(const struct vm_counts *counts)
 {
     json_t *array = json_array();
-    const struct dev *dev;
 
-    for (unsigned i = 0; (dev = machine_dev(guest->vm->machine, i)); i++) {
+    for (unsigned i = 0; i < counts->n_devices; i++) {
+        const struct vm_counts_device *device = &counts->device[i];
         json_t *object = json_object();
 
-        for (unsigned j = 0; j < dev->n_counters; j++) {
-            uint64_t value = __atomic_load_n(dev->counters[j].value, __ATOMIC_RELAXED);
-
-            json_object_set_new(object, dev->counters[j].name, json_integer((json_int_t)value));
-        }
-        if (dev->n_counters)
-            json_array_append_new(array, json_pack("{s:s, s:s, s:o}", "name", dev->name, "model",
-                                                   dev->ops->model, "counters", object));
-        else
-            json_decref(object);
+        for (unsigned j = 0; j < device->n_counters; j++)
+            json_object_set_new(object, device->counter[j].name,
+                                json_integer((json_int_t)device->counter[j].value));
+        json_array_append_new(array, json_pack("{s:s, s:s, s:o}", "name", device->name, "model",
+                                               device->model, "counters", object));
     }
     return array;
 }
 
-static json_t *serials(const struct guest *guest)
+static json_t *serials(const struct vm_counts *counts)
 {
     json_t *array = json_array();
 
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++) {
-        const struct chr *chr = guest->vm->chr[i];
-
-        if (chr)
-            json_array_append_new(
-                array, json_pack("{s:i, s:I}", "port", (int)i, "dropped",
-                                 (json_int_t)__atomic_load_n(chr_dropped(chr), __ATOMIC_RELAXED)));
-    }
+    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
+        if (counts->serial[i].here)
+            json_array_append_new(array, json_pack("{s:i, s:I}", "port", (int)i, "dropped",
+                                                   (json_int_t)counts->serial[i].dropped));
     return array;
 }
 
@@ -262,51 +258,75 @@ static void add_grants(json_t *object, const struct guest *guest)
 
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
+static void read_counts(const struct guest *guest, struct vm_counts *counts)
+{
+    if (!guest->vm) {
+        if (!worker_process_counts(guest->worker, NULL, counts))
+            *counts = (struct vm_counts){0};
+        return;
+    }
+    vm_counts_read(guest->vm, counts);
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        sum_counters(guest, i, &counts->disk[i]);
+}
+
+static void add_counts(json_t *object, const struct guest *guest, const struct vm_counts *counts,
+                       bool buckets)
+{
+    uint64_t bufpio_there = counts->features & HV_FEATURE_BUFFERED_PIO;
+    const struct dispatch_vcpu *vcpu;
+    unsigned vcpus;
+
+    if (guest->vm) {
+        vcpu = guest->vm->vcpu;
+        vcpus = guest->vm->dispatch.vcpus;
+    } else {
+        vcpu = worker_process_vcpus(guest->worker, &vcpus);
+    }
+
+    json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
+    json_object_set_new(object, "buffered_pio", json_boolean(bufpio_there));
+    if (bufpio_there)
+        json_object_set_new(object, "bufpio", bufpio(&counts->bufpio));
+    json_object_set_new(object, "ioreqs", ioreqs(&counts->dispatch));
+    stats_add_vcpus(object, vcpu, vcpus, buckets);
+    json_object_set_new(object, "memory", memory(&counts->memory));
+    json_object_set_new(object, "log_suppressed", json_integer((json_int_t)counts->log_suppressed));
+    json_object_set_new(object, "disks", disks(guest, counts, buckets));
+    json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
+    add_grants(object, guest);
+    json_object_set_new(object, "serial", serials(counts));
+    json_object_set_new(object, "nics", nics(guest, counts));
+    json_object_set_new(object, "devices", devices(counts));
+}
+
+/* NULL when memory is short. */
 static json_t *one_guest(const struct guest *guest, bool buckets)
 {
     json_t *object = json_pack("{s:s, s:s, s:i}", "name", guest->name, "state",
                                guest_state_name(guest), "domid", (int)guest->domid);
-    uint32_t features;
-    json_t *disks;
+    struct vm_counts *counts;
 
-    if (guest->state != GUEST_RUNNING)
+    if (!object || guest->state != GUEST_RUNNING)
         return object;
-    disks = json_array();
-    for (unsigned i = 0; i < guest->config.n_disks; i++)
-        json_array_append_new(disks, disk(guest, &guest->config.disk[i], buckets));
-    json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
-    features = guest->hv->guest_info(guest->hv_guest)->features;
-    json_object_set_new(object, "buffered_pio", json_boolean(features & HV_FEATURE_BUFFERED_PIO));
-    if (features & HV_FEATURE_BUFFERED_PIO)
-        json_object_set_new(object, "bufpio", bufpio(&guest->vm->bufpio.counters));
-    json_object_set_new(object, "ioreqs", ioreqs(&guest->vm->dispatch.counters));
-    stats_add_vcpus(object, guest->vm->vcpu, guest->vm->dispatch.vcpus, buckets);
-    json_object_set_new(object, "memory", memory(guest->hv->guest_counters(guest->hv_guest)));
-    json_object_set_new(object, "log_suppressed",
-                        json_integer((json_int_t)__atomic_load_n(
-                            &guest->vm->log_limit.suppressed_total, __ATOMIC_RELAXED)));
-    json_object_set_new(object, "disks", disks);
-    json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
-    add_grants(object, guest);
-    json_object_set_new(object, "serial", serials(guest));
-    pthread_mutex_lock(&guest->vm->nics_lock);
-    json_object_set_new(object, "nics", nics(guest));
-    json_object_set_new(object, "devices", devices(guest));
-    pthread_mutex_unlock(&guest->vm->nics_lock);
+    counts = malloc(sizeof(*counts)); /* some 15 KiB */
+    if (counts) {
+        read_counts(guest, counts);
+        add_counts(object, guest, counts, buckets);
+        free(counts);
+    } else {
+        json_decref(object);
+        object = NULL;
+    }
     return object;
 }
 
 static json_t *pool_of(const struct pool_stats *of)
 {
-    uint32_t available = __atomic_load_n(&of->free, __ATOMIC_RELAXED);
-    uint32_t low_water = __atomic_load_n(&of->low_water, __ATOMIC_RELAXED);
-
     return json_pack("{s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:b, s:b}", "pages", (int)of->pages,
-                     "free", (int)available, "low_water", (int)low_water, "exhausted",
-                     (json_int_t)count_read(&of->exhausted), "waiting",
-                     (int)__atomic_load_n(&of->waiting, __ATOMIC_RELAXED), "shares",
-                     (int)__atomic_load_n(&of->shares, __ATOMIC_RELAXED), "guaranteed",
-                     (int)__atomic_load_n(&of->guaranteed, __ATOMIC_RELAXED), "locked", of->locked,
+                     "free", (int)of->free, "low_water", (int)of->low_water, "exhausted",
+                     (json_int_t)of->exhausted, "waiting", (int)of->waiting, "shares",
+                     (int)of->shares, "guaranteed", (int)of->guaranteed, "locked", of->locked,
                      "huge", of->huge);
 }
 
@@ -315,28 +335,34 @@ static json_t *aio_of(const struct aio_stats *of)
     const struct named named[] = {COUNT(of, submits), COUNT(of, requests), COUNT(of, retries)};
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
-    json_object_set_new(object, "in_kernel",
-                        json_integer(__atomic_load_n(&of->in_kernel, __ATOMIC_RELAXED)));
-    json_object_set_new(object, "in_kernel_max",
-                        json_integer(__atomic_load_n(&of->in_kernel_max, __ATOMIC_RELAXED)));
+    json_object_set_new(object, "in_kernel", json_integer(of->in_kernel));
+    json_object_set_new(object, "in_kernel_max", json_integer(of->in_kernel_max));
     return object;
 }
 
 static json_t *one_worker(const struct worker *worker, bool buckets)
 {
-    const struct named named[] = {COUNT(&worker->watcher, wakeups),
-                                  COUNT(&worker->watcher, polls_hit)};
+    struct worker_counts counts;
+    const struct worker_counts *of = &counts;
+    const struct named named[] = {COUNT(of, wakeups), COUNT(of, polls_hit)};
     struct histogram_sum round_trip = {0}, io = {0};
-    json_t *object = counters(named, 2);
+    json_t *object;
 
+    if (!worker->is_process)
+        worker_counts_read(worker, &counts);
+    else if (!worker_process_counts(worker, &counts, NULL))
+        counts = (struct worker_counts){0};
+    object = counters(named, 2);
+    if (worker->is_process)
+        json_object_set_new(object, "pid", json_integer(worker_process_pid(worker)));
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
-    histogram_read(&worker->round_trip, &round_trip);
+    histogram_read(&counts.round_trip, &round_trip);
     stats_add_histogram(object, "round_trip", &round_trip, buckets);
-    histogram_read(&worker->io, &io);
+    histogram_read(&counts.io, &io);
     stats_add_histogram(object, "io", &io, buckets);
-    json_object_set_new(object, "pool", pool_of(pool_stats(worker->pool)));
-    json_object_set_new(object, "aio", aio_of(aio_stats(worker->aio)));
+    json_object_set_new(object, "pool", pool_of(&counts.pool));
+    json_object_set_new(object, "aio", aio_of(&counts.aio));
     return object;
 }
 
@@ -354,13 +380,22 @@ json_t *daemon_stats_of(struct daemon *daemon, const struct guest *only, bool bu
 {
     json_t *workers = json_array(), *guests = json_array();
     uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
+    bool all = true;
 
     guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
-        json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
+        all &= !json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
+    for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->state == GUEST_RUNNING && guest->worker->is_process)
+            json_array_insert_new(workers, 0, one_worker(guest->worker, buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (!only || guest == only)
-            json_array_insert_new(guests, 0, one_guest(guest, buckets));
+            all &= !json_array_insert_new(guests, 0, one_guest(guest, buckets));
+    if (!all) { /* none rather than some */
+        json_decref(workers);
+        json_decref(guests);
+        return NULL;
+    }
     return json_pack("{s:{s:i, s:I, s:s, s:I, s:o, s:o}, s:o}", "daemon", "pid", (int)getpid(),
                      "uptime_s", (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
                      IOEMUD_VERSION, "log_suppressed", (json_int_t)peers_suppressed(daemon),

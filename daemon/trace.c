@@ -216,6 +216,9 @@ static const char *refusal(const struct guest *guest, struct rpc_call *call)
 {
     if (guest->state != GUEST_RUNNING)
         return "the guest does not run";
+    if (guest->worker->is_process)
+        return "there is no trace of a guest with a worker process of its own (\"isolation\": "
+               "\"process\")";
     if (guest->trace)
         return "the guest is being traced already";
     if (rpc_conn_is_tied(rpc_call_conn(call)))

@@ -440,8 +440,9 @@ static void discard_descriptors(struct vm_params *params)
     for (unsigned i = 0; i < params->n_disks; i++)
         if (params->disk[i].raw.fd >= 0)
             raw_discard(&params->disk[i].raw);
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
+    params->nic = NULL;
 }
 
 static void free_mem_disks(const struct vm_params *params)
@@ -461,7 +462,7 @@ void vm_image_closed(void *arg)
     free_mem_disks(&vm->params);
     pool_share_close(vm->pool_share);
     pthread_mutex_destroy(&vm->nics_lock);
-    if (vm->vcpu)
+    if (vm->counts_size)
         munmap(vm->vcpu, vm->counts_size);
     free(vm);
     drained(drained_arg);
@@ -502,9 +503,15 @@ static int make_counts(struct vm *vm, char *why)
 {
     uint32_t vcpus = vm->params.hv->guest_info(vm->params.guest)->vcpus;
     size_t size = vcpus * sizeof(*vm->vcpu) + MACHINE_IDE_DRIVES * sizeof(*vm->histograms);
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *pages;
 
+    if (vm->worker->vcpu) { /* the control side reads them there */
+        vm->vcpu = vm->worker->vcpu;
+        vm->histograms = vm->worker->histograms;
+        return 0;
+    }
+    pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
     if (pages == MAP_FAILED) {
         snprintf(why, VM_WHY_SIZE, "out of memory");
         return -ENOMEM;
@@ -595,6 +602,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
+    vm->params.nic = NULL; /* the caller's, and empty by now */
     *ret_vm = vm;
     return 0;
 

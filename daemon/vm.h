@@ -77,9 +77,9 @@ struct vm_params {
     unsigned
         disk_places; /* disks and drives without a medium: worker_has_room() said yes to them */
     struct vm_serial serial[MACHINE_SERIALS];
-    struct vm_nic nic[MACHINE_NICS]; /* by devid */
-    uint32_t budget;                 /* dispatch.h; 0: no bound */
-    struct log_limit log_limit;      /* to begin with */
+    struct vm_nic *nic;         /* MACHINE_NICS, by devid, during vm_start(); NULL: none */
+    uint32_t budget;            /* dispatch.h; 0: no bound */
+    struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     /* Likewise: this port's file is full; vm_renew_serial() follows. */
@@ -106,11 +106,13 @@ struct vm {
      * until something is counted in them: this of each vCPU, then `histograms` of each drive. */
     struct dispatch_vcpu *vcpu;
     struct blk_histograms *histograms;
-    size_t counts_size; /* of both */
+    size_t counts_size; /* of both; 0: they are the worker's */
     struct bufpio bufpio;
     struct host host;
     struct pool_share *pool_share;
     struct blk *blk[MACHINE_IDE_DRIVES];
+    struct blk *leaving[MACHINE_IDE_DRIVES];      /* taken out: closed by VM_CLOSE, vm_request.h */
+    struct blk_counters past[MACHINE_IDE_DRIVES]; /* and of media before: daemon/vm_counts.h */
     struct chr *chr[MACHINE_SERIALS];
     /* The worker's, like all of the machine; but statistics read NICs from the main thread, and
      * NICs come and go while the guest runs. So it takes `nics_lock` while it reads, and before

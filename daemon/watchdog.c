@@ -32,6 +32,8 @@ static void on_interval(struct ev_loop *ev, ev_timer *timer, int revents)
 {
     struct watchdog *watchdog = timer->data;
 
+    if (!watchdog->n_workers)
+        watchdog->feed(watchdog->ctx);
     for (unsigned i = 0; i < watchdog->n_workers; i++) {
         struct watchdog_beat *beat = &watchdog->beat[i];
 

@@ -8,7 +8,8 @@
  *    main:    the last one is back: feed()
  *
  * One that has not answered when the next interval begins is told of, once, and gets no second
- * beat. Nothing else here is periodic. One thread: the main one.
+ * beat. Where there are none, since guests have processes of their own, main alone feeds, at each
+ * interval. Nothing else here is periodic. One thread: the main one.
  */
 #ifndef IOEMUD_DAEMON_WATCHDOG_H
 #define IOEMUD_DAEMON_WATCHDOG_H

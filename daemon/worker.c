@@ -48,19 +48,15 @@ static int start_thread(struct worker *worker)
     return 0;
 }
 
-int worker_create(const struct worker_params *params, struct worker **ret_worker,
-                  const char **ret_why)
+int worker_open(struct worker *worker, const char **ret_why)
 {
-    struct worker *worker = calloc(1, sizeof(*worker));
-    int err = -ENOMEM;
+    const struct worker_params *params = &worker->params;
+    int err;
 
     *ret_why = "memory";
-    if (!worker)
-        return -ENOMEM;
-    worker->params = *params;
     worker->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!worker->ev)
-        goto free_worker;
+        return -ENOMEM;
     evloop_init(&worker->evloop, worker->ev);
     mailbox_init(&worker->mailbox, worker->ev);
     watcher_init(&worker->watcher, &worker->evloop, params->poll_us);
@@ -68,28 +64,37 @@ int worker_create(const struct worker_params *params, struct worker **ret_worker
     *ret_why = "page pool";
     err = pool_create(params->pool_pages, &worker->pool);
     if (err)
-        goto free_worker;
+        return err;
     *ret_why = "libaio context (is fs.aio-max-nr large enough?)";
     err = aio_create(&worker->evloop.loop, params->aio_depth, &worker->aio);
-    if (err)
-        goto free_worker;
-    for (unsigned i = 0; i < WORKER_HVS; i++) {
+    for (unsigned i = 0; i < WORKER_HVS && !err; i++) {
         if (!params->host[i])
             continue;
         *ret_why = params->hv[i]->name;
         err = params->hv[i]->worker_open(params->host[i], &worker->hv[i]);
-        if (err)
-            goto free_worker;
     }
-    *ret_why = "thread";
-    err = start_thread(worker);
-    if (err)
-        goto free_worker;
-    *ret_worker = worker;
-    return 0;
+    return err;
+}
 
-free_worker:
-    worker_free(worker);
+int worker_create(const struct worker_params *params, struct worker **ret_worker,
+                  const char **ret_why)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    int err;
+
+    *ret_why = "memory";
+    if (!worker)
+        return -ENOMEM;
+    worker->params = *params;
+    err = worker_open(worker, ret_why);
+    if (!err) {
+        *ret_why = "thread";
+        err = start_thread(worker);
+    }
+    if (err)
+        worker_free(worker);
+    else
+        *ret_worker = worker;
     return err;
 }
 

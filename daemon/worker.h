@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker: a thread with an event loop, a libaio context and a page pool of its own, that runs the
- * devices of the guests pinned to it. Workers share nothing but their mailboxes.
+ * A worker: a thread, or the only one of a process, with an event loop, a libaio context and a
+ * page pool of its own, that runs the devices of the guests pinned to it. Workers share nothing
+ * but their mailboxes.
  *
  * After it served a guest it watches that guest's pages for a while instead of sleeping at once:
  * the next request then costs no wake-up. How long adapts to whether that paid off; an idle guest
@@ -12,6 +13,7 @@
 
 #include <ev.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/evloop.h"
@@ -35,6 +37,8 @@ struct worker_params {
     struct mailbox *control; /* the main thread's */
 };
 
+struct dispatch_vcpu;
+
 struct worker {
     struct worker_params params;
     pthread_t thread;
@@ -51,6 +55,11 @@ struct worker {
 
     struct mail end; /* worker_destroy() */
 
+    bool is_process; /* daemon/worker_process.h, which has more of it: a thread has not */
+    /* Where a worker process's vm counts; NULL: in memory of its own. */
+    struct dispatch_vcpu *vcpu;
+    struct blk_histograms *histograms;
+
     unsigned guests; /* the control side's count, for pinning */
     unsigned disks;  /* of them: worker_has_room() */
 };
@@ -58,6 +67,9 @@ struct worker {
 /* Starts the thread. On failure nothing is left; `ret_why` says which part failed. */
 int worker_create(const struct worker_params *params, struct worker **ret_worker,
                   const char **ret_why);
+/* All but the thread: in a worker process, with `params` set and the rest zeroed. As above, but
+ * what was opened stays until the process ends. */
+int worker_open(struct worker *worker, const char **ret_why);
 /* Ends the thread; it must have no guests. NULL is fine. */
 void worker_destroy(struct worker *worker);
 

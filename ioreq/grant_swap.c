@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ioreq/grant_swap.h"
 
+#include <errno.h>
+#include <string.h>
+
 /* In the words of devices/grant.h. What is none of these is another reason to copy; only where it
  * is not known what became of the page it must not be touched any more. */
 static int error_of(int err)
@@ -42,4 +45,20 @@ int grant_swap_use(struct grant_xen *xen, struct swap_xen *swap_xen, uint8_t *ba
         .swap = swap, .ctx = swap_xen, .base = base, .pages = pages, .from = from};
 
     return grant_xen_use_swap(xen, &swapper);
+}
+
+const char *grant_swap_refusal(int err)
+{
+    switch (err) {
+    case -ENOSYS:
+        return "this hypervisor has no frame swap";
+    case -EOPNOTSUPP:
+        return "it is not switched on: boot Xen with gnttab_swap";
+    case -EPERM:
+        return "this domain is not privileged";
+    case -EINVAL:
+        return "this is a PV domain: it takes a PVH dom0";
+    default:
+        return strerror(-err);
+    }
 }

@@ -14,4 +14,7 @@
 int grant_swap_use(struct grant_xen *xen, struct swap_xen *swap, uint8_t *base, unsigned pages,
                    uint32_t from);
 
+/* Why swap_xen_open() said so, for people. A constant, or strerror()'s. */
+const char *grant_swap_refusal(int err);
+
 #endif

@@ -43,6 +43,8 @@ struct hv_guest;
 #define HV_MAX_VCPUS IOREQ_SLOTS
 #define HV_NAME_MAX  63
 
+#define HV_DESCRIPTORS_MAX (4 + HV_MAX_VCPUS) /* hv_shm: a doorbell for each vCPU, and four */
+
 /* What a guest's hypervisor can do beyond the basics. */
 #define HV_FEATURE_BUFFERED_PIO 0x1u
 #define HV_FEATURE_SWAP         0x2u
@@ -192,6 +194,20 @@ struct hv_ops {
     /* Worker side. */
     int (*worker_open)(struct hv_host *host, struct hv_worker **ret_worker);
     void (*worker_close)(struct hv_worker *worker);
+
+    /*
+     * The worker side in a process of its own, which is fork()ed after guest_create(): then there
+     * is a copy of host and guest in each. NULL: this hypervisor's guests cannot be served so.
+     *   new process   guest_descriptors() tells which descriptors it must not close: at most
+     *                 HV_DESCRIPTORS_MAX, some may be -1; returns how many. Then host_forked(),
+     *                 worker_open() and all that is the worker's.
+     *   control       guest_handed_over(): closes and unmaps what is the other's from then on. The
+     *                 counters and features that the other's copy has do not get into this one.
+     *                 What is the control side's goes on to be here, guest_destroy() too.
+     */
+    unsigned (*guest_descriptors)(const struct hv_guest *guest, int *ret_fds);
+    int (*host_forked)(struct hv_host *host);
+    void (*guest_handed_over)(struct hv_guest *guest);
 
     int (*guest_start)(struct hv_guest *guest, struct hv_worker *worker);
     int (*guest_enable)(struct hv_guest *guest);

@@ -93,6 +93,9 @@ static void close_doorbells(struct hv_guest *guest)
         close(guest->epoll_fd);
     if (guest->kick_fd >= 0)
         close(guest->kick_fd);
+    for (uint32_t i = 0; i < guest->info.vcpus; i++)
+        guest->answer_fd[i] = -1;
+    guest->irq_fd = guest->epoll_fd = guest->kick_fd = -1;
 }
 
 int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *params,
@@ -132,7 +135,7 @@ int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *para
     guest->pages = conn->hello.pages;
     guest->pages_size = hv_shm_pages_size(conn->hello.features);
     guest->mem = conn->hello.mem;
-    guest->pages->status = guest->status;
+    guest->pages->status = (struct hv_shm_status){0};
     hv_shm_host_take(host, conn);
     free(conn);
     event.data.ptr = guest;
@@ -163,9 +166,32 @@ void hv_shm_guest_destroy(struct hv_guest *guest)
     epoll_ctl(guest->host->epoll_fd, EPOLL_CTL_DEL, guest->sock, NULL);
     hv_shm_grants_finish(guest);
     hv_shm_mem_finish(&guest->mem);
-    munmap(guest->pages, guest->pages_size);
+    if (guest->pages)
+        munmap(guest->pages, guest->pages_size);
     close_doorbells(guest);
     shutdown(guest->sock, SHUT_RDWR);
     hv_shm_reaper_close(guest->host->reaper, guest->sock);
     free(guest);
+}
+
+unsigned hv_shm_guest_descriptors(const struct hv_guest *guest, int *ret_fds)
+{
+    unsigned count = 0;
+
+    ret_fds[count++] = guest->sock;
+    ret_fds[count++] = guest->epoll_fd;
+    ret_fds[count++] = guest->kick_fd;
+    ret_fds[count++] = guest->irq_fd;
+    for (uint32_t i = 0; i < guest->info.vcpus; i++)
+        ret_fds[count++] = guest->answer_fd[i];
+    return count;
+}
+
+/* The socket stays: the control side waits for its end. */
+void hv_shm_guest_handed_over(struct hv_guest *guest)
+{
+    hv_shm_mem_finish(&guest->mem);
+    munmap(guest->pages, guest->pages_size);
+    guest->pages = NULL;
+    close_doorbells(guest);
 }

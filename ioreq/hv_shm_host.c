@@ -358,6 +358,12 @@ int hv_shm_host_fd(const struct hv_host *host)
     return host->epoll_fd;
 }
 
+/* The thread of the other process's reaper is not here. */
+int hv_shm_host_forked(struct hv_host *host)
+{
+    return hv_shm_reaper_create(&host->reaper);
+}
+
 int hv_shm_host_dispatch(struct hv_host *host)
 {
     /* One event at a time: a callback may destroy what a later one would point to. */

@@ -136,6 +136,15 @@ struct hv_worker {
 
 struct hv_shm_grants;
 
+/* What the peer was last told by its status page, whose names these are. */
+struct hv_shm_told {
+    uint32_t sequence, ranges, shutdown;
+    uint16_t isa_level;
+    uint8_t intx_level[32], link_route[4];
+    uint32_t isa_rises[16], intx_rises[32];
+    uint32_t msi_write, msi_lost;
+};
+
 struct hv_guest {
     enum hv_shm_watch watch; /* first */
     struct hv_host *host;
@@ -152,7 +161,7 @@ struct hv_guest {
     struct hv_counters counters;
     bool enabled, gone;
     const char *gone_why; /* set by the worker before it shuts the socket down, read by control */
-    struct hv_shm_status status; /* what was last told; the shared one is only written */
+    struct hv_shm_told status; /* the shared page is only written */
 };
 
 /* hv_shm_wire.c */
@@ -227,6 +236,7 @@ int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_h
 void hv_shm_host_close(struct hv_host *host);
 int hv_shm_host_fd(const struct hv_host *host);
 int hv_shm_host_dispatch(struct hv_host *host);
+int hv_shm_host_forked(struct hv_host *host);
 /* Takes an offered connection out: its socket and hello are the caller's. NULL: it is gone. */
 struct hv_shm_conn *hv_shm_host_offered(struct hv_host *host, const void *peer);
 void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char *why);
@@ -239,6 +249,8 @@ __attribute__((format(printf, 3, 4))) void hv_shm_host_log(struct hv_host *host,
 int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_shm_guest_destroy(struct hv_guest *guest);
+unsigned hv_shm_guest_descriptors(const struct hv_guest *guest, int *ret_fds);
+void hv_shm_guest_handed_over(struct hv_guest *guest);
 /* The worker gives up on its peer: `pending.gone`, and guest_gone on the control side. */
 void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
 

@@ -46,7 +46,9 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     if (!worker)
         return -ENOMEM;
     worker->host = host;
-    if (grant_xen_open(&worker->grants) < 0)
+    /* A process that is to reach one domain only must not have gntdev, which cannot be restricted:
+     * any other's grants to dom0 could be mapped with it. */
+    if (hv_xen_host_is_forked(host) || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
     open_swap(worker);
     *ret_worker = worker;
@@ -222,6 +224,13 @@ static void guest_paused(struct hv_guest *guest, bool paused)
 {
 }
 
+static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
+{
+    ret_fds[0] = guest->privcmd_fd;
+    ret_fds[1] = guest->evtchn_fd;
+    return 2;
+}
+
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .pv = &hv_xen_pv_ops,
@@ -241,6 +250,9 @@ const struct hv_ops hv_xen_ops = {
     .orphan_remove = hv_xen_orphan_remove,
     .worker_open = worker_open,
     .worker_close = worker_close,
+    .guest_descriptors = guest_descriptors,
+    .host_forked = hv_xen_host_forked,
+    .guest_handed_over = hv_xen_guest_handed_over,
     .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,
     .guest_stop = hv_xen_guest_stop,

@@ -17,6 +17,7 @@
 #include <xen/hvm/hvm_op.h>
 
 #include "devices/pv/xenbus.h"
+#include "ioreq/grant_swap.h"
 #include "ioreq/privcmd.h"
 
 #define PRIVCMD_PATH "/dev/xen/privcmd"
@@ -44,6 +45,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
+    bool forked; /* this is the copy in a worker process */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -134,6 +136,17 @@ void hv_xen_host_close(struct hv_host *host)
     free(host);
 }
 
+int hv_xen_host_forked(struct hv_host *host)
+{
+    host->forked = true;
+    return 0;
+}
+
+bool hv_xen_host_is_forked(const struct hv_host *host)
+{
+    return host->forked;
+}
+
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
 {
     return &host->store;
@@ -222,28 +235,12 @@ unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from)
     return host->swap_pages;
 }
 
-static const char *swap_refusal(int err)
-{
-    switch (err) {
-    case -ENOSYS:
-        return "this hypervisor has no frame swap";
-    case -EOPNOTSUPP:
-        return "it is not switched on: boot Xen with gnttab_swap";
-    case -EPERM:
-        return "this domain is not privileged";
-    case -EINVAL:
-        return "this is a PV domain: it takes a PVH dom0";
-    default:
-        return strerror(-err);
-    }
-}
-
 void hv_xen_host_swap_tell(struct hv_host *host, int err)
 {
     if (err)
         host_log(host, LOG_WARNING,
                  "event=swap-unavailable reason=\"%s\" reads of PV disks are copied",
-                 swap_refusal(err));
+                 grant_swap_refusal(err));
     else if (!host->swap_told)
         host_log(host, LOG_INFO, "event=swap pages=%u from=%u", host->swap_pages, host->swap_from);
     host->swap_told = true;
@@ -329,11 +326,20 @@ free_guest:
     return err;
 }
 
+void hv_xen_guest_handed_over(struct hv_guest *guest)
+{
+    if (guest->evtchn)
+        xenevtchn_close(guest->evtchn);
+    guest->evtchn = NULL;
+    if (guest->privcmd_fd >= 0)
+        close(guest->privcmd_fd);
+    guest->privcmd_fd = guest->evtchn_fd = -1;
+}
+
 static void guest_close(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    xenevtchn_close(guest->evtchn);
-    close(guest->privcmd_fd);
+    hv_xen_guest_handed_over(guest);
     free(guest);
 }
 

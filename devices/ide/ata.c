@@ -322,7 +322,7 @@ static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int 
 
 static void count(struct ata_drive *drive, const struct blk_req *req)
 {
-    struct ata_smart_state *smart = &drive->smart.state;
+    struct ata_smart_state *smart = &drive->board->smart.state;
 
     if (blk_req_op(req) == BLK_READ)
         smart->read_sectors += blk_req_bytes(req) / ATA_SECTOR;
@@ -344,7 +344,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct ata_drive *drive = owner;
 
-    if (req == drive->smart.req) {
+    if (req == drive->board->smart.req) {
         ata_smart_read(drive, error);
         return;
     }
@@ -589,16 +589,22 @@ void ata_take_blk(struct ata_drive *drive, struct blk *blk)
     blk_bind(blk, &client_ops, drive);
 }
 
-void ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
+int ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
 {
     memset(drive, 0, sizeof(*drive));
+    drive->present = config->blk || config->cdrom;
+    if (drive->present) {
+        drive->board = calloc(1, sizeof(*drive->board));
+        if (!drive->board)
+            return -ENOMEM;
+    }
     drive->config = *config;
     if (config->blk)
         ata_take_blk(drive, config->blk);
-    drive->present = config->blk || config->cdrom;
     if (config->blk && !config->cdrom)
         ata_smart_init(drive);
     ata_power_on(drive);
+    return 0;
 }
 
 void ata_drive_finish(struct ata_drive *drive)
@@ -607,6 +613,8 @@ void ata_drive_finish(struct ata_drive *drive)
     ata_smart_finish(drive);
     if (drive->config.blk)
         blk_bind(drive->config.blk, NULL, NULL);
+    free(drive->board);
+    drive->board = NULL;
 }
 
 bool ata_quiesce(struct ata_drive *drive)

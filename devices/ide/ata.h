@@ -197,6 +197,13 @@ struct ata_config {
     struct ide_counters *counters;
 };
 
+/* What takes much room; a place on the cable without a drive has none. */
+struct ata_board {
+    uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
+    struct ata_smart smart;
+    uint8_t reply[ATAPI_REPLY_MAX]; /* packet device: see enum atapi_transfer, keep_frame() */
+};
+
 /* Embedded in its channel. All members but `state` are wiring or a copy of what `state` says. */
 struct ata_drive {
     struct ata_state state;
@@ -210,18 +217,16 @@ struct ata_drive {
     uint8_t failing;   /* PIO in: after this chunk there is this error (bits of ERROR); 0: none */
     uint64_t failing_lba;
     struct blk_req *req;
-    uint8_t *mem;      /* PIO bytes that are not in `req`: `data` or `restored` */
+    uint8_t *mem;      /* PIO bytes that are not in `req`: of the board, or `restored` */
     uint8_t *restored; /* allocated by load, for the chunk it interrupted */
     uint32_t dma_bytes;
-    uint64_t generation; /* of commands: each request carries its own */
-    struct ata_smart smart;
-    uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
-    uint8_t reply[ATAPI_REPLY_MAX]; /* packet device: see enum atapi_transfer, keep_frame() */
-    uint64_t frame_lba;             /* whose frame `reply` has, while the medium is read */
+    uint64_t generation;     /* of commands: each request carries its own */
+    struct ata_board *board; /* NULL: there was no drive here, ever */
+    uint64_t frame_lba;      /* whose frame `reply` has, while the medium is read */
 };
 
-/* `config` is copied; binds its blk. The drive is as after power-on. */
-void ata_drive_init(struct ata_drive *drive, const struct ata_config *config);
+/* `config` is copied; binds its blk. The drive is as after power-on. -ENOMEM: nothing was done. */
+int ata_drive_init(struct ata_drive *drive, const struct ata_config *config);
 /* Forgets requests, unbinds. */
 void ata_drive_finish(struct ata_drive *drive);
 

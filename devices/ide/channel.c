@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "devices/ide/channel.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -343,7 +344,7 @@ void ide_bmdma_enable(struct ide_channel *channel, bool enable)
 
 /* Life. */
 
-void ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config)
+int ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config)
 {
     memset(channel, 0, sizeof(*channel));
     channel->counters = config->counters;
@@ -367,8 +368,13 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
         snprintf(drive.model, sizeof(drive.model), "%s", config->drive[i].model);
         snprintf(drive.firmware, sizeof(drive.firmware), "%s", config->drive[i].firmware);
         drive.wwn = config->drive[i].wwn;
-        ata_drive_init(&channel->drive[i], &drive);
+        if (ata_drive_init(&channel->drive[i], &drive)) {
+            while (i--)
+                ata_drive_finish(&channel->drive[i]);
+            return -ENOMEM;
+        }
     }
+    return 0;
 }
 
 void ide_channel_finish(struct ide_channel *channel)

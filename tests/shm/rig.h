@@ -27,6 +27,8 @@ struct rig {
     pid_t pid; /* 0: not running */
 };
 
+/* Whether guests have worker processes, as $IOEMUD_ISOLATION "process" makes it. */
+bool rig_isolated(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
 /* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. */
@@ -35,6 +37,8 @@ int rig_stop(struct rig *rig);
 int rig_signal(struct rig *rig, int signal, int ms);
 /* Starts the daemon again in the same folder. */
 void rig_restart(struct rig *rig);
+/* The same; 0, or the exit status (as of waitpid) of one that has ended instead, -1 if that is 0. */
+int rig_try_restart(struct rig *rig);
 /* What it has logged so far; free() it. */
 char *rig_log(struct rig *rig);
 
@@ -62,6 +66,8 @@ json_t *rig_call(struct rig *rig, const char *method, const char *params, char e
 uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, const char *name);
 /* Waits until the first NIC of a guest, by its place in the list, is gone. */
 bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms);
+/* Waits until all guests that are listed run. A peer has its WELCOME before. */
+bool rig_wait_running(struct rig *rig, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
@@ -73,5 +79,7 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
+/* How often threads of the daemon have gone to sleep so far: who is idle is not woken. */
+unsigned long rig_wakeups(struct rig *rig);
 
 #endif

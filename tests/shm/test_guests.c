@@ -213,9 +213,12 @@ static void a_peer_killed_in_mid_io_leaves_nothing_behind(void **state)
 {
     struct fixture *f = *state;
     struct peer *other = rig_peer(&f->rig, "g1", 1, RAM);
-    unsigned descriptors = rig_descriptors(&f->rig), mappings = rig_memfd_mappings(&f->rig);
+    unsigned descriptors, mappings;
     struct work work;
 
+    assert_true(rig_wait_running(&f->rig, 5000));
+    descriptors = rig_descriptors(&f->rig);
+    mappings = rig_memfd_mappings(&f->rig);
     work_start(&work, other, 0, 0, 5, 40);
     for (unsigned i = 0; i < 12; i++) {
         pid_t pid = child_guest(f, "g0");

@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "daemon/worker_process.h"
+
 /* The hypervisor. */
 
 struct hv_host {
@@ -312,6 +314,22 @@ static void fake_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
 {
 }
 
+static unsigned fake_descriptors(const struct hv_guest *guest, int *ret_fds)
+{
+    ret_fds[0] = guest->fd;
+    return 1;
+}
+
+static int fake_forked(struct hv_host *host)
+{
+    return 0;
+}
+
+static void fake_handed_over(struct hv_guest *guest)
+{
+    assert_false(guest->started); /* that is the other process's copy */
+}
+
 static const struct hv_ops fake_ops = {
     .name = "fake",
     .worker_open = fake_worker_open,
@@ -325,6 +343,9 @@ static const struct hv_ops fake_ops = {
     .find_domain = fake_find_domain,
     .disks_have_pv = fake_disks_have_pv,
     .nic_has_pv = fake_nic_has_pv,
+    .guest_descriptors = fake_descriptors,
+    .host_forked = fake_forked,
+    .guest_handed_over = fake_handed_over,
     .guest_start = fake_start,
     .guest_enable = fake_enable,
     .guest_stop = fake_stop,
@@ -466,6 +487,7 @@ void guest_rig_stop(struct guest_rig *rig)
     assert_int_equal(rig->hv_guests, 0);
     assert_int_equal(guest_rig_records(rig), 0);
     worker_destroy(daemon->worker[0]);
+    worker_process_forget(daemon);
     mailbox_finish(&daemon->mailbox);
     evloop_finish(&daemon->evloop);
     ev_loop_destroy(daemon->ev);

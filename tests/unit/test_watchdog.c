@@ -187,6 +187,16 @@ static void the_others_answers_do_not_count_for_the_one_that_hangs(void **state)
     run_until(f, &f->fed, 2);
 }
 
+static void without_worker_threads_the_main_loop_alone_feeds(void **state)
+{
+    struct fixture *f = *state;
+
+    f->watchdog.n_workers = 0;
+    watchdog_start(&f->watchdog, INTERVAL_S);
+    assert_int_equal(f->fed, 1);
+    run_until(f, &f->fed, 4);
+}
+
 static void nothing_happens_between_two_intervals(void **state)
 {
     struct fixture *f = *state;
@@ -214,6 +224,7 @@ int main(void)
         TEST(while_all_workers_answer_it_is_fed),
         TEST(a_worker_that_hangs_stops_the_feeding),
         TEST(the_others_answers_do_not_count_for_the_one_that_hangs),
+        TEST(without_worker_threads_the_main_loop_alone_feeds),
         TEST(nothing_happens_between_two_intervals),
         TEST(one_that_was_never_started_can_be_stopped),
     };

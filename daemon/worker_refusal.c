@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether there can be worker processes, and for whom. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/opener.h"
+#include "daemon/worker_process.h"
+
+int worker_process_prepare(struct daemon *daemon, char *ret_why)
+{
+    const char *name = daemon->config.worker_user;
+    char path[OPENER_PATH_SIZE];
+    struct passwd *user;
+
+    if (geteuid() != 0) {
+        log_write(&daemon->log, LOG_WARNING, NULL,
+                  "event=workers-keep-user hint=\"only root can give worker processes another user "
+                  "and an empty root directory; system calls are filtered all the same\"");
+        return 0;
+    }
+    user = getpwnam(name);
+    if (!user || !user->pw_uid) {
+        snprintf(ret_why, OPENER_WHY_SIZE,
+                 user ? "\"worker_user\": %s is root"
+                      : "\"worker_user\": there is no user %s (systemd-sysusers makes it)",
+                 name);
+        return -EINVAL;
+    }
+    snprintf(path, sizeof(path), "%s/empty", daemon->config.run_dir);
+    daemon->worker_uid = user->pw_uid;
+    daemon->worker_gid = user->pw_gid;
+    return opener_directory(path, ret_why);
+}
+
+int worker_process_nic_refusal(const struct vm_nic *nic, bool running, char *ret_why, size_t size)
+{
+    const char *why = NULL;
+
+    if (nic->kind == VM_NET_USER)
+        why = "\"backend\": \"user\" makes connections by itself";
+    else if (nic->kind == VM_NET_DGRAM && nic->peer[0])
+        why = "\"mode\": \"dgram\" connects to its peer by itself";
+    else if (running && nic->rom)
+        why = "its ROM cannot be handed to a process that runs: \"rom\": \"none\"";
+    if (!why)
+        return 0;
+    snprintf(ret_why, size, "%s, which \"isolation\": \"process\" does not let a worker do", why);
+    return -EOPNOTSUPP;
+}
+
+int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size)
+{
+    if (!guest->hv->guest_descriptors) {
+        snprintf(ret_why, size, "%s: no worker processes", guest->hv->name);
+        return -EOPNOTSUPP;
+    }
+    for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++) {
+        const struct vm_nic *nic = &guest->params.nic[i];
+        char why[VM_WHY_SIZE];
+
+        if (!nic->model || !worker_process_nic_refusal(nic, false, why, sizeof(why)))
+            continue;
+        snprintf(ret_why, size, "NIC %u: %s", i, why);
+        return -EOPNOTSUPP;
+    }
+    return 0;
+}

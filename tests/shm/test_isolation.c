@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The shipped daemon with a worker process for each guest: what such a process is to the host, and
+ * what its end means for its guest and for others. That guests are served all the same is shown by
+ * the other programs here, run with IOEMUD_ISOLATION=process.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/shm/rig.h"
+
+#define RAM     0x400000u
+#define SECTORS 2048u
+
+struct fixture {
+    struct rig rig;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    char path[RIG_PATH], disks[512];
+
+    setenv("IOEMUD_ISOLATION", "process", 1);
+    rig_start(&f->rig, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "g%u", i);
+        rig_image(&f->rig, name, SECTORS, path);
+        snprintf(disks, sizeof(disks), "{\"vdev\": \"hda\", \"path\": \"%s\"}", path);
+        rig_guest(&f->rig, name, disks);
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    int status = rig_stop(&f->rig);
+
+    free(f);
+    return status;
+}
+
+static struct peer *join(struct fixture *f, const char *name)
+{
+    struct peer *peer = rig_peer(&f->rig, name, 1, RAM);
+
+    assert_true(rig_wait_running(&f->rig, 5000));
+    return peer;
+}
+
+/* Of the guest's worker. */
+static pid_t worker_pid(struct fixture *f, const char *name)
+{
+    json_t *stats = rig_call(&f->rig, "stats", NULL, NULL), *guest, *worker;
+    size_t i, j;
+    pid_t pid = 0;
+
+    json_array_foreach(json_object_get(stats, "guests"), i, guest)
+    {
+        json_array_foreach(json_object_get(json_object_get(stats, "daemon"), "workers"), j, worker)
+        {
+            if (!strcmp(json_string_value(json_object_get(guest, "name")), name) &&
+                json_integer_value(json_object_get(guest, "worker")) ==
+                    json_integer_value(json_object_get(worker, "id")))
+                pid = (pid_t)json_integer_value(json_object_get(worker, "pid"));
+        }
+    }
+    json_decref(stats);
+    assert_true(pid > 1);
+    assert_int_not_equal(pid, f->rig.pid);
+    return pid;
+}
+
+/* A line of /proc/PID/status, its tabs as blanks. */
+static void status_line(pid_t pid, const char *key, char line[256])
+{
+    char path[64];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    do
+        assert_non_null(fgets(line, 256, file));
+    while (strncmp(line, key, strlen(key)) != 0);
+    fclose(file);
+    for (char *at = line; *at; at++)
+        *at = isspace((unsigned char)*at) ? ' ' : *at;
+    for (size_t end = strlen(line); end && line[end - 1] == ' '; end--)
+        line[end - 1] = '\0';
+}
+
+static void a_worker_has_no_privileges_and_is_filtered(void **state)
+{
+    static const struct {
+        const char *key, *line;
+        bool of_root; /* who alone can change the user */
+    } expected[] = {
+        {"CapEff:", "CapEff: 0000000000000000", true},
+        {"CapPrm:", "CapPrm: 0000000000000000", true},
+        {"Uid:", "Uid: 65534 65534 65534 65534", true}, /* nobody */
+        {"Groups:", "Groups:", true},
+        {"NoNewPrivs:", "NoNewPrivs: 1", false},
+        {"Seccomp:", "Seccomp: 2", false}, /* SECCOMP_MODE_FILTER */
+    };
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    pid_t pid = worker_pid(f, "g0");
+    char line[256];
+
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        if (expected[i].of_root && geteuid() != 0)
+            continue;
+        status_line(pid, expected[i].key, line);
+        assert_string_equal(line, expected[i].line);
+    }
+    peer_close(peer);
+}
+
+/* Descriptors of the process, but for those whose target has this in it. */
+static unsigned descriptors_without(pid_t pid, const char *what)
+{
+    char path[64], from[384], to[256];
+    const struct dirent *entry;
+    unsigned count = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((entry = readdir(dir))) {
+        ssize_t n;
+
+        snprintf(from, sizeof(from), "%s/%s", path, entry->d_name);
+        n = readlink(from, to, sizeof(to) - 1);
+        if (n < 0)
+            continue;
+        to[n] = '\0';
+        count += !strstr(to, what);
+    }
+    closedir(dir);
+    return count;
+}
+
+static void a_worker_has_no_other_guest_s_image_and_no_socket_of_the_daemon(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+    pid_t pid = worker_pid(f, "g1");
+    char image[RIG_PATH];
+    unsigned all;
+
+    if (geteuid() != 0)
+        skip();
+    all = descriptors_without(pid, "no such thing");
+    snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
+    assert_int_equal(descriptors_without(pid, image), all);
+    snprintf(image, sizeof(image), "%s/g1", f->rig.dir);
+    assert_int_equal(descriptors_without(pid, image), all - 1);
+    /* The control side's link, and the peer's connection. */
+    assert_int_equal(descriptors_without(pid, "socket:"), all - 2);
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+}
+
+static void the_control_side_keeps_no_memory_and_no_image_of_guests(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    char image[RIG_PATH];
+
+    assert_int_equal(rig_memfd_mappings(&f->rig), 0);
+    snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
+    assert_int_equal(descriptors_without(f->rig.pid, image),
+                     descriptors_without(f->rig.pid, "no such thing"));
+    peer_close(peer);
+}
+
+static void reads(struct peer *peer)
+{
+    struct ide disk;
+
+    assert_int_equal(ide_init(&disk, peer, 0, 0, 0, 0x1000), 0);
+    assert_int_equal(ide_dma_read(&disk, 7, 8, 0x100000), 0);
+}
+
+static bool log_has(struct fixture *f, const char *text)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        char *log = rig_log(&f->rig);
+        bool has = strstr(log, text);
+
+        free(log);
+        if (has)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+static void a_worker_that_dies_takes_its_guest_s_devices_only(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+
+    reads(peer[1]);
+    assert_int_equal(kill(worker_pid(f, "g0"), SIGSEGV), 0);
+    assert_true(rig_wait_guests(&f->rig, 1, 5000));
+    assert_true(log_has(f, "guest=g0 event=worker-died"));
+    assert_true(log_has(f, "signal 11"));
+    assert_true(log_has(f, "guest=g0 event=detached"));
+    reads(peer[1]);
+    /* Its image is free again, and the next one serves it. */
+    peer_close(peer[0]);
+    peer[0] = join(f, "g0");
+    reads(peer[0]);
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+    assert_true(rig_wait_guests(&f->rig, 0, 5000));
+}
+
+static void no_worker_survives_the_daemon(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    pid_t pid = worker_pid(f, "g0");
+
+    assert_true(rig_signal(&f->rig, SIGKILL, 5000) >= 0);
+    for (unsigned i = 0; i < 500 && kill(pid, 0) == 0; i++) {
+        char line[256] = "", path[64];
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        if (access(path, F_OK) == 0)
+            status_line(pid, "State:", line);
+        if (strstr(line, "Z ")) /* whoever is its parent now takes its time */
+            break;
+        usleep(10000);
+        assert_true(i < 499);
+    }
+    peer_close(peer);
+    rig_restart(&f->rig);
+}
+
+static void a_stop_of_all_processes_ends_them_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    pid_t pid = worker_pid(f, "g0");
+
+    /* As the service manager does it. */
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    usleep(20000);
+    reads(peer);
+    assert_int_equal(rig_signal(&f->rig, SIGTERM, 10000), 0);
+    assert_true(log_has(f, "guest=g0 event=detached"));
+    peer_close(peer);
+    rig_restart(&f->rig);
+}
+
+static void set_level(struct fixture *f, const char *params)
+{
+    char error[256];
+    json_t *result = rig_call(&f->rig, "log-level", params, error);
+
+    if (!result)
+        fail_msg("log-level: %s", error);
+    json_decref(result);
+}
+
+/* The control side writes only what its own level lets through: so the worker must have heard. */
+static void a_worker_logs_at_the_level_that_there_is_now(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer;
+    char *log;
+
+    set_level(f, "{\"level\": \"err\"}");
+    peer = rig_peer(&f->rig, "g0", 1, RAM);
+    reads(peer);
+    peer_out(peer, 0, 0x64, 1, 0xfe); /* the keyboard controller's reset line */
+    reads(peer);
+    set_level(f, "{\"level\": \"info\", \"name\": \"g0\"}");
+    usleep(50000);
+    log = rig_log(&f->rig);
+    assert_null(strstr(log, "event=reset"));
+    free(log);
+    peer_out(peer, 0, 0x64, 1, 0xfe);
+    assert_true(log_has(f, "guest=g0 event=reset"));
+    peer_close(peer);
+}
+
+static void statistics_tell_of_each_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+
+    reads(peer);
+    assert_true(rig_counted(&f->rig, "g0", "ioreqs", "pio_read") > 0);
+    peer_close(peer);
+}
+
+#ifdef __x86_64__
+/*
+ * Has the worker make a system call as a guest would that runs code of its choice in it: it stands
+ * in epoll_wait(2), so right behind the instruction. Returns what the call did.
+ */
+static long captured_call(pid_t pid, long number, const long args[3])
+{
+    struct user_regs_struct before, regs;
+    int status;
+
+    assert_int_equal(ptrace(PTRACE_ATTACH, pid, 0, 0), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(ptrace(PTRACE_GETREGS, pid, 0, &before), 0);
+    assert_int_equal(ptrace(PTRACE_PEEKTEXT, pid, before.rip - 2, 0) & 0xffff,
+                     0x050f); /* syscall */
+    regs = before;
+    regs.rip -= 2;
+    regs.rax = (unsigned long long)number;
+    regs.orig_rax = -1ull; /* nothing is to be restarted */
+    regs.rdi = (unsigned long long)args[0];
+    regs.rsi = (unsigned long long)args[1];
+    regs.rdx = (unsigned long long)args[2];
+    assert_int_equal(ptrace(PTRACE_SETREGS, pid, 0, &regs), 0);
+    assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, 0, 0), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(ptrace(PTRACE_GETREGS, pid, 0, &regs), 0);
+    assert_int_equal(ptrace(PTRACE_SETREGS, pid, 0, &before), 0);
+    assert_int_equal(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+    return (long)regs.rax;
+}
+
+static void what_a_captured_worker_tries_is_denied_and_logged(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    pid_t pid = worker_pid(f, "g0");
+    const struct {
+        long number;
+        const char *name;
+        long args[3];
+    } attempts[] = {
+        {SYS_openat, "openat", {AT_FDCWD, 0, O_RDONLY}},
+        {SYS_execve, "execve", {0, 0, 0}},
+        {SYS_socket, "socket", {AF_UNIX, SOCK_STREAM, 0}},
+        {SYS_connect, "connect", {0, 0, 0}},
+        {SYS_ptrace, "ptrace", {PTRACE_ATTACH, f->rig.pid, 0}},
+        {SYS_kill, "kill", {f->rig.pid, SIGKILL, 0}},
+        {SYS_ioctl, "ioctl", {0, 0x305000, 0}}, /* IOCTL_PRIVCMD_HYPERCALL */
+        {SYS_setuid, "setuid", {0, 0, 0}},
+    };
+
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+        char line[96];
+
+        assert_int_equal(captured_call(pid, attempts[i].number, attempts[i].args), -EPERM);
+        snprintf(line, sizeof(line), "guest=g0 event=system-call-denied worker=0 pid=%d call=%s ",
+                 (int)pid, attempts[i].name);
+        assert_true(log_has(f, line));
+    }
+    reads(peer); /* and it still does what it is there for */
+    peer_close(peer);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(a_worker_has_no_privileges_and_is_filtered),
+        TEST(a_worker_has_no_other_guest_s_image_and_no_socket_of_the_daemon),
+        TEST(the_control_side_keeps_no_memory_and_no_image_of_guests),
+        TEST(a_worker_that_dies_takes_its_guest_s_devices_only),
+        TEST(no_worker_survives_the_daemon),
+        TEST(a_stop_of_all_processes_ends_them_in_order),
+        TEST(a_worker_logs_at_the_level_that_there_is_now),
+        TEST(statistics_tell_of_each_worker),
+#ifdef __x86_64__
+        TEST(what_a_captured_worker_tries_is_denied_and_logged),
+#endif
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Worker processes as the control side sees them: those that end, those that stop and those that
+ * say what none of ours would. Guests of the rig's hypervisor, each in a real process.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/guest_nics.h"
+#include "daemon/worker_process.h"
+#include "tests/unit/guest_rig.h"
+
+#define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
+#define NIC   "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null'}]}"
+
+static int setup(void **state)
+{
+    struct guest_rig *rig = malloc(sizeof(*rig));
+
+    assert_non_null(rig);
+    guest_rig_start(rig);
+    rig->daemon.config.isolation = ISOLATION_PROCESS;
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    guest_rig_stop(*state);
+    free(*state);
+    return 0;
+}
+
+/* The worker of the only guest, which runs. */
+static pid_t start(struct guest_rig *rig, const char *json)
+{
+    struct rig_outcome outcome = {0};
+
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.told, 1);
+    assert_string_equal(outcome.why, "");
+    assert_int_equal(outcome.err, 0);
+    assert_int_equal(rig->daemon.guests->state, GUEST_RUNNING);
+    return worker_process_pid(rig->daemon.guests->worker);
+}
+
+static void a_guest_runs_in_a_process_of_its_own_and_leaves(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    pid_t pid = start(rig, GUEST);
+
+    assert_int_not_equal(pid, getpid());
+    assert_int_equal(kill(pid, 0), 0);
+    assert_null(rig->daemon.guests->vm);
+    assert_int_equal(rig->daemon.worker[0]->guests, 0);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    guest_rig_settle(rig, 0);
+    while (rig->daemon.processes)
+        ev_run(rig->daemon.ev, EVRUN_ONCE);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
+static void everything_is_handed_over_and_comes_back(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+
+    for (unsigned i = 0; i < 3; i++) {
+        start(rig, guest_rig_everything(rig));
+        guest_detach(rig->daemon.guests, NULL, NULL);
+        guest_rig_settle(rig, 0);
+        assert_true(guest_rig_socket_gone(rig));
+    }
+    while (rig->daemon.processes)
+        ev_run(rig->daemon.ev, EVRUN_ONCE);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
+static void a_start_that_fails_in_the_process_is_told(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+
+    rig->fail = RIG_START; /* the process's copy of the rig does */
+    guest_rig_attach(rig, GUEST, &outcome);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.err, -ENXIO);
+    assert_non_null(strstr(outcome.why, "mapping the request pages"));
+    rig->fail = RIG_NONE;
+}
+
+static void what_a_process_cannot_serve_is_refused(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+
+    guest_rig_attach(rig, "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'user'}]}", &outcome);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.err, -EOPNOTSUPP);
+    assert_non_null(strstr(outcome.why, "\"isolation\": \"process\""));
+}
+
+/* ---- they end ---------------------------------------------------------------------------------*/
+
+struct was {
+    pid_t pid;
+};
+
+static bool has_another(struct guest_rig *rig, void *arg)
+{
+    const struct was *was = arg;
+    const struct guest *guest = rig->daemon.guests;
+
+    return guest && guest->state == GUEST_RUNNING && worker_process_pid(guest->worker) != was->pid;
+}
+
+static void a_domain_s_devices_start_anew_when_its_worker_dies(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct was was = {start(rig, GUEST)};
+
+    assert_false(rig->daemon.guests->reset);
+    kill(was.pid, SIGKILL);
+    guest_rig_run(rig, has_another, &was);
+    assert_true(rig->daemon.guests->reset); /* and is told so in `list` */
+    assert_int_equal(rig->hv_guests, 1);
+    assert_int_equal(guest_rig_records(rig), 1);
+}
+
+static void a_worker_that_keeps_dying_is_not_started_for_ever(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct was was = {start(rig, GUEST)};
+
+    kill(was.pid, SIGKILL);
+    guest_rig_run(rig, has_another, &was);
+    kill(worker_process_pid(rig->daemon.guests->worker), SIGKILL);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(rig->hv_guests, 0);
+    assert_int_equal(guest_rig_records(rig), 0);
+}
+
+static void one_that_dies_while_its_guest_leaves_does_not_keep_it(void **state)
+{
+    struct guest_rig *rig = *state;
+    pid_t pid = start(rig, GUEST);
+
+    kill(pid, SIGSTOP);
+    guest_detach(rig->daemon.guests, NULL, NULL);
+    assert_int_equal(rig->daemon.guests->state, GUEST_STOPPING);
+    kill(pid, SIGKILL);
+    guest_rig_settle(rig, 0);
+}
+
+struct answer {
+    unsigned told;
+    int err;
+};
+
+static void on_answer(void *ctx, int err, const char *why)
+{
+    struct answer *answer = ctx;
+
+    answer->told++;
+    answer->err = err;
+}
+
+static bool is_told(struct guest_rig *rig, void *arg)
+{
+    return ((struct answer *)arg)->told > 0;
+}
+
+static void a_request_is_answered_by_the_process(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer = {0}, other = {0};
+
+    start(rig, NIC);
+    guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
+    guest_nic_link(rig->daemon.guests, 5, false, on_answer, &other);
+    guest_rig_run(rig, is_told, &other);
+    assert_int_equal(answer.told, 1);
+    assert_int_equal(answer.err, 0);
+    assert_int_equal(other.err, -ENOENT);
+}
+
+static void a_request_that_a_dead_worker_took_along_is_answered(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer = {0};
+    pid_t pid = start(rig, NIC);
+
+    kill(pid, SIGSTOP);
+    guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
+    kill(pid, SIGKILL);
+    guest_rig_run(rig, is_told, &answer);
+    assert_int_equal(answer.err, -EPIPE);
+}
+
+#define MANY 4096u
+
+static bool all_told(struct guest_rig *rig, void *arg)
+{
+    return ((struct answer *)arg)->told == MANY;
+}
+
+static void one_that_takes_no_orders_is_ended(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer = {0};
+
+    kill(start(rig, NIC), SIGSTOP);
+    for (unsigned i = 0; i < MANY; i++)
+        guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
+    guest_rig_run(rig, all_told, &answer);
+    assert_int_equal(answer.err, -EPIPE);
+    guest_rig_settle(rig, 1);
+}
+
+/* ---- they are captured ------------------------------------------------------------------------*/
+
+/* The worker's end of its link, of which we get a copy; as root only. -1. */
+static int link_of(pid_t pid)
+{
+    int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0), found = -1;
+    char path[64];
+    const struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    while (dir && found < 0 && (entry = readdir(dir))) {
+        int fd = (int)syscall(SYS_pidfd_getfd, pid_fd, atoi(entry->d_name), 0), type = 0;
+        socklen_t size = sizeof(type);
+
+        if (fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET)
+            found = fd;
+        else if (fd >= 0)
+            close(fd);
+    }
+    if (dir)
+        closedir(dir);
+    close(pid_fd);
+    return found;
+}
+
+/* It is ended, and its guest gets another: the control side stays. */
+static void ends_who_says(struct guest_rig *rig, const void *what, size_t size)
+{
+    struct was was = {start(rig, NIC)};
+    int fd = link_of(was.pid);
+
+    if (fd < 0)
+        skip();
+    assert_int_equal(send(fd, what, size, 0), size);
+    close(fd);
+    guest_rig_run(rig, has_another, &was);
+    assert_int_equal(rig->hv_guests, 1);
+}
+
+static void nonsense_ends_the_worker(void **state)
+{
+    ends_who_says(*state, "nonsense", 8);
+}
+
+static void an_answer_to_nothing_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_REPLY, .id = 7};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_second_start_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_STARTED};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void an_end_that_nobody_wanted_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_ENDED};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void drained_before_the_end_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_DRAINED};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_second_listener_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_LISTENER};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static bool has_stopped(struct guest_rig *rig, void *arg)
+{
+    return rig->daemon.guests->io_stopped != 0;
+}
+
+/* Told time and again, it is one error and one pause. */
+static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct worker_report report = {
+        .kind = REPORT_IO_STOPPED,
+        .io_stopped = {.drive = 0, .what = {.op = BLK_WRITE, .sector = 1, .error = -ENOSPC}}};
+    int fd = link_of(start(rig, GUEST));
+
+    if (fd < 0)
+        skip();
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(send(fd, &report, sizeof(report), 0), sizeof(report));
+    guest_rig_run(rig, has_stopped, NULL);
+    for (unsigned i = 0; i < 20; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_int_equal(rig->paused, 1);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(a_guest_runs_in_a_process_of_its_own_and_leaves),
+        TEST(everything_is_handed_over_and_comes_back),
+        TEST(a_start_that_fails_in_the_process_is_told),
+        TEST(what_a_process_cannot_serve_is_refused),
+        TEST(a_domain_s_devices_start_anew_when_its_worker_dies),
+        TEST(a_worker_that_keeps_dying_is_not_started_for_ever),
+        TEST(one_that_dies_while_its_guest_leaves_does_not_keep_it),
+        TEST(a_request_is_answered_by_the_process),
+        TEST(a_request_that_a_dead_worker_took_along_is_answered),
+        TEST(one_that_takes_no_orders_is_ended),
+        TEST(nonsense_ends_the_worker),
+        TEST(an_answer_to_nothing_ends_the_worker),
+        TEST(a_second_start_ends_the_worker),
+        TEST(an_end_that_nobody_wanted_ends_the_worker),
+        TEST(drained_before_the_end_ends_the_worker),
+        TEST(a_second_listener_ends_the_worker),
+        TEST(a_disk_s_error_that_is_told_twice_counts_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

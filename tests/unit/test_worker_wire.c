@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a captured worker process may say, and what it may count. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/worker_wire.h"
+
+static bool good(struct worker_report report)
+{
+    return worker_report_check(&report, sizeof(report));
+}
+
+static void a_report_of_another_length_is_none(void **state)
+{
+    struct worker_report report = {.kind = REPORT_GONE};
+
+    assert_true(worker_report_check(&report, sizeof(report)));
+    assert_false(worker_report_check(&report, sizeof(report) - 1));
+    assert_false(worker_report_check(&report, sizeof(report) + 1));
+    assert_false(worker_report_check(&report, 0));
+}
+
+static void a_kind_that_does_not_exist_is_none(void **state)
+{
+    assert_false(good((struct worker_report){.kind = REPORTS}));
+    assert_false(good((struct worker_report){.kind = (enum worker_report_kind) - 1}));
+}
+
+static void an_error_is_one_of_the_system_s(void **state)
+{
+    const int bad[] = {1, -4096, -100000, INT32_MIN, INT32_MAX};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(good((struct worker_report){.kind = REPORT_REPLY, .reply.err = bad[i]}));
+        assert_false(good((struct worker_report){.kind = REPORT_STARTED, .reply.err = bad[i]}));
+        assert_false(good(
+            (struct worker_report){.kind = REPORT_IO_STOPPED, .io_stopped.what.error = bad[i]}));
+    }
+    assert_true(good((struct worker_report){.kind = REPORT_REPLY, .reply.err = -EIO}));
+    assert_true(good((struct worker_report){.kind = REPORT_STARTED}));
+    assert_false(good((struct worker_report){.kind = REPORT_IO_STOPPED})); /* what for, then */
+}
+
+static void a_number_lies_within_what_there_is(void **state)
+{
+    struct worker_report stop = {.kind = REPORT_IO_STOPPED,
+                                 .io_stopped = {.drive = MACHINE_IDE_DRIVES - 1,
+                                                .what = {.op = BLK_DISCARD, .error = -EIO}}};
+
+    assert_true(good(stop));
+    stop.io_stopped.drive++;
+    assert_false(good(stop));
+    stop.io_stopped.drive = 0;
+    stop.io_stopped.what.op = BLK_DISCARD + 1;
+    assert_false(good(stop));
+    assert_true(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = 1}));
+    assert_false(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = MACHINE_SERIALS}));
+}
+
+static void text_ends_and_is_printable(void **state)
+{
+    struct worker_report report = {.kind = REPORT_LOG, .log.priority = LOG_INFO};
+
+    memset(report.log.text, 'a', sizeof(report.log.text));
+    memset(report.log.device, 'b', sizeof(report.log.device));
+    report.log.text[3] = '\n';
+    report.log.text[4] = (char)0xff; /* no UTF-8 */
+    assert_true(worker_report_check(&report, sizeof(report)));
+    assert_int_equal(strlen(report.log.text), REPORT_TEXT_MAX);
+    assert_int_equal(strlen(report.log.device), REPORT_DEVICE_MAX);
+    assert_memory_equal(report.log.text, "aaa??a", 6);
+
+    report = (struct worker_report){.kind = REPORT_REPLY};
+    memset(report.reply.why, 'w', sizeof(report.reply.why));
+    assert_true(worker_report_check(&report, sizeof(report)));
+    assert_int_equal(strlen(report.reply.why), VM_WHY_SIZE - 1);
+}
+
+static void a_line_is_no_more_urgent_than_a_device_s(void **state)
+{
+    for (int priority = LOG_EMERG - 1; priority <= LOG_DEBUG + 1; priority++)
+        assert_int_equal(good((struct worker_report){.kind = REPORT_LOG, .log.priority = priority}),
+                         priority >= LOG_ERR && priority <= LOG_DEBUG);
+}
+
+/* ---- counts -----------------------------------------------------------------------------------*/
+
+static void counts_are_copied_word_by_word(void **state)
+{
+    uint64_t from[] = {1, UINT64_MAX, 3, 4}, to[] = {0, 0, 0, 9};
+
+    vm_counts_move(to, from, 3 * sizeof(from[0]));
+    assert_memory_equal(to, from, 3 * sizeof(from[0]));
+    assert_int_equal(to[3], 9);
+}
+
+static void counts_of_a_captured_worker_stay_within_bounds(void **state)
+{
+    static struct vm_counts counts;
+
+    memset(&counts, 0xff, sizeof(counts));
+    vm_counts_check(&counts);
+    assert_int_equal(counts.n_devices, VM_COUNTS_DEVICES);
+    for (unsigned i = 0; i < VM_COUNTS_DEVICES; i++) {
+        assert_int_equal(counts.device[i].n_counters, VM_COUNTS_OF_EACH);
+        assert_int_equal(strlen(counts.device[i].name), VM_COUNTS_NAME_MAX);
+        assert_int_equal(strspn(counts.device[i].model, "?"), VM_COUNTS_NAME_MAX);
+        for (unsigned j = 0; j < VM_COUNTS_OF_EACH; j++)
+            assert_int_equal(strlen(counts.device[i].counter[j].name), VM_COUNTS_NAME_MAX);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_report_of_another_length_is_none),
+        cmocka_unit_test(a_kind_that_does_not_exist_is_none),
+        cmocka_unit_test(an_error_is_one_of_the_system_s),
+        cmocka_unit_test(a_number_lies_within_what_there_is),
+        cmocka_unit_test(text_ends_and_is_printable),
+        cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
+        cmocka_unit_test(counts_are_copied_word_by_word),
+        cmocka_unit_test(counts_of_a_captured_worker_stay_within_bounds),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
