@@ -33,6 +33,11 @@ static int setup(void **state)
 
     assert_non_null(rig);
     guest_rig_start(rig);
+    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place the
+     * address sanitizer would remember. */
+    worker_destroy(rig->daemon.worker[0]);
+    rig->daemon.worker[0] = NULL;
+    rig->daemon.n_workers = 0;
     rig->daemon.config.isolation = ISOLATION_PROCESS;
     *state = rig;
     return 0;
@@ -68,7 +73,6 @@ static void a_guest_runs_in_a_process_of_its_own_and_leaves(void **state)
     assert_int_not_equal(pid, getpid());
     assert_int_equal(kill(pid, 0), 0);
     assert_null(rig->daemon.guests->vm);
-    assert_int_equal(rig->daemon.worker[0]->guests, 0);
     guest_detach(rig->daemon.guests, NULL, NULL);
     guest_rig_settle(rig, 0);
     while (rig->daemon.processes)
