@@ -33,8 +33,8 @@ static int setup(void **state)
 
     assert_non_null(rig);
     guest_rig_start(rig);
-    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place the
-     * address sanitizer would remember. */
+    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place
+     * the address sanitizer would remember. */
     worker_destroy(rig->daemon.worker[0]);
     rig->daemon.worker[0] = NULL;
     rig->daemon.n_workers = 0;
