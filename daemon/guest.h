@@ -122,6 +122,7 @@ struct guest {
         struct guest *guest;
         unsigned port;
         struct mail full; /* from the worker */
+        bool renewing;    /* the next one is on its way */
     } file[MACHINE_SERIALS];
 
     /* Who holds it: ioemu-dm's connection, and libxl's two QMP sockets. */

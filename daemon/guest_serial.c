@@ -18,6 +18,12 @@
 #define OWNER(mail, member)                                                                        \
     ((struct guest_file *)((char *)(mail)-offsetof(struct guest_file, member)))
 
+static void renewed(struct guest_call *call)
+{
+    call->guest->file[call->request.serial.port].renewing = false;
+    free(call);
+}
+
 void guest_next_file(struct guest *guest, unsigned port)
 {
     const struct serial_config *serial = &guest->config.serial[port];
@@ -26,7 +32,7 @@ void guest_next_file(struct guest *guest, unsigned port)
     int fd;
 
     if (guest->state != GUEST_RUNNING || port >= guest->config.n_serials ||
-        serial->kind != SERIAL_FILE || !serial->max_size)
+        serial->kind != SERIAL_FILE || !serial->max_size || guest->file[port].renewing)
         return;
     if (opener_next_log_file(serial->path, &fd, why)) {
         fd = -1;
@@ -41,6 +47,8 @@ void guest_next_file(struct guest *guest, unsigned port)
     call->request.op = VM_RENEW_SERIAL;
     call->request.serial.port = port;
     call->request.serial.fd = fd;
+    call->done = renewed;
+    guest->file[port].renewing = true;
     guest_call(guest, call);
 }
 

@@ -199,7 +199,8 @@ static void lose_trust(struct worker_process *process, const char *why)
     log_write(&process->daemon->log, LOG_CRIT, name_of(process),
               "event=worker-killed worker=%u why=\"%s\"", process->worker.params.id, why);
     stop_talking(process);
-    kill(process->pid, SIGKILL);
+    if (!process->reaped)
+        kill(process->pid, SIGKILL);
 }
 
 /* ---- what it tells ----------------------------------------------------------------------------*/
@@ -275,6 +276,9 @@ static void take_log(struct worker_process *process, const struct worker_report 
     if (report->log.priority > log_level(&process->guest->log) ||
         !log_allow(&process->said, now_of(process), &suppressed))
         return;
+    if (suppressed)
+        log_write(&process->guest->log, LOG_WARNING, name_of(process),
+                  "event=log-limit suppressed=%llu", (unsigned long long)suppressed);
     log_device(&process->guest->log, report->log.priority, name_of(process), device, "%s",
                report->log.text);
 }
@@ -417,6 +421,16 @@ static int send_order(struct worker_process *process, struct worker_order *order
     return sendmsg(process->sock, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* One that takes no orders any more is ended. Of that, and of one that has ended, comes the answer
+ * with its end. */
+static void tell(struct worker_process *process, struct worker_order *order)
+{
+    int err = send_order(process, order);
+
+    if (err && err != -EPIPE && err != -ECONNRESET)
+        lose_trust(process, err == -EAGAIN ? "takes no orders" : strerror(-err));
+}
+
 void worker_process_call(struct guest *guest, struct guest_call *call)
 {
     struct worker_process *process = process_of(guest->worker);
@@ -426,9 +440,7 @@ void worker_process_call(struct guest *guest, struct guest_call *call)
     call->next = NULL;
     *process->tail = call;
     process->tail = &call->next;
-    /* One that takes no orders any more, or that has ended: the answer comes with its end. */
-    if (send_order(process, &order) == -EAGAIN)
-        lose_trust(process, "takes no orders");
+    tell(process, &order);
     vm_request_discard(&order.request); /* it has its own */
 }
 
@@ -438,8 +450,7 @@ void worker_process_end(struct guest *guest)
     struct worker_order order = {.end = true};
 
     process->ending = true;
-    if (send_order(process, &order) == -EAGAIN)
-        lose_trust(process, "takes no orders");
+    tell(process, &order);
 }
 
 /* ---- its beginning ----------------------------------------------------------------------------*/

@@ -86,8 +86,6 @@ int pool_create(uint32_t pages, struct pool **ret_pool)
     (void)madvise(pool->base, pool->size, MADV_DONTFORK);
     (void)madvise(pool->base, pool->size, MADV_DONTDUMP);
     pool->stats.locked = mlock(pool->base, pool->size) == 0;
-    /* In a child whose parent had a pool at this address the shadow is still that one's. */
-    unpoison(pool->base, size);
     memset(pool->base, 0, size); /* there now, whether locked or not */
 
     pool->last = &pool->first;

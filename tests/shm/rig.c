@@ -181,6 +181,19 @@ static void remove_tree(const char *path)
     rmdir(path);
 }
 
+/* The list of daemon/sandbox.c lacks nothing that a worker of ours wants. */
+static bool was_denied(struct rig *rig)
+{
+    char *log = rig_log(rig);
+    const char *line = log ? strstr(log, "event=system-call-denied") : NULL;
+    bool denied = line && !rig->captured;
+
+    if (denied)
+        fprintf(stderr, "%.*s\n", (int)strcspn(line, "\n"), line);
+    free(log);
+    return denied;
+}
+
 int rig_stop(struct rig *rig)
 {
     int status = 0;
@@ -192,6 +205,8 @@ int rig_stop(struct rig *rig)
         kill(rig->pid, SIGKILL);
         waitpid(rig->pid, NULL, 0);
     }
+    if (was_denied(rig))
+        status = -1;
     remove_tree(rig->dir);
     return status;
 }

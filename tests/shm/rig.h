@@ -24,14 +24,16 @@
 
 struct rig {
     char dir[64];
-    pid_t pid; /* 0: not running */
+    pid_t pid;     /* 0: not running */
+    bool captured; /* a worker process was made to do what it must not */
 };
 
 /* Whether guests have worker processes, as $IOEMUD_ISOLATION "process" makes it. */
 bool rig_isolated(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
-/* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. */
+/* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. -1: a worker process
+ * was denied a system call, and is not `captured`. */
 int rig_stop(struct rig *rig);
 /* Sends a signal and waits at most `ms` for the end. -1: still there. The folder stays. */
 int rig_signal(struct rig *rig, int signal, int ms);

@@ -483,7 +483,8 @@ void guest_rig_stop(struct guest_rig *rig)
     rpc_server_destroy(rig->rpc);
     daemon_stop(daemon);
     guest_rig_settle(rig, 0);
-    assert_int_equal(daemon->worker[0]->guests, 0);
+    if (daemon->worker[0])
+        assert_int_equal(daemon->worker[0]->guests, 0);
     assert_int_equal(rig->hv_guests, 0);
     assert_int_equal(guest_rig_records(rig), 0);
     worker_destroy(daemon->worker[0]);
