@@ -6,7 +6,7 @@
  * what follows works.
  *
  * A sweep ends with the first step that was denied nothing any more. With $IOEMUD_FAULT_ALL each
- * number has its turn, otherwise the first ones and then fewer and fewer of them; and each also as
+ * number has its turn, otherwise the first ones and then fewer and fewer of them; and these also as
  * the first of several in a row. (Not of all that follow: who has no memory for a request of a
  * guest waits for it, by design.)
  */
@@ -333,9 +333,15 @@ static void settle(struct fixture *f)
     f->threads = rig_threads(&f->rig);
 }
 
+/* The first ones, and then fewer and fewer. */
+static unsigned sparsely(unsigned n)
+{
+    return n < TIGHT ? n + 1 : n + n / 4;
+}
+
 static unsigned next(unsigned n)
 {
-    return getenv("IOEMUD_FAULT_ALL") || n < TIGHT ? n + 1 : n + n / 4;
+    return getenv("IOEMUD_FAULT_ALL") ? n + 1 : sparsely(n);
 }
 
 /* One step of a guest that is attached, or is to be. */
@@ -378,14 +384,17 @@ static void sweep(struct fixture *f, enum faults_class class, void (*step)(struc
                   bool attached)
 {
     unsigned long kib;
-    unsigned tried = 0;
+    unsigned tried = 0, row = 1;
 
     settle(f);
     kib = rig_private_kib(&f->rig);
     for (unsigned n = 1;; n = next(n)) {
         if (!one(f, class, n, n, step, attached).denied)
             break;
-        one(f, class, n, n + ROW - 1, step, attached);
+        if (n == row) {
+            one(f, class, n, n + ROW - 1, step, attached);
+            row = sparsely(row);
+        }
         tried++;
     }
     works(f);
