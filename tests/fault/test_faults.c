@@ -75,7 +75,8 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* One guest: a disk, another one through the page cache, a CD-ROM drive, a NIC that leads nowhere, a serial port in a file. */
+/* One guest: a disk, another one through the page cache, a CD-ROM drive, a NIC that leads nowhere,
+ * a serial port in a file. */
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
