@@ -130,27 +130,23 @@ CALL_SIZE(recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags), EN
 CALL(eventfd, (unsigned count, int flags), (count, flags), EMFILE)
 CALL(timerfd_create, (int clock, int flags), (clock, flags), EMFILE)
 CALL(epoll_create1, (int flags), (flags), EMFILE)
-CALL(epoll_wait, (int fd, struct epoll_event *events, int max, int ms), (fd, events, max, ms),
-     EINTR)
 CALL(inotify_init1, (int flags), (flags), EMFILE)
 CALL(inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask), ENOSPC)
 CALL(mlock, (const void *at, size_t len), (at, len), ENOMEM)
 CALL(mkdir, (const char *path, mode_t mode), (path, mode), ENOSPC)
 CALL(rename, (const char *from, const char *to), (from, to), ENOSPC)
 CALL(flock, (int fd, int operation), (fd, operation), ENOLCK)
-CALL(fchmod, (int fd, mode_t mode), (fd, mode), EPERM)
 CALL(fstat64, (int fd, struct stat *st), (fd, st), EIO)
 CALL(stat64, (const char *path, struct stat *st), (path, st), EIO)
 CALL(lstat64, (const char *path, struct stat *st), (path, st), EIO)
 CALL(fstatfs64, (int fd, struct statfs *fs), (fd, fs), EIO)
 CALL(fsync, (int fd), (fd), EIO)
 CALL(fdatasync, (int fd), (fd), EIO)
-CALL(ftruncate64, (int fd, off_t size), (fd, size), ENOSPC)
 CALL_SIZE(pread64, (int fd, void *data, size_t len, off_t at), (fd, data, len, at), EIO)
 CALL_SIZE(preadv64, (int fd, const struct iovec *iov, int count, off_t at), (fd, iov, count, at),
           EIO)
 CALL_SIZE(pwritev64v2, (int fd, const struct iovec *iov, int count, off_t at, int flags),
-          (fd, iov, count, at, flags), ENOSPC)
+          (fd, iov, count, at, flags), EIO)
 CALL_POINTER(void *, mmap64, (void *at, size_t len, int prot, int flags, int fd, off_t offset),
              (at, len, prot, flags, fd, offset), ENOMEM, MAP_FAILED)
 CALL_POINTER(FILE *, fopen64, (const char *path, const char *mode), (path, mode), EMFILE, NULL)
