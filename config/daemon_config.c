@@ -24,6 +24,11 @@ static const char *const isolations[] = {
 #define POOL_PAGES_MAX 262144
 /* fs.aio-max-nr is 65536 for the whole host where nobody raised it. */
 #define AIO_DEPTH_MAX 4096
+/* All workers' and others' come out of gntalloc's limit, 1024 where nobody raised it. */
+#define SWAP_PAGES_MAX 65536
+/* A page, and the largest request (BLK_MAX_BYTES). */
+#define SWAP_FROM_MIN 4096
+#define SWAP_FROM_MAX 131072
 
 static int read_metrics(struct config_reader *reader, const json_t *value, void *into);
 static int read_http(struct config_reader *reader, const json_t *value, void *into);
@@ -46,6 +51,8 @@ static const struct config_key daemon_keys[] = {
     KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
     KEY(xen, CONFIG_BOOL, 0, 0),
     KEY(pv_disks, CONFIG_BOOL, 0, 0),
+    KEY(swap_pages, CONFIG_UNSIGNED, 0, SWAP_PAGES_MAX),
+    KEY(swap_from, CONFIG_UNSIGNED, SWAP_FROM_MIN, SWAP_FROM_MAX),
     KEY(isolation, CONFIG_ENUM, 0, 0, isolations),
     KEY(worker_user, CONFIG_STRING, 1, 31),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
@@ -130,6 +137,7 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .pool_pages = 2048,
         .aio_depth = 256,
         .poll_us = 200,
+        .swap_from = 65536,
         .control_socket = strdup("/run/ioemud/control.sock"),
         .stats_socket = strdup("/run/ioemud/stats.sock"),
         .stats_group = strdup(""),

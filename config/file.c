@@ -95,6 +95,10 @@ int config_parse(struct config_reader *reader, json_t **ret_object)
         return 0;
     }
 
+    /* jansson does not always say that it was this, but always what a mistake is. */
+    if (json_error_code(&error) == json_error_out_of_memory || !*error.text)
+        return fail_file(reader->file, reader->error, -ENOMEM, "out of memory");
+
     size_t offset = error.position > 0 ? (size_t)error.position : 0;
     size_t token = json_path_at(reader->text, reader->length, offset, path, sizeof(path));
     struct json_position position = json_position_of_offset(reader->text, reader->length, token);
@@ -105,5 +109,5 @@ int config_parse(struct config_reader *reader, json_t **ret_object)
     snprintf(reader->error->text, sizeof(reader->error->text),
              "%s:%u:%u: at %s: this is not JSON: %.200s", reader->file, position.line,
              position.column, path, error.text);
-    return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
+    return -EINVAL;
 }

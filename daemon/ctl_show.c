@@ -145,24 +145,35 @@ static void list_guest(struct table *table, const json_t *guest)
     }
 }
 
+/* What a guest has of disks, and how those of a kind are told from others. */
+static const struct {
+    const char *array, *prefix;
+} disk_kinds[] = {{"disks", ""}, {"pv_disks", "pv-"}};
+
 /* What an administrator is to do something about. */
+static void stopped_disks(const json_t *guest, const json_t *disks, const char *prefix, FILE *out)
+{
+    for (size_t i = 0; i < json_array_size(disks); i++) {
+        const json_t *disk = json_array_get(disks, i);
+        const json_t *stop = json_object_get(disk, "stopped");
+
+        if (stop)
+            fprintf(out,
+                    "\n%s is stopped: %s%s, %s of sector %" PRIu64
+                    ": %s\nwhen that is mended: ioemuctl resume %s\n",
+                    text_of(guest, "name"), prefix, text_of(disk, "vdev"), text_of(stop, "op"),
+                    number_of(stop, "sector"), text_of(stop, "error"), text_of(guest, "name"));
+    }
+}
+
 static void show_stopped(const json_t *guests, FILE *out)
 {
     for (size_t i = 0; i < json_array_size(guests); i++) {
         const json_t *guest = json_array_get(guests, i);
-        const json_t *disks = json_object_get(guest, "disks");
 
-        for (size_t j = 0; j < json_array_size(disks); j++) {
-            const json_t *disk = json_array_get(disks, j);
-            const json_t *stop = json_object_get(disk, "stopped");
-
-            if (stop)
-                fprintf(out,
-                        "\n%s is stopped: %s, %s of sector %" PRIu64
-                        ": %s\nwhen that is mended: ioemuctl resume %s\n",
-                        text_of(guest, "name"), text_of(disk, "vdev"), text_of(stop, "op"),
-                        number_of(stop, "sector"), text_of(stop, "error"), text_of(guest, "name"));
-        }
+        for (size_t k = 0; k < COUNT_OF(disk_kinds); k++)
+            stopped_disks(guest, json_object_get(guest, disk_kinds[k].array), disk_kinds[k].prefix,
+                          out);
     }
 }
 
@@ -259,13 +270,14 @@ static void show_ioreqs(const json_t *guests, unsigned width, FILE *out)
     print_and_destroy(table, width, out);
 }
 
-static void disk_row(struct table *table, const json_t *guest, const json_t *disk)
+static void disk_row(struct table *table, const json_t *guest, const json_t *disk,
+                     const char *prefix)
 {
     uint64_t done =
         number_of(disk, "reads") + number_of(disk, "writes") + number_of(disk, "flushes");
 
     table_cell(table, text_of(guest, "name"));
-    table_cell(table, text_of(disk, "vdev"));
+    table_cellf(table, "%s%s", prefix, text_of(disk, "vdev"));
     cell_count(table, disk, "reads");
     cell_bytes(table, disk, "read_bytes");
     cell_count(table, disk, "writes");
@@ -292,10 +304,13 @@ static void show_disks(const json_t *guests, unsigned width, FILE *out)
 
     for (size_t i = 0; i < json_array_size(guests); i++) {
         const json_t *guest = json_array_get(guests, i);
-        const json_t *disks = json_object_get(guest, "disks");
 
-        for (size_t j = 0; j < json_array_size(disks); j++)
-            disk_row(table, guest, json_array_get(disks, j));
+        for (size_t k = 0; k < COUNT_OF(disk_kinds); k++) {
+            const json_t *disks = json_object_get(guest, disk_kinds[k].array);
+
+            for (size_t j = 0; j < json_array_size(disks); j++)
+                disk_row(table, guest, json_array_get(disks, j), disk_kinds[k].prefix);
+        }
     }
     print_and_destroy(table, width, out);
 }
@@ -362,6 +377,22 @@ static void time_row(struct table *table, const json_t *guest, const char *what,
     cells_times(table, histogram);
 }
 
+static void disk_times(struct table *table, const json_t *guest, const json_t *disks,
+                       const char *prefix)
+{
+    static const char *const ops[] = {"read", "write", "flush", "discard"};
+
+    for (size_t i = 0; i < json_array_size(disks); i++) {
+        const json_t *disk = json_array_get(disks, i);
+        const json_t *latency = json_object_get(disk, "latency");
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s", prefix, text_of(disk, "vdev"));
+        for (size_t j = 0; j < COUNT_OF(ops); j++)
+            time_row(table, guest, name, ops[j], json_object_get(latency, ops[j]));
+    }
+}
+
 /* How long requests of the guests took, and those of their disks. */
 static void show_times(const json_t *guests, unsigned width, FILE *out)
 {
@@ -370,22 +401,15 @@ static void show_times(const json_t *guests, unsigned width, FILE *out)
         {"P50", TABLE_RIGHT},    {"P90", TABLE_RIGHT},    {"P99", TABLE_RIGHT},
         {"P99.9", TABLE_RIGHT},  {"P99.99", TABLE_RIGHT}, {"MAX", TABLE_RIGHT},
     };
-    static const char *const ops[] = {"read", "write", "flush", "discard"};
     struct table *table = table_create(columns, COUNT_OF(columns));
 
     for (size_t i = 0; i < json_array_size(guests); i++) {
         const json_t *guest = json_array_get(guests, i);
-        const json_t *disks = json_object_get(guest, "disks");
 
         time_row(table, guest, "round", "trip", json_object_get(guest, "round_trip"));
-        for (size_t j = 0; j < json_array_size(disks); j++) {
-            const json_t *disk = json_array_get(disks, j);
-            const json_t *latency = json_object_get(disk, "latency");
-
-            for (size_t k = 0; k < COUNT_OF(ops); k++)
-                time_row(table, guest, text_of(disk, "vdev"), ops[k],
-                         json_object_get(latency, ops[k]));
-        }
+        for (size_t k = 0; k < COUNT_OF(disk_kinds); k++)
+            disk_times(table, guest, json_object_get(guest, disk_kinds[k].array),
+                       disk_kinds[k].prefix);
     }
     print_and_destroy(table, width, out);
 }

@@ -105,26 +105,35 @@ static uint64_t p99(struct histogram_sum *sum)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static void disks(struct top_row *row, const json_t *now, const json_t *before, double seconds)
+/* Adds those of one kind: emulated or PV. */
+static void add_disks(struct top_row *row, const json_t *now, const json_t *before, double seconds,
+                      struct histogram_sum *sum)
 {
     static const char *const ops[] = {"latency/read", "latency/write", "latency/flush",
                                       "latency/discard"};
     static const char *const counts[] = {"reads", "writes", "flushes", "discards"};
-    const json_t *array = json_object_get(now, "disks");
-    const json_t *former = json_object_get(before, "disks");
-    struct histogram_sum sum = {0};
 
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *disk = json_array_get(array, i), *old = same(former, "vdev", disk);
+    for (size_t i = 0; i < json_array_size(now); i++) {
+        const json_t *disk = json_array_get(now, i), *old = same(before, "vdev", disk);
 
         row->read_bytes += (double)gone(disk, old, "read_bytes") / seconds;
         row->written_bytes += (double)gone(disk, old, "written_bytes") / seconds;
         row->in_flight += number(disk, "in_flight");
         for (size_t j = 0; j < COUNT_OF(ops); j++) {
             row->disk_requests += (double)gone(disk, old, counts[j]) / seconds;
-            add_new(&sum, find(disk, ops[j]), find(old, ops[j]));
+            add_new(sum, find(disk, ops[j]), find(old, ops[j]));
         }
     }
+}
+
+static void disks(struct top_row *row, const json_t *now, const json_t *before, double seconds)
+{
+    static const char *const kinds[] = {"disks", "pv_disks"};
+    struct histogram_sum sum = {0};
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        add_disks(row, json_object_get(now, kinds[i]), json_object_get(before, kinds[i]), seconds,
+                  &sum);
     row->disk_ns = p99(&sum);
 }
 

@@ -164,7 +164,13 @@ static int prepare_run_dir(struct daemon *daemon, char *why)
 
 static int open_host(struct daemon *daemon, enum daemon_hv hv, int listen_fd, char *why)
 {
-    struct hv_host_params params = {.events = &host_events, .ctx = daemon, .listen_fd = listen_fd};
+    struct hv_host_params params = {
+        .events = &host_events,
+        .ctx = daemon,
+        .listen_fd = listen_fd,
+        .swap_pages = daemon->config.pv_disks ? daemon->config.swap_pages : 0,
+        .swap_from = daemon->config.swap_from,
+    };
     int err = daemon->hv[hv]->host_open(&params, &daemon->host[hv]);
 
     if (err) {

@@ -64,6 +64,7 @@ struct daemon {
     struct reload *reload;   /* under way; NULL: none */
     bool stopping;           /* daemon_run() ends with the last guest */
     bool no_bufpio;          /* it was said that Xen has no buffered PIO page */
+    unsigned untrimmed;      /* guests that have gone since memory was given back to the kernel */
 };
 
 /* Takes `config` over in any case. Logs why on failure. */
@@ -85,7 +86,7 @@ json_t *daemon_sample(void *ctx, const json_t *params);
 
 /* daemon/stats.c: everything countable as JSON; `only` NULL: all. NULL when memory is short. */
 json_t *daemon_stats(struct daemon *daemon, const struct guest *only);
-/* What stopped the guest at this disk; NULL: nothing did. */
-json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk);
+/* What stopped the guest at the disk of this unit (vm.h); NULL: nothing did. */
+json_t *daemon_disk_stop(const struct guest *guest, unsigned unit);
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/guest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static void guest_free(struct guest *guest)
         rpc_conn_on_close(guest->lease, NULL, NULL);
     guest_qmp_remove(guest);
     trace_guest_gone(guest);
+    guest_pvdisks_release(guest);
     guest_config_finish(&guest->config);
     free(guest->line);
     free(guest->described);
@@ -206,6 +208,18 @@ void guest_ended(struct guest *guest)
     guest_release_hv(guest);
 }
 
+/* The C library keeps what guests had, some of it for ever where something small that stays lies
+ * above. It is looked through, which takes as long as the heap is large, for many at a time. */
+#define GUESTS_A_TRIM 64u
+
+static void return_memory(struct daemon *daemon)
+{
+    if (daemon->guests && ++daemon->untrimmed < GUESTS_A_TRIM)
+        return;
+    daemon->untrimmed = 0;
+    malloc_trim(0);
+}
+
 static void run_stopped(struct mail *mail)
 {
     guest_ended(OWNER(mail, stopped));
@@ -218,6 +232,7 @@ void guest_drained(struct guest *guest)
     guest_log(guest, LOG_INFO, "event=detached");
     leave_worker(guest);
     guest_free(guest);
+    return_memory(daemon);
     guest_unpark(daemon); /* what it held may be what they wait for */
 }
 
@@ -468,6 +483,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         guest->described = guest_describe(&guest->config);
     log_init_on(&guest->log, &daemon->log);
     guest_stop_init(guest);
+    guest_pvdisks_init(guest);
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
     guest_serial_init(guest);

@@ -111,9 +111,9 @@ struct guest {
     struct guest_stop {
         struct mail mail;
         struct guest *guest;
-        unsigned drive;
+        unsigned unit;
         struct blk_stop what;
-    } io_stop[MACHINE_IDE_DRIVES]; /* their mail is the worker's while they are not `io_stopped` */
+    } io_stop[VM_UNITS]; /* their mail is the worker's while they are not `io_stopped` */
     struct guest_call resume;
     int start_err;
     char start_why[VM_WHY_SIZE];
@@ -134,10 +134,11 @@ struct guest {
     bool pv_settled;                    /* guest_settle_pv() */
     bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
     struct pvdisk *pvdisks;
+    struct raw_image twin[MACHINE_IDE_DRIVES]; /* of drives, for these; fd -1: none */
     bool reset;          /* its devices started anew under it: until it reboots it has no disks */
     uint64_t revived_ns; /* when they last did for the end of its worker process; 0: never */
 
-    /* daemon/guest_stop.c: drives, a bit each, whose disks' errors have stopped the guest. */
+    /* daemon/guest_stop.c: units, a bit each, whose disks' errors have stopped the guest. */
     unsigned io_stopped;
     unsigned resuming; /* of these, those whose worker has been told to go on */
     bool paused;       /* its vCPUs, by us */
@@ -211,7 +212,7 @@ const char *guest_state_name(const struct guest *guest);
  *            unpause, done() <------------
  */
 void guest_stop_init(struct guest *guest);
-void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop); /* worker */
+void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop); /* worker */
 /* All its disks try again; `done(ctx)` (may be NULL) follows. `unpause`: and its vCPUs go on, if we
  * paused them; false: who asks does that. -EALREADY: it is not stopped, or is being resumed. */
 int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), void *ctx);
@@ -219,8 +220,8 @@ int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), voi
 void guest_unpause(struct guest *guest);
 /* What the description says of the disk's errors. */
 void guest_disk_errors(const struct disk_config *disk, struct vm_disk *vm_disk);
-/* What stopped the disk at this drive; NULL: it is not. Of the main thread. */
-const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive);
+/* What stopped the disk of this unit; NULL: it is not. Of the main thread. */
+const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned unit);
 
 /* daemon/guest_media.c: the drive as the machine is told of it, without its medium; true: it is
  * empty. */
@@ -268,7 +269,7 @@ void guest_ended(struct guest *guest);
 void guest_drained(struct guest *guest);
 /* It cannot go on. */
 void guest_lost(struct guest *guest);
-void guest_disk_stopped(struct guest *guest, unsigned drive, const struct blk_stop *what);
+void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what);
 void guest_next_file(struct guest *guest, unsigned port);
 /* The worker process is no more. A domain's devices start anew, once in GUEST_REVIVE_NS; otherwise,
  * and a peer, which has lost its connection, the guest is detached. May free it. */

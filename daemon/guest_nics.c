@@ -231,6 +231,13 @@ int guest_nics_open(struct guest *guest, char *why)
 {
     int err = 0;
 
+    if (!guest->config.n_nics)
+        return 0;
+    guest->params.nic = calloc(MACHINE_NICS, sizeof(*guest->params.nic));
+    if (!guest->params.nic) {
+        snprintf(why, GUEST_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < guest->config.n_nics && !err; i++) {
         const struct nic_config *nic = &guest->config.nic[i];
 
@@ -255,13 +262,13 @@ bool guest_nics_have_pv(const struct guest *guest)
 
 void guest_nics_forget(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
-        guest->params.nic[i].model = NULL;
+    free(guest->params.nic);
+    guest->params.nic = NULL;
 }
 
 void guest_nics_discard(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&guest->params.nic[i]);
     guest_nics_forget(guest);
 }

@@ -8,6 +8,7 @@
 
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 
 void guest_remove_sockets(struct guest *guest)
 {
@@ -32,6 +33,7 @@ void guest_close_descriptors(struct guest *guest)
     guest->params.n_disks = 0;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         guest->params.serial[i].fd = -1;
+    guest_pvdisks_release(guest);
     guest_nics_discard(guest);
     guest_remove_sockets(guest);
 }
@@ -62,6 +64,7 @@ static int open_disk(struct guest *guest, const struct disk_config *disk, char *
             snprintf(why, GUEST_WHY_SIZE, "disk %s: %s", disk->vdev, reason);
             return err;
         }
+        guest_pvdisks_keep(guest, drive, &vm_disk->raw);
         if (disk->direct && !vm_disk->raw.direct)
             guest_log(guest, LOG_NOTICE,
                       "event=disk-buffered vdev=%s path=%s reason=\"%s\" "

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a guest's PV backends, which others serve, mean for its emulated devices. */
+/* What a guest's PV backends, others' and ours, mean for its emulated devices. */
 #include <stdlib.h>
 
 #include "daemon/guest.h"
 #include "daemon/guest_call.h"
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 
 static bool disks_have_pv(const struct guest *guest)
 {
@@ -24,7 +25,7 @@ static bool disks_have_pv(const struct guest *guest)
             .path = config->backend == DISK_MEM ? NULL : config->path,
         };
     }
-    return guest->hv->disks_have_pv(host, guest->domid, disk, n);
+    return guest->hv->disks_have_pv(host, guest->domid, disk, n, guest_pvdisks_served(guest));
 }
 
 enum machine_unplug guest_unplug(struct guest *guest)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/guest_pvdisk.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +14,6 @@
 /* libxl's for disks that the domain's device model is to serve. */
 #define BACKENDS "/local/domain/0/backend/qdisk"
 
-/* Disks that one guest may have here; libxl itself makes no more than it was told to. */
-#define PVDISKS_MAX 32u
-
 /* A path in `params`, and its format. */
 #define PARAMS_MAX 1100u
 
@@ -24,10 +23,13 @@ struct pvdisk {
     struct pvdisk *next;
     struct guest *guest;
     unsigned devid;
+    unsigned unit;                                    /* VM_UNITS */
+    char vdev[16];                                    /* as xl calls it */
     char backend[XENBUS_PATH], frontend[XENBUS_PATH]; /* frontend "": not watched */
     bool seen;                                        /* by the present scan() */
     bool useless; /* it cannot be served: kept so that it is said once */
     bool closing; /* the negotiation is over */
+    bool counted; /* `pv` is there for the statistics */
     struct pvblk_ctl *ctl;
     struct pvblk_disk disk;
 
@@ -58,6 +60,17 @@ static void to_worker(struct pvdisk *disk, struct mail *mail)
 static void to_control(struct pvdisk *disk, struct mail *mail)
 {
     mailbox_post(&disk->guest->daemon->mailbox, mail);
+}
+
+static bool wanted(const struct guest *guest)
+{
+    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role == GUEST_PRIMARY;
+}
+
+/* A worker process gets no further descriptors of event channels. */
+bool guest_pvdisks_served(const struct guest *guest)
+{
+    return wanted(guest) && guest->daemon->config.isolation != ISOLATION_PROCESS;
 }
 
 const char *guest_pvdisk_path(const char *params)
@@ -144,6 +157,7 @@ static void on_gone(void *ctx)
     struct pvdisk *disk = ctx;
 
     disk->closing = true;
+    disk->counted = false; /* before it goes */
     to_worker(disk, &disk->close);
 }
 
@@ -219,6 +233,7 @@ static void run_opened(struct mail *mail)
         disk->useless = true;
         return;
     }
+    disk->counted = true;
     err = pvblk_ctl_create(&params, &disk->ctl);
     if (err) { /* the directory is gone by now, or never was one */
         on_log(disk, "store", strerror(-err));
@@ -277,12 +292,66 @@ static bool reads_as(const struct pvdisk *disk, const char *node, const char *va
     return !xenbus_read(bus, disk->backend, node, text, sizeof(text)) && !strcmp(text, value);
 }
 
+/* The emulated disk that is the same one's: xl describes a guest's first four disks for both. */
+static const struct disk_config *twin_of(const struct pvdisk *disk, const char *path)
+{
+    const struct guest *guest = disk->guest;
+
+    for (unsigned i = 0; i < guest->config.n_disks; i++) {
+        const struct disk_config *config = &guest->config.disk[i];
+        struct hv_disk emulated = {.place = (unsigned)(config->vdev[2] - 'a'),
+                                   .path = config->path};
+
+        if (config->type == DISK_HARD && config->backend != DISK_MEM &&
+            guest->hv->pv->disk_is(disk->devid, path, &emulated))
+            return config;
+    }
+    return NULL;
+}
+
+/* The open file of the twin's, with its lock and by its options. */
+static int share_image(struct pvdisk *disk, const struct disk_config *twin, char *why)
+{
+    unsigned drive = (unsigned)(twin->vdev[2] - 'a');
+    struct raw_image image = disk->guest->twin[drive];
+
+    if (image.fd < 0) { /* guest_pvdisks_keep() failed */
+        snprintf(why, OPENER_WHY_SIZE, "%s is not to be had twice", twin->path);
+        return -EMFILE;
+    }
+    image.fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 0);
+    if (image.fd < 0) {
+        snprintf(why, OPENER_WHY_SIZE, "%s: %s", twin->path, strerror(errno));
+        return -errno;
+    }
+    image.lent = true;
+    guest_disk_errors(twin, &disk->params.disk);
+    disk->params.disk.raw = image;
+    disk->params.twin = (int)drive;
+    return 0;
+}
+
+static int open_own_image(struct pvdisk *disk, const char *path, bool read_only, char *why)
+{
+    struct disk_config config = {
+        .path = (char *)(uintptr_t)path,
+        .read_only = read_only,
+        .direct = true,
+        .cache = DISK_WRITEBACK,
+        .discard = reads_as(disk, "discard-enable", "0") ? DISK_DISCARD_IGNORE : DISK_DISCARD_UNMAP,
+    };
+
+    guest_disk_errors(&config, &disk->params.disk);
+    return opener_disk(&config, &disk->params.disk.raw, why);
+}
+
 static int open_image(struct pvdisk *disk, char *why)
 {
     const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+    bool read_only = !reads_as(disk, "mode", "w");
+    const struct raw_image *raw = &disk->params.disk.raw;
+    const struct disk_config *twin;
     char text[PARAMS_MAX];
-    struct disk_config config = {.direct = true, .cache = DISK_WRITEBACK};
-    struct raw_image *raw = &disk->params.raw;
     const char *path;
     int err = xenbus_read(bus, disk->backend, "params", text, sizeof(text));
 
@@ -291,37 +360,60 @@ static int open_image(struct pvdisk *disk, char *why)
         snprintf(why, OPENER_WHY_SIZE, "its image is no raw file or device");
         return err ? err : -EOPNOTSUPP;
     }
-    config.path = (char *)path;
-    config.read_only = !reads_as(disk, "mode", "w");
-    config.discard =
-        reads_as(disk, "discard-enable", "0") ? DISK_DISCARD_IGNORE : DISK_DISCARD_UNMAP;
-    err = opener_disk(&config, raw, why);
+    disk->params.disk = (struct vm_disk){.drive = disk->unit, .raw.fd = -1};
+    disk->params.twin = -1;
+    twin = twin_of(disk, path);
+    err = twin ? share_image(disk, twin, why) : open_own_image(disk, path, read_only, why);
     if (err)
         return err;
+    disk->params.read_only = read_only || raw->read_only;
+    disk->params.discard = raw->discard && !reads_as(disk, "discard-enable", "0");
     disk->disk = (struct pvblk_disk){
         .sectors = raw->bytes / BLK_SECTOR,
         .physical_block = raw->physical_block,
-        .read_only = config.read_only,
-        .cdrom = reads_as(disk, "device-type", "cdrom"),
+        .read_only = disk->params.read_only,
         .removable = reads_as(disk, "removable", "1"),
-        .discard = raw->discard,
+        .discard = disk->params.discard,
         .discard_granularity = raw->discard_granularity,
     };
-    disk->params.read_only = config.read_only;
-    disk->params.discard = raw->discard;
     return 0;
+}
+
+/* For people: what xl was given, without what does not belong into a log. */
+static void read_name(struct pvdisk *disk)
+{
+    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+    char text[XENBUS_VALUE];
+    unsigned n = 0;
+
+    if (xenbus_read(bus, disk->backend, "dev", text, sizeof(text)))
+        *text = 0;
+    while (n < sizeof(disk->vdev) - 1 && isalnum((unsigned char)text[n])) {
+        disk->vdev[n] = text[n];
+        n++;
+    }
+    if (!n)
+        snprintf(disk->vdev, sizeof(disk->vdev), "%u", disk->devid);
 }
 
 static void begin(struct pvdisk *disk)
 {
     char why[OPENER_WHY_SIZE] = "";
-    int err = open_image(disk, why);
+    int err;
 
+    read_name(disk);
+    /* HVM guests have an emulated drive for it, whose media come and go, and leave the twin alone.
+     */
+    if (reads_as(disk, "device-type", "cdrom")) {
+        disk->useless = true;
+        return;
+    }
+    err = open_image(disk, why);
     if (!err) {
         err = disk->guest->hv->pv->channels_open(disk->guest->hv_guest, &disk->params.channels);
         if (err) {
             snprintf(why, sizeof(why), "event channels: %s", strerror(-err));
-            raw_discard(&disk->params.raw);
+            raw_discard(&disk->params.disk.raw);
         }
     }
     if (err) {
@@ -350,17 +442,21 @@ static void found(void *ctx, const char *name)
 {
     struct guest *guest = ctx;
     struct pvdisk *disk;
-    unsigned devid, n = 0;
+    unsigned devid, unit, used = 0;
     char rest;
 
     if (sscanf(name, "%u%c", &devid, &rest) != 1)
         return;
-    for (disk = guest->pvdisks; disk; disk = disk->next, n++)
+    for (disk = guest->pvdisks; disk; disk = disk->next) {
+        used |= 1u << disk->unit;
         if (disk->devid == devid) {
             disk->seen = true;
             return;
         }
-    if (n == PVDISKS_MAX || !is_online(guest, devid))
+    }
+    for (unit = MACHINE_IDE_DRIVES; unit < VM_UNITS && used & 1u << unit;)
+        unit++;
+    if (unit == VM_UNITS || !is_online(guest, devid))
         return;
     disk = calloc(1, sizeof(*disk));
     if (!disk)
@@ -369,6 +465,7 @@ static void found(void *ctx, const char *name)
         .next = guest->pvdisks,
         .guest = guest,
         .devid = devid,
+        .unit = unit,
         .seen = true,
         .open.run = run_open,
         .opened.run = run_opened,
@@ -385,6 +482,16 @@ static void found(void *ctx, const char *name)
     begin(disk);
 }
 
+/* xl block-detach of one that is not served waits for that. */
+static void let_go(struct pvdisk *disk)
+{
+    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+
+    if (xenbus_read_state(bus, disk->backend) == XENBUS_CLOSING &&
+        !is_online(disk->guest, disk->devid))
+        xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSED);
+}
+
 /* Directories that came, and events for those that are there. */
 static void scan(struct guest *guest)
 {
@@ -399,6 +506,8 @@ static void scan(struct guest *guest)
         next = disk->next;
         if (disk->useless && !disk->seen)
             forget(disk);
+        else if (disk->useless)
+            let_go(disk);
         else if (disk->ctl && !disk->closing)
             pvblk_ctl_event(disk->ctl);
     }
@@ -425,9 +534,9 @@ void guest_pvdisks_start(struct guest *guest)
     char path[XENBUS_PATH], token[32];
     int err;
 
-    if (!guest->daemon->config.pv_disks || !guest->hv->pv || guest->config.role != GUEST_PRIMARY)
+    if (!wanted(guest))
         return;
-    if (guest->worker->is_process) {
+    if (!guest_pvdisks_served(guest)) {
         guest_log(guest, LOG_WARNING,
                   "event=pv-disks-unserved why=\"isolation is process: a worker process gets no "
                   "further event channels\"");
@@ -471,4 +580,58 @@ void guest_pvdisks_finish(struct guest *guest)
             xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSED);
         forget(disk);
     }
+}
+
+void guest_pvdisks_init(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        guest->twin[i].fd = -1;
+}
+
+void guest_pvdisks_keep(struct guest *guest, unsigned drive, struct raw_image *image)
+{
+    int fd = guest_pvdisks_served(guest) ? fcntl(image->fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+    if (fd < 0)
+        return;
+    guest->twin[drive] = *image;
+    guest->twin[drive].fd = fd;
+    image->lent = true;
+}
+
+void guest_pvdisks_release(struct guest *guest)
+{
+    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+        if (guest->twin[i].fd >= 0)
+            raw_discard(&guest->twin[i]);
+    guest_pvdisks_init(guest);
+}
+
+bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info)
+{
+    const struct pvdisk *disk = info->disk ? info->disk->next : guest->pvdisks;
+
+    while (disk && !disk->counted)
+        disk = disk->next;
+    if (!disk)
+        return false;
+    *info = (struct guest_pvdisk){
+        .disk = disk,
+        .vdev = disk->vdev,
+        .devid = disk->devid,
+        .unit = disk->unit,
+        .connected = disk->ctl && pvblk_ctl_state(disk->ctl) == XENBUS_CONNECTED,
+        .io = blk_counters(vm_pv_blk(disk->pv)),
+        .histograms = vm_pv_histograms(disk->pv),
+        .ring = vm_pv_counters(disk->pv),
+    };
+    return true;
+}
+
+const char *guest_pvdisk_name(const struct guest *guest, unsigned unit)
+{
+    for (const struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next)
+        if (disk->unit == unit)
+            return disk->vdev;
+    return "?";
 }

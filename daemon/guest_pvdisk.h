@@ -6,14 +6,26 @@
  *    directory appears -> image opened -> worker: vm_pv_open() -> negotiation (pvblk_ctl.h)
  *    negotiation is over -> worker: vm_pv_close() -> forgotten
  *
- * For guests of hv_xen, where the daemon's configuration has "pv_disks". An image that is in use,
- * by the guest's own emulated drive for one, is not served; that is logged once.
+ * For guests of hv_xen, where the daemon's configuration has "pv_disks". A disk that the guest also
+ * has as an emulated drive, its twin, is served from the twin's open file, and by its options. An
+ * image that is in use otherwise is not served; that is logged once. CD-ROMs are left to the
+ * emulated drives.
  */
 #ifndef IOEMUD_DAEMON_GUEST_PVDISK_H
 #define IOEMUD_DAEMON_GUEST_PVDISK_H
 
 #include "daemon/guest.h"
+#include "devices/pv/pvblk.h"
 
+/* Whether those that the toolstack leaves to the device model find their backend here. */
+bool guest_pvdisks_served(const struct guest *guest);
+/* Before anything else. */
+void guest_pvdisks_init(struct guest *guest);
+/* The emulated disk at this place was opened: its file and lock are kept for a twin, as long as the
+ * guest is there, since the toolstack may bring one at any time. `image` becomes lent. */
+void guest_pvdisks_keep(struct guest *guest, unsigned drive, struct raw_image *image);
+/* What was kept. All that was lent has been closed. */
+void guest_pvdisks_release(struct guest *guest);
 /* Its vm runs. */
 void guest_pvdisks_start(struct guest *guest);
 /* Before its vm is told to stop: nothing new is asked of the worker. */
@@ -22,6 +34,21 @@ void guest_pvdisks_stop(struct guest *guest);
 void guest_pvdisks_finish(struct guest *guest);
 /* hv_host_events.store, for all guests. */
 void guest_pvdisks_event(struct daemon *daemon, const char *token);
+
+/* For the statistics of a RUNNING guest: all that are served, one after the other; to begin with,
+ * info->disk is NULL. Counters are the worker's, to be read once. */
+struct guest_pvdisk {
+    const struct pvdisk *disk;
+    const char *vdev; /* as xl was told */
+    unsigned devid, unit;
+    bool connected;
+    const struct blk_counters *io;
+    const struct blk_histograms *histograms;
+    const struct pvblk_counters *ring;
+};
+bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info);
+/* For people. */
+const char *guest_pvdisk_name(const struct guest *guest, unsigned unit);
 
 /* For tests: what libxl writes as `params` of a qdisk, "FORMAT:PATH". NULL: none that is served. */
 const char *guest_pvdisk_path(const char *params);

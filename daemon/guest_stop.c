@@ -5,9 +5,11 @@
  * command is kept by the drive, which tries it again when the guest is resumed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 
 const char *guest_state_name(const struct guest *guest)
 {
@@ -63,23 +65,28 @@ static void set_paused(struct guest *guest, bool pause)
     guest->paused = pause && !err;
 }
 
-void guest_disk_stopped(struct guest *guest, unsigned drive, const struct blk_stop *what)
+void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
                                      [BLK_FLUSH] = "flush",
                                      [BLK_DISCARD] = "discard"};
+    char name[32];
 
-    /* A worker tells of a drive once, until it is restarted. */
-    if (guest->state != GUEST_RUNNING || guest->io_stopped & ~guest->resuming & 1u << drive)
+    /* A worker tells of a unit once, until it is restarted. */
+    if (guest->state != GUEST_RUNNING || guest->io_stopped & ~guest->resuming & 1u << unit)
         return;
-    guest->io_stop[drive].what = *what;
-    guest->io_stopped |= 1u << drive;
+    guest->io_stop[unit].what = *what;
+    guest->io_stopped |= 1u << unit;
     guest_names_refresh(guest->daemon); /* for the hint */
+    if (unit < MACHINE_IDE_DRIVES)
+        snprintf(name, sizeof(name), "hd%c", 'a' + unit);
+    else
+        snprintf(name, sizeof(name), "%s pv=yes", guest_pvdisk_name(guest, unit));
     guest_log(guest, LOG_ERR,
-              "event=io-error vdev=hd%c op=%s sector=%llu error=\"%s\" guest stopped, "
+              "event=io-error vdev=%s op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
-              'a' + drive, op[what->op], (unsigned long long)what->sector, strerror(-what->error),
+              name, op[what->op], (unsigned long long)what->sector, strerror(-what->error),
               guest->name);
     if (!guest->paused)
         set_paused(guest, true);
@@ -89,15 +96,15 @@ static void run_io_stopped(struct mail *mail)
 {
     const struct guest_stop *stop = (struct guest_stop *)mail;
 
-    guest_disk_stopped(stop->guest, stop->drive, &stop->what);
+    guest_disk_stopped(stop->guest, stop->unit, &stop->what);
 }
 
-void guest_io_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
+void guest_io_stopped(void *ctx, unsigned unit, const struct blk_stop *stop)
 {
     struct guest *guest = ctx;
 
-    guest->io_stop[drive].what = *stop;
-    mailbox_post(&guest->daemon->mailbox, &guest->io_stop[drive].mail);
+    guest->io_stop[unit].what = *stop;
+    mailbox_post(&guest->daemon->mailbox, &guest->io_stop[unit].mail);
 }
 
 static void resumed(struct guest_call *call)
@@ -121,9 +128,9 @@ static void resumed(struct guest_call *call)
 
 void guest_stop_init(struct guest *guest)
 {
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
+    for (unsigned i = 0; i < VM_UNITS; i++)
         guest->io_stop[i] =
-            (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .drive = i};
+            (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .unit = i};
     guest->resume.done = resumed;
 }
 
@@ -135,7 +142,7 @@ int guest_resume(struct guest *guest, bool unpause, void (*done)(void *ctx), voi
     guest->unpause = unpause;
     guest->resumed_done = done;
     guest->resumed_ctx = ctx;
-    guest->resume.request = (struct vm_request){.op = VM_RESTART, .drives = guest->resuming};
+    guest->resume.request = (struct vm_request){.op = VM_RESTART, .units = guest->resuming};
     guest_call(guest, &guest->resume);
     return 0;
 }
@@ -146,7 +153,7 @@ void guest_unpause(struct guest *guest)
         set_paused(guest, false);
 }
 
-const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned drive)
+const struct blk_stop *guest_disk_stop(const struct guest *guest, unsigned unit)
 {
-    return guest->io_stopped & 1u << drive ? &guest->io_stop[drive].what : NULL;
+    return guest->io_stopped & 1u << unit ? &guest->io_stop[unit].what : NULL;
 }

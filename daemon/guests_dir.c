@@ -396,15 +396,19 @@ void guests_dir_detached(struct daemon *daemon, const struct guest *guest)
 json_t *guests_dir_list(const struct daemon *daemon)
 {
     json_t *list = json_array();
+    bool all = list;
 
     for (const struct described_file *file = daemon->guests_dir.files; list && file;
          file = file->next) {
         char path[PATH_MAX];
 
         path_of(daemon, file->name, path);
-        json_array_insert_new(list, 0,
-                              json_pack("{s:s, s:s, s:b, s:s*}", "name", file->name, "path", path,
-                                        "good", !file->error, "error", file->error));
+        all &= !json_array_insert_new(list, 0,
+                                      json_pack("{s:s, s:s, s:b, s:s*}", "name", file->name, "path",
+                                                path, "good", !file->error, "error", file->error));
     }
-    return list;
+    if (all)
+        return list;
+    json_decref(list);
+    return NULL;
 }

@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/guest_nics.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/stats.h"
@@ -312,12 +313,25 @@ static json_t *describe_disks(const struct guest *guest)
 
         bool cdrom = disk->type == DISK_CDROM;
 
-        json_array_append_new(
-            disks, json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev, "type",
-                             cdrom ? "cdrom" : "disk", "path", disk->path, "format",
-                             disk->backend == DISK_MEM ? "mem" : "raw", "read_only",
-                             disk->read_only || cdrom, "stopped", daemon_disk_stop(guest, disk)));
+        json_array_append_new(disks,
+                              json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev,
+                                        "type", cdrom ? "cdrom" : "disk", "path", disk->path,
+                                        "format", disk->backend == DISK_MEM ? "mem" : "raw",
+                                        "read_only", disk->read_only || cdrom, "stopped",
+                                        daemon_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'))));
     }
+    return disks;
+}
+
+static json_t *describe_pv_disks(const struct guest *guest)
+{
+    struct guest_pvdisk info = {0};
+    json_t *disks = json_array();
+
+    while (guest->state == GUEST_RUNNING && guest_pvdisks_next(guest, &info))
+        json_array_append_new(disks, json_pack("{s:s, s:i, s:b, s:o*}", "vdev", info.vdev, "devid",
+                                               (int)info.devid, "connected", info.connected,
+                                               "stopped", daemon_disk_stop(guest, info.unit)));
     return disks;
 }
 
@@ -362,15 +376,15 @@ static json_t *describe(const struct guest *guest)
 {
     const struct guest_config *config = &guest->config;
 
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
-                     guest->name, "domid", (int)guest->domid, "hypervisor",
-                     config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
-                     config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-                     guest_state_name(guest), "reset", guest->reset, "worker",
-                     guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
-                     guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0,
-                     "leased", guest->lease != NULL, "disks", describe_disks(guest), "nics",
-                     describe_nics(guest), "serial", describe_serials(guest));
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
+        "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
+        "role", config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
+        guest_state_name(guest), "reset", guest->reset, "worker",
+        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+        guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
+        guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
+        "nics", describe_nics(guest), "serial", describe_serials(guest));
 }
 
 /* ---- NICs ------------------------------------------------------------------------------------ */
@@ -471,12 +485,19 @@ static void method_nic_remove(void *ctx, struct rpc_call *call, const json_t *pa
 static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
 {
     struct daemon *daemon = ctx;
-    json_t *guests = json_array();
+    json_t *guests = json_array(), *files = guests_dir_list(daemon);
+    bool all = files;
 
     guest_names_refresh(daemon);
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        json_array_insert_new(guests, 0, describe(guest)); /* the newest is first in the list */
-    rpc_reply(call, json_pack("{s:o, s:o*}", "guests", guests, "files", guests_dir_list(daemon)));
+        all &= !json_array_insert_new(guests, 0, describe(guest)); /* the newest is first */
+    if (all) {
+        rpc_reply(call, json_pack("{s:o, s:o}", "guests", guests, "files", files));
+        return;
+    }
+    json_decref(guests);
+    json_decref(files);
+    rpc_fail(call, RPC_FAILED, "out of memory");
 }
 
 /* {guest?, domid?, buckets?} */

@@ -289,15 +289,25 @@ static void guest_labels(struct output *out, const json_t *guest)
         number_label(out->labels, "domid", json_object_get(guest, "domid"));
 }
 
-/* One element of the array that the scope has in a guest; its labels come after the guest's. */
-static void part_labels(struct output *out, const json_t *part)
+/* A PV disk may have the name of the emulated one that its guest came from. */
+static void disk_label(char labels[LABELS_MAX], const json_t *disk, bool pv)
+{
+    const char *vdev = json_string_value(json_object_get(disk, "vdev"));
+    char name[32];
+
+    snprintf(name, sizeof(name), "%s%s", pv ? "pv-" : "", vdev ? vdev : "");
+    label(labels, "disk", name);
+}
+
+/* One element of an array that the scope has in a guest; its labels come after the guest's. */
+static void part_labels(struct output *out, const json_t *part, bool pv)
 {
     switch (out->metric->scope) {
     case METRIC_VCPU:
         number_label(out->labels, "vcpu", json_object_get(part, "vcpu"));
         break;
     case METRIC_DISK:
-        text_label(out->labels, "disk", part, "vdev");
+        disk_label(out->labels, part, pv);
         break;
     case METRIC_NIC:
         number_label(out->labels, "nic", json_object_get(part, "devid"));
@@ -317,13 +327,24 @@ static void part_labels(struct output *out, const json_t *part)
     }
 }
 
+static void of_parts(struct output *out, const json_t *guest, const json_t *parts, bool pv)
+{
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+
+        out->labels[0] = '\0';
+        guest_labels(out, guest);
+        part_labels(out, part, pv);
+        samples(out, part);
+    }
+}
+
 static void of_guest(struct output *out, const json_t *guest)
 {
     static const char *const arrays[] = {
         [METRIC_VCPU] = "vcpus",    [METRIC_DISK] = "disks",     [METRIC_NIC] = "nics",
         [METRIC_SERIAL] = "serial", [METRIC_DEVICE] = "devices",
     };
-    const json_t *parts;
 
     out->labels[0] = '\0';
     guest_labels(out, guest);
@@ -331,15 +352,9 @@ static void of_guest(struct output *out, const json_t *guest)
         samples(out, guest);
         return;
     }
-    parts = json_object_get(guest, arrays[out->metric->scope]);
-    for (size_t i = 0; i < json_array_size(parts); i++) {
-        const json_t *part = json_array_get(parts, i);
-
-        out->labels[0] = '\0';
-        guest_labels(out, guest);
-        part_labels(out, part);
-        samples(out, part);
-    }
+    of_parts(out, guest, json_object_get(guest, arrays[out->metric->scope]), false);
+    if (out->metric->scope == METRIC_DISK)
+        of_parts(out, guest, json_object_get(guest, "pv_disks"), true);
 }
 
 /* One line of the table for everything that it is of. */

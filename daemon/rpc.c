@@ -128,6 +128,14 @@ static void conn_close(struct rpc_conn *conn, bool tell)
     free(conn);
 }
 
+/* The client loses its connection, as soon as the stack is unwound or the loop comes by: an answer
+ * may be given from anywhere. */
+static void give_up(struct rpc_conn *conn)
+{
+    conn->dead = true;
+    shutdown(conn->fd, SHUT_RDWR);
+}
+
 static void conn_flush(struct rpc_conn *conn)
 {
     while (conn->out_sent < conn->out_len) {
@@ -137,7 +145,7 @@ static void conn_flush(struct rpc_conn *conn)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
-            conn->dead = true;
+            give_up(conn);
         if (n < 0)
             break;
         conn->out_sent += (size_t)n;
@@ -151,43 +159,60 @@ static void conn_flush(struct rpc_conn *conn)
         conn_watch(conn);
 }
 
-/* Appends a line; a client that does not read its answers loses its connection. False: the line is
- * longer than any client may have it, and nothing was sent. */
-static bool conn_send(struct rpc_conn *conn, json_t *message)
+/* Appends a line. A client that does not read its answers loses its connection. -EMSGSIZE: the line
+ * is longer than any client may have it; -ENOMEM. */
+static int conn_send(struct rpc_conn *conn, json_t *message)
 {
     char *text = json_dumps(message, JSON_COMPACT);
     size_t len = text ? strlen(text) : 0;
 
-    if (len + 1 > RPC_OUTPUT_MAX) {
+    if (!text || len + 1 > RPC_OUTPUT_MAX) {
         free(text);
-        return false;
+        return text ? -EMSGSIZE : -ENOMEM;
     }
-    if (!text || !out_grow(conn, conn->out_len + len + 1)) {
-        conn->dead = true;
+    if (!out_grow(conn, conn->out_len + len + 1)) {
+        give_up(conn);
         free(text);
-        return true;
+        return 0;
     }
     memcpy(conn->out + conn->out_len, text, len);
     conn->out_len += len;
     conn->out[conn->out_len++] = '\n';
     free(text);
     conn_flush(conn);
-    return true;
+    return 0;
 }
 
+/* An error that takes no memory. A client whom that cannot tell loses its connection. */
+static void send_short(struct rpc_conn *conn, const json_t *id, const char *why)
+{
+    char line[160];
+    int len = snprintf(line, sizeof(line),
+                       "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":%d,\"message\":\"%s\"},"
+                       "\"id\":%" JSON_INTEGER_FORMAT "}\n",
+                       RPC_FAILED, why, json_integer_value(id));
+
+    if (!json_is_integer(id) || conn->out_len ||
+        send(conn->fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) != len)
+        give_up(conn);
+}
+
+/* `value` NULL: there was no memory for it. */
 static void send_answer(struct rpc_conn *conn, json_t *id, const char *key, json_t *value)
 {
     json_t *message = json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", key, value, "id", id);
+    int err = message ? conn_send(conn, message) : -ENOMEM;
 
-    if (message && !conn_send(conn, message)) {
-        json_decref(message);
+    json_decref(message);
+    if (err == -EMSGSIZE) {
         message =
             json_pack("{s:s, s:{s:i, s:s}, s:O}", "jsonrpc", "2.0", "error", "code", RPC_FAILED,
                       "message", "the answer is longer than a client may have", "id", id);
-        if (message)
-            conn_send(conn, message);
+        err = message ? conn_send(conn, message) : -ENOMEM;
+        json_decref(message);
     }
-    json_decref(message);
+    if (err)
+        send_short(conn, id, "out of memory");
 }
 
 static void call_end(struct rpc_call *call, const char *key, json_t *value)
@@ -214,7 +239,7 @@ static void call_end(struct rpc_call *call, const char *key, json_t *value)
 
 void rpc_reply(struct rpc_call *call, json_t *result)
 {
-    call_end(call, "result", result ? result : json_null());
+    call_end(call, "result", result);
 }
 
 void rpc_fail(struct rpc_call *call, int code, const char *format, ...)
@@ -261,7 +286,7 @@ bool rpc_conn_notify(struct rpc_conn *conn, const char *method, json_t *params)
 {
     json_t *message =
         json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
-    bool sent = message && !conn->dead && conn_send(conn, message);
+    bool sent = message && !conn->dead && !conn_send(conn, message);
 
     json_decref(message);
     return sent;
@@ -304,8 +329,14 @@ static void serve_line(struct rpc_conn *conn, const char *line, size_t len)
     struct rpc_call *call = call_create(conn, valid ? id : json_null());
     const struct rpc_method *found = conn->server->methods;
 
-    if (!call || !none) {
+    if (!call) {
         conn->dead = true;
+        goto free_message;
+    }
+    /* jansson does not always say that it was the memory, but always what a mistake is. */
+    if (!none ||
+        (!message && (json_error_code(&error) == json_error_out_of_memory || !*error.text))) {
+        rpc_fail(call, RPC_FAILED, "out of memory");
         goto free_message;
     }
     if (conn->fds_lost) {

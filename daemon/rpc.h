@@ -49,7 +49,8 @@ int rpc_server_create(int listen_fd, const struct loop *loop, const struct rpc_m
 /* Disconnects everybody; calls not answered yet may still be answered. NULL is fine. */
 void rpc_server_destroy(struct rpc_server *server);
 
-/* Both end the call. `result` is stolen; one longer than RPC_OUTPUT_MAX becomes an error. */
+/* Both end the call. `result` is stolen; one longer than RPC_OUTPUT_MAX becomes an error, and so
+ * does NULL: there was no memory for it. */
 void rpc_reply(struct rpc_call *call, json_t *result);
 __attribute__((format(printf, 3, 4))) void rpc_fail(struct rpc_call *call, int code,
                                                     const char *format, ...);

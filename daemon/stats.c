@@ -10,6 +10,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/stats.h"
 #include "daemon/vm_counts.h"
 #include "daemon/worker_process.h"
@@ -61,13 +62,13 @@ static json_t *memory(const struct hv_counters *of)
     return object;
 }
 
-json_t *daemon_disk_stop(const struct guest *guest, const struct disk_config *disk)
+json_t *daemon_disk_stop(const struct guest *guest, unsigned unit)
 {
     static const char *const op[] = {[BLK_READ] = "read",
                                      [BLK_WRITE] = "write",
                                      [BLK_FLUSH] = "flush",
                                      [BLK_DISCARD] = "discard"};
-    const struct blk_stop *stop = guest_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'));
+    const struct blk_stop *stop = guest_disk_stop(guest, unit);
 
     return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
                             (json_int_t)stop->sector, "error", strerror(-stop->error))
@@ -92,9 +93,9 @@ static json_t *bufpio(const struct bufpio_counters *of)
     return counters(named, sizeof(named) / sizeof(named[0]));
 }
 
-static json_t *disk(const struct guest *guest, const struct disk_config *config,
-                    const struct blk_counters *of, const struct blk_histograms *histograms,
-                    bool buckets)
+/* What drives and PV disks have in common. `of`: read already, or read once here. */
+static json_t *disk_of(const struct blk_counters *of, const struct blk_histograms *histograms,
+                       json_t *stop, const char *vdev, bool buckets)
 {
     const struct named named[] = {
         COUNT(of, reads),           COUNT(of, writes),     COUNT(of, flushes),
@@ -104,15 +105,47 @@ static json_t *disk(const struct guest *guest, const struct disk_config *config,
     };
     json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
 
-    json_t *stop = daemon_disk_stop(guest, config);
-
-    json_object_set_new(object, "vdev", json_string(config->vdev));
+    json_object_set_new(object, "vdev", json_string(vdev));
     if (stop)
         json_object_set_new(object, "stopped", stop);
-    json_object_set_new(object, "in_flight", json_integer(of->in_flight));
+    json_object_set_new(object, "in_flight",
+                        json_integer(__atomic_load_n(&of->in_flight, __ATOMIC_RELAXED)));
     if (histograms)
         stats_add_disk(object, histograms, buckets);
     return object;
+}
+
+static json_t *ring(const struct pvblk_counters *of)
+{
+    const struct named named[] = {
+        COUNT(of, requests),      COUNT(of, reads),      COUNT(of, writes),
+        COUNT(of, flushes),       COUNT(of, barriers),   COUNT(of, discards),
+        COUNT(of, indirect),      COUNT(of, refused),    COUNT(of, failed),
+        COUNT(of, copies),        COUNT(of, copy_calls), COUNT(of, copy_errors),
+        COUNT(of, notifications), COUNT(of, swaps),      COUNT(of, waited),
+    };
+    json_t *object = counters(named, sizeof(named) / sizeof(named[0]));
+
+    json_object_set_new(object, "active",
+                        json_integer(__atomic_load_n(&of->active, __ATOMIC_RELAXED)));
+    return object;
+}
+
+static json_t *pv_disks(const struct guest *guest, bool buckets)
+{
+    struct guest_pvdisk info = {0};
+    json_t *array = json_array();
+
+    while (guest_pvdisks_next(guest, &info)) {
+        json_t *object = disk_of(info.io, info.histograms, daemon_disk_stop(guest, info.unit),
+                                 info.vdev, buckets);
+
+        json_object_set_new(object, "devid", json_integer(info.devid));
+        json_object_set_new(object, "connected", json_boolean(info.connected));
+        json_object_set_new(object, "ring", ring(info.ring));
+        json_array_append_new(array, object);
+    }
+    return array;
 }
 
 /* Where latencies are counted: in the worker's memory, or in what its process shares. */
@@ -130,8 +163,9 @@ static json_t *disks(const struct guest *guest, const struct vm_counts *counts, 
         const struct disk_config *config = &guest->config.disk[i];
         unsigned drive = (unsigned)(config->vdev[2] - 'a');
 
-        json_array_append_new(
-            array, disk(guest, config, &counts->disk[drive], histograms_of(guest, drive), buckets));
+        json_array_append_new(array,
+                              disk_of(&counts->disk[drive], histograms_of(guest, drive),
+                                      daemon_disk_stop(guest, drive), config->vdev, buckets));
     }
     return array;
 }
@@ -201,6 +235,27 @@ static json_t *serials(const struct vm_counts *counts)
     return array;
 }
 
+/* What PV backends did with the guest's memory; nothing while they did nothing. */
+static void add_grants(json_t *object, const struct guest *guest)
+{
+    const struct grants *grants =
+        guest->pv_watched && guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
+    const struct grant_counters *of = grants ? grants->counters : NULL;
+    uint32_t mapped = of ? __atomic_load_n(&of->mapped, __ATOMIC_RELAXED) : 0;
+    json_t *added;
+
+    if (!of || (!mapped && !count_read(&of->maps) && !count_read(&of->errors)))
+        return;
+    const struct named named[] = {
+        COUNT(of, copies), COUNT(of, copied_bytes), COUNT(of, copy_calls), COUNT(of, maps),
+        COUNT(of, unmaps), COUNT(of, swaps),        COUNT(of, swap_calls), COUNT(of, errors),
+    };
+
+    added = counters(named, sizeof(named) / sizeof(named[0]));
+    json_object_set_new(added, "mapped", json_integer(mapped));
+    json_object_set_new(object, "grants", added);
+}
+
 /* The vm and all in it but NICs stay as long as the guest is RUNNING: only this thread ends that.
  */
 static void read_counts(const struct guest *guest, struct vm_counts *counts)
@@ -238,6 +293,8 @@ static void add_counts(json_t *object, const struct guest *guest, const struct v
     json_object_set_new(object, "memory", memory(&counts->memory));
     json_object_set_new(object, "log_suppressed", json_integer((json_int_t)counts->log_suppressed));
     json_object_set_new(object, "disks", disks(guest, counts, buckets));
+    json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
+    add_grants(object, guest);
     json_object_set_new(object, "serial", serials(counts));
     json_object_set_new(object, "nics", nics(guest, counts));
     json_object_set_new(object, "devices", devices(counts));
@@ -323,16 +380,22 @@ json_t *daemon_stats_of(struct daemon *daemon, const struct guest *only, bool bu
 {
     json_t *workers = json_array(), *guests = json_array();
     uint64_t now = daemon->evloop.loop.ops->now_ns(daemon->evloop.loop.ctx);
+    bool all = true;
 
     guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
-        json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
+        all &= !json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (guest->state == GUEST_RUNNING && guest->worker->is_process)
             json_array_insert_new(workers, 0, one_worker(guest->worker, buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (!only || guest == only)
-            json_array_insert_new(guests, 0, one_guest(guest, buckets));
+            all &= !json_array_insert_new(guests, 0, one_guest(guest, buckets));
+    if (!all) { /* none rather than some */
+        json_decref(workers);
+        json_decref(guests);
+        return NULL;
+    }
     return json_pack("{s:{s:i, s:I, s:s, s:I, s:o, s:o}, s:o}", "daemon", "pid", (int)getpid(),
                      "uptime_s", (json_int_t)((now - daemon->started_ns) / 1000000000), "version",
                      IOEMUD_VERSION, "log_suppressed", (json_int_t)peers_suppressed(daemon),

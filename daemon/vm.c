@@ -210,6 +210,11 @@ static void host_power_event(void *ctx, enum host_power event)
     vm->params.hv->shutdown(vm->params.guest, off ? HV_SHUTDOWN_POWEROFF : HV_SHUTDOWN_REBOOT);
 }
 
+static void host_left(void *ctx, unsigned drive)
+{
+    vm_pv_disk_left(ctx, drive);
+}
+
 static void host_take_out(void *ctx)
 {
     bufpio_take_out(&((struct vm *)ctx)->bufpio);
@@ -227,6 +232,7 @@ static const struct host_ops vm_host_ops = {
     .now_ns = host_now,
     .timer_arm = host_arm,
     .timer_disarm = host_disarm,
+    .disk_left = host_left,
     .power = host_power_event,
     .log = host_log_line,
 };
@@ -370,14 +376,15 @@ void vm_disk_stopped(void *arg, const struct blk_stop *stop)
     vm->params.stopped(vm->params.ctx, drive->index, stop);
 }
 
-void vm_restart(struct vm *vm, unsigned drives)
+void vm_restart(struct vm *vm, unsigned units)
 {
-    unsigned restarted = vm->stopped & drives;
+    unsigned restarted = vm->stopped & units;
 
-    vm->stopped &= ~drives;
+    vm->stopped &= ~units;
     for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
         if (restarted & 1u << i)
             blk_restart(vm->blk[i]);
+    vm_pv_restart(vm, restarted);
     if (!restarted || vm->stopped || vm->gone)
         return;
     vm->params.hv->paused(vm->params.guest, false);
@@ -433,8 +440,9 @@ static void discard_descriptors(struct vm_params *params)
     for (unsigned i = 0; i < params->n_disks; i++)
         if (params->disk[i].raw.fd >= 0)
             raw_discard(&params->disk[i].raw);
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
+    params->nic = NULL;
 }
 
 static void free_mem_disks(const struct vm_params *params)
@@ -594,6 +602,7 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
                  strerror(-err));
         goto close;
     }
+    vm->params.nic = NULL; /* the caller's, and empty by now */
     *ret_vm = vm;
     return 0;
 

@@ -24,9 +24,14 @@
 
 #define VM_WHY_SIZE 160
 
+/* PV disks that a guest can have at a time. With the drives they are its units, which are told
+ * apart by a bit each where a disk's error stops the guest: drives first. */
+#define VM_PV_DISKS 28u
+#define VM_UNITS    (MACHINE_IDE_DRIVES + VM_PV_DISKS)
+
 /* One disk as the control side opened it. */
 struct vm_disk {
-    unsigned drive;       /* 0-3: position on the controller */
+    unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
     struct raw_image raw; /* fd taken over; -1: a mem disk */
     void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
@@ -72,17 +77,24 @@ struct vm_params {
     unsigned
         disk_places; /* disks and drives without a medium: worker_has_room() said yes to them */
     struct vm_serial serial[MACHINE_SERIALS];
-    struct vm_nic nic[MACHINE_NICS]; /* by devid */
-    uint32_t budget;                 /* dispatch.h; 0: no bound */
-    struct log_limit log_limit;      /* to begin with */
+    struct vm_nic *nic;         /* MACHINE_NICS, by devid, during vm_start(); NULL: none */
+    uint32_t budget;            /* dispatch.h; 0: no bound */
+    struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
     void (*gone)(void *ctx);
     /* Likewise: this port's file is full; vm_renew_serial() follows. */
     void (*serial_full)(void *ctx, unsigned port);
-    /* On the worker's thread: this drive's disk has stopped the guest, and its requests are not
+    /* On the worker's thread: this unit's disk has stopped the guest, and its requests are not
      * served any more. Once until vm_restart(). */
-    void (*stopped)(void *ctx, unsigned drive, const struct blk_stop *stop);
+    void (*stopped)(void *ctx, unsigned unit, const struct blk_stop *stop);
     void *ctx;
+};
+
+/* Who stops the guest for a disk's error. */
+struct vm_drive {
+    struct vm *vm;
+    unsigned index;                    /* of the unit */
+    struct blk_histograms *histograms; /* a drive's are of all media that it has had; NULL */
 };
 
 struct vm {
@@ -115,12 +127,8 @@ struct vm {
     ev_io io;
     bool started;
     bool gone;
-    unsigned stopped; /* drives, a bit each, whose disks have stopped the guest */
-    struct vm_drive {
-        struct vm *vm;
-        unsigned index;
-        struct blk_histograms *histograms; /* one of these: of all media that it has had; NULL */
-    } drive[MACHINE_IDE_DRIVES];           /* who stops it */
+    unsigned stopped; /* units, a bit each, whose disks have stopped the guest */
+    struct vm_drive drive[MACHINE_IDE_DRIVES]; /* with one of `histograms` each */
 
     /* One libev timer for the earliest of the devices' timers (linked through host_timer.impl). */
     ev_timer timer;
@@ -147,14 +155,21 @@ int vm_start(struct worker *worker, const struct vm_params *params, struct vm **
              char ret_why[VM_WHY_SIZE]);
 /* See chr_renew(). On the worker's thread. */
 void vm_renew_serial(struct vm *vm, unsigned port, int fd);
-/* These of the drives (a bit each) try again what has failed; when none is stopped any more the
+/* These of the units (a bit each) try again what has failed; when none is stopped any more the
  * guest's requests are served again. */
-void vm_restart(struct vm *vm, unsigned drives);
-/* What becomes of the errors of the disk at this drive from now on; there may be none. */
+void vm_restart(struct vm *vm, unsigned units);
+/* What becomes of the errors of the disk at this drive, and of its PV twin, from now on; there may
+ * be none. */
 void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
                      enum blk_policy on_write_error);
 /* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
 int vm_open_disks(struct vm *vm, char *why);
+/* An image, with the faults that it is to have, whose requests take pages of the guest's share.
+ * Takes the descriptor over and says so in disk->raw.fd, on success at least. */
+int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image);
+/* As vm_set_policies(), of any unit's disk. */
+void vm_blk_policies(struct blk *blk, struct vm_drive *unit, enum blk_policy on_read_error,
+                     enum blk_policy on_write_error);
 /* What an image of the vm tells when it is closed, and a disk (struct vm_drive) whose error stops
  * the guest. */
 void vm_image_closed(void *arg);

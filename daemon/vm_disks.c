@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/vm.h"
+#include "daemon/vm_pv.h"
 #include "devices/backend/pool.h"
 
 /* Requests a drive may have in flight: one command of one drive a channel, in a few pieces. */
@@ -13,10 +14,8 @@
 /* Opened, and the vm's from now on: vm_image_closed() lets it go. */
 static int open_blk(struct vm *vm, struct blk_image *image, struct blk **ret_blk)
 {
-    int err;
+    int err = blk_open(image, VM_BLK_DEPTH, ret_blk);
 
-    image->share = vm->pool_share;
-    err = blk_open(image, VM_BLK_DEPTH, ret_blk);
     if (err)
         image->ops->close(image);
     else
@@ -34,21 +33,24 @@ static int open_mem(const struct vm_disk *disk, const struct loop *loop, struct 
     return err;
 }
 
-void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+void vm_blk_policies(struct blk *blk, struct vm_drive *unit, enum blk_policy on_read_error,
                      enum blk_policy on_write_error)
 {
     struct blk_policies policies = {
-        .read = on_read_error,
-        .write = on_write_error,
-        .stopped = vm_disk_stopped,
-        .arg = &vm->drive[drive],
-    };
+        .read = on_read_error, .write = on_write_error, .stopped = vm_disk_stopped, .arg = unit};
 
-    if (vm->blk[drive])
-        blk_set_policies(vm->blk[drive], &policies);
+    blk_set_policies(blk, &policies);
 }
 
-static int open_disk(struct vm *vm, struct vm_disk *disk)
+void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                     enum blk_policy on_write_error)
+{
+    if (vm->blk[drive])
+        vm_blk_policies(vm->blk[drive], &vm->drive[drive], on_read_error, on_write_error);
+    vm_pv_set_policies(vm, drive, on_read_error, on_write_error);
+}
+
+int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image)
 {
     const struct loop *loop = &vm->worker->evloop.loop;
     struct blk_image *image;
@@ -67,7 +69,18 @@ static int open_disk(struct vm *vm, struct vm_disk *disk)
         image->ops->close(image);
         return err;
     }
-    err = open_blk(vm, image, &vm->blk[disk->drive]);
+    image->share = vm->pool_share;
+    *ret_image = image;
+    return 0;
+}
+
+static int open_disk(struct vm *vm, struct vm_disk *disk)
+{
+    struct blk_image *image;
+    int err = vm_image_open(vm, disk, &image);
+
+    if (!err)
+        err = open_blk(vm, image, &vm->blk[disk->drive]);
     if (err)
         return err;
     vm->drive[disk->drive].vm = vm;
@@ -119,6 +132,7 @@ int vm_medium_open(struct vm *vm, struct raw_image *raw, struct blk **ret_blk)
     if (err)
         return err;
     raw->fd = -1;
+    image->share = vm->pool_share;
     return open_blk(vm, image, ret_blk);
 }
 

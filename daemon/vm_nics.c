@@ -125,7 +125,7 @@ void vm_nics_released(struct vm *vm)
 int vm_nics_open(struct vm *vm, char *why)
 {
     vm->reap_task = (struct loop_task){.run = run_reap, .arg = vm};
-    for (unsigned i = 0; i < MACHINE_NICS; i++) {
+    for (unsigned i = 0; vm->params.nic && i < MACHINE_NICS; i++) {
         struct vm_nic *nic = &vm->params.nic[i];
         int err = nic->model ? open_net(vm, i, nic, why) : 0;
 

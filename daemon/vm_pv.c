@@ -4,12 +4,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What is counted in as long as the image is open, which may be longer than the disk is there. */
+struct counted {
+    struct vm_drive unit;
+    struct blk_histograms histograms;
+};
+
 struct vm_pv {
     struct vm_pv *next; /* of the vm's */
     struct vm *vm;
     struct vm_pv_params params;
     struct pvblk *pvblk;
     struct blk *blk;
+    struct counted *counted; /* freed when the image is closed */
     struct loop_task task;
     ev_io io;
 };
@@ -50,8 +57,20 @@ static void on_drained(void *ctx)
     pv->params.drained(pv->params.ctx);
 }
 
+static bool on_held(void *ctx)
+{
+    const struct vm_pv *pv = ctx;
+
+    return pv->params.twin >= 0 && machine_disk_leaving(pv->vm->machine, (unsigned)pv->params.twin);
+}
+
 static const struct pvblk_ops pvblk_ops = {
-    .notify = on_notify, .want_turn = on_want_turn, .broken = on_broken, .drained = on_drained};
+    .notify = on_notify,
+    .want_turn = on_want_turn,
+    .broken = on_broken,
+    .drained = on_drained,
+    .held = on_held,
+};
 
 static void run_turn(void *arg)
 {
@@ -71,36 +90,55 @@ static void on_event(struct ev_loop *ev, ev_io *io, int revents)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
+static void on_closed(void *arg)
+{
+    struct counted *counted = arg;
+    struct vm *vm = counted->unit.vm;
+
+    free(counted);
+    vm_image_closed(vm);
+}
+
 static int open_image(struct vm_pv *pv)
 {
+    struct vm_disk *disk = &pv->params.disk;
     struct vm *vm = pv->vm;
     struct blk_image *image;
-    int err = raw_open(&pv->params.raw, vm->worker->aio, &vm->worker->evloop.loop, vm->worker->pool,
-                       &image);
+    int err;
 
+    pv->counted = calloc(1, sizeof(*pv->counted));
+    if (!pv->counted)
+        return -ENOMEM;
+    pv->counted->unit =
+        (struct vm_drive){.vm = vm, .index = disk->drive, .histograms = &pv->counted->histograms};
+    err = vm_image_open(vm, disk, &image);
     if (err)
         return err;
-    pv->params.raw.fd = -1;
     err = blk_open(image, PVBLK_BLK_DEPTH, &pv->blk);
-    if (err)
+    if (err) {
         image->ops->close(image);
-    else
-        vm->open_images++;
-    return err;
+        return err;
+    }
+    vm->open_images++;
+    vm_blk_policies(pv->blk, &pv->counted->unit, disk->on_read_error, disk->on_write_error);
+    blk_set_histograms(pv->blk, &pv->counted->histograms, &vm->worker->io);
+    return 0;
 }
 
 static void release(struct vm_pv *pv)
 {
     const struct loop *loop = &pv->vm->worker->evloop.loop;
 
-    if (pv->params.raw.fd >= 0)
-        raw_discard(&pv->params.raw);
+    if (pv->params.disk.raw.fd >= 0)
+        raw_discard(&pv->params.disk.raw);
     ev_io_stop(pv->vm->worker->ev, &pv->io);
     pvblk_destroy(pv->pvblk);
     loop->ops->undefer(loop->ctx, &pv->task);
     ops_of(pv)->channels_close(pv->params.channels);
     if (pv->blk)
-        blk_close(pv->blk, vm_image_closed, pv->vm);
+        blk_close(pv->blk, on_closed, pv->counted);
+    else
+        free(pv->counted);
     free(pv);
 }
 
@@ -112,7 +150,7 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv
     int err;
 
     if (!pv) {
-        raw_discard(&params->raw);
+        raw_discard(&params->disk.raw);
         vm->params.hv->pv->channels_close(params->channels);
         return -ENOMEM;
     }
@@ -136,20 +174,70 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv
     return 0;
 }
 
-void vm_pv_close(struct vm_pv *pv)
+static void take_out(struct vm_pv *pv)
 {
     struct vm_pv **link = &pv->vm->pvs;
 
     while (*link != pv)
         link = &(*link)->next;
     *link = pv->next;
+}
+
+void vm_pv_close(struct vm_pv *pv)
+{
+    struct vm *vm = pv->vm;
+    unsigned unit = pv->params.disk.drive;
+
+    take_out(pv);
     release(pv);
+    vm_restart(vm, 1u << unit);
 }
 
 void vm_pv_close_all(struct vm *vm)
 {
-    while (vm->pvs)
-        vm_pv_close(vm->pvs);
+    while (vm->pvs) {
+        struct vm_pv *pv = vm->pvs;
+
+        take_out(pv);
+        release(pv);
+    }
+}
+
+void vm_pv_disk_left(struct vm *vm, unsigned drive)
+{
+    for (struct vm_pv *pv = vm->pvs; pv; pv = pv->next)
+        if (pv->params.twin == (int)drive)
+            on_want_turn(pv);
+}
+
+void vm_pv_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                        enum blk_policy on_write_error)
+{
+    for (struct vm_pv *pv = vm->pvs; pv; pv = pv->next)
+        if (pv->params.twin == (int)drive)
+            vm_blk_policies(pv->blk, &pv->counted->unit, on_read_error, on_write_error);
+}
+
+void vm_pv_restart(struct vm *vm, unsigned units)
+{
+    for (struct vm_pv *pv = vm->pvs; pv; pv = pv->next)
+        if (units & 1u << pv->params.disk.drive)
+            blk_restart(pv->blk);
+}
+
+const struct blk *vm_pv_blk(const struct vm_pv *pv)
+{
+    return pv->blk;
+}
+
+const struct blk_histograms *vm_pv_histograms(const struct vm_pv *pv)
+{
+    return &pv->counted->histograms;
+}
+
+const struct pvblk_counters *vm_pv_counters(const struct vm_pv *pv)
+{
+    return pvblk_counters(pv->pvblk);
 }
 
 int vm_pv_connect(struct vm_pv *pv, const struct pvblk_rings *rings)

@@ -2,6 +2,16 @@
 /*
  * The PV disks of a guest on its worker: an image, the backend of blkif over it, and the event
  * channels of its rings. daemon/guest_pvdisk.c is the control side.
+ *
+ * The image may be an emulated drive's, too: its twin's. Both have the same open file then, so what
+ * the one was told is written the other reads. A guest goes from the one to the other by unplugging
+ * the drive, which lets it forget requests that are under way; until the last of them is over, and
+ * what was written is stable, those of the PV disk wait in their rings:
+ *
+ *   unplug -> machine_disk_leaving() ..... host_ops.disk_left -> vm_pv_disk_left()
+ *             |------- the PV disk is held -------|
+ *
+ * A guest that uses both at a time, as firmware may, is served both.
  */
 #ifndef IOEMUD_DAEMON_VM_PV_H
 #define IOEMUD_DAEMON_VM_PV_H
@@ -13,8 +23,9 @@
 struct vm_pv;
 
 struct vm_pv_params {
-    struct raw_image raw;         /* taken over, as is `channels` */
-    struct hv_channels *channels; /* NULL: closed already */
+    struct vm_disk disk; /* its descriptor is taken over, as is `channels` */
+    struct hv_channels *channels;
+    int twin; /* the emulated drive with the same image; -1: none */
     bool read_only, discard;
     /* On the worker's thread, not after vm_pv_close(). */
     void (*broken)(void *ctx, const char *why);
@@ -24,7 +35,8 @@ struct vm_pv_params {
 
 /* Takes descriptors over, whatever comes of it. -EOPNOTSUPP: the worker has no grants. */
 int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv);
-/* Its image is closed when its last request is back; the vm waits for that (vm_drain()). */
+/* Its image is closed when its last request is back; the vm waits for that (vm_drain()). If its
+ * error has stopped the guest, that is over. */
 void vm_pv_close(struct vm_pv *pv);
 /* Of a vm that ends, before its guest's pages go. */
 void vm_pv_close_all(struct vm *vm);
@@ -32,5 +44,18 @@ void vm_pv_close_all(struct vm *vm);
 int vm_pv_connect(struct vm_pv *pv, const struct pvblk_rings *rings);
 /* True: nothing is in flight. False: `drained` follows. */
 bool vm_pv_disconnect(struct vm_pv *pv);
+
+/* The emulated drive at this place was unplugged, and is at rest. */
+void vm_pv_disk_left(struct vm *vm, unsigned drive);
+/* For vm_set_policies(): the twin of this drive. */
+void vm_pv_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_error,
+                        enum blk_policy on_write_error);
+/* For vm_restart(): those of these units that are PV disks. */
+void vm_pv_restart(struct vm *vm, unsigned units);
+
+/* For the statistics: constant, and there until vm_pv_close(). */
+const struct blk *vm_pv_blk(const struct vm_pv *pv);
+const struct blk_histograms *vm_pv_histograms(const struct vm_pv *pv);
+const struct pvblk_counters *vm_pv_counters(const struct vm_pv *pv);
 
 #endif

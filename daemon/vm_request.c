@@ -8,7 +8,7 @@
 
 static void restart(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
 {
-    vm_restart(vm, request->drives);
+    vm_restart(vm, request->units);
 }
 
 static void renew_serial(struct vm *vm, struct vm_request *request, struct vm_reply *reply)

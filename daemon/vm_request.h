@@ -13,7 +13,7 @@
 #include "daemon/vm.h"
 
 enum vm_op {
-    VM_RESTART,      /* `drives`: vm_restart() */
+    VM_RESTART,      /* `units`: vm_restart() */
     VM_RENEW_SERIAL, /* `serial`: vm_renew_serial() */
     VM_LIVE,         /* `live` */
     VM_SETTLE,       /* `settle` */
@@ -49,7 +49,7 @@ struct vm_settle {
 struct vm_request {
     enum vm_op op;
     union {
-        unsigned drives; /* a bit each */
+        unsigned units; /* a bit each */
         struct {
             unsigned port;
             int fd; /* -1: there is no fresh one */

@@ -65,8 +65,9 @@ int worker_open(struct worker *worker, const char **ret_why)
     err = pool_create(params->pool_pages, &worker->pool);
     if (err)
         return err;
-    *ret_why = "libaio context (is fs.aio-max-nr large enough?)";
     err = aio_create(&worker->evloop.loop, params->aio_depth, &worker->aio);
+    *ret_why =
+        err == -EAGAIN ? "libaio context (is fs.aio-max-nr large enough?)" : "libaio context";
     for (unsigned i = 0; i < WORKER_HVS && !err; i++) {
         if (!params->host[i])
             continue;

@@ -261,7 +261,7 @@ static unsigned collect(const struct child *child, int kept[KEPT_MAX])
         kept[count++] = params->disk[i].raw.fd;
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         kept[count++] = params->serial[i].fd;
-    for (unsigned i = 0; i < MACHINE_NICS; i++) {
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++) {
         if (!params->nic[i].model)
             continue;
         kept[count++] = params->nic[i].fd;

@@ -499,7 +499,7 @@ static void hand_over(struct worker_process *process)
     }
     for (unsigned i = 0; i < MACHINE_SERIALS; i++)
         close_fd(&params->serial[i].fd);
-    for (unsigned i = 0; i < MACHINE_NICS; i++)
+    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
     guest->hv->guest_handed_over(guest->hv_guest);
     madvise(process->shared, process->shared_size, MADV_DONTFORK);

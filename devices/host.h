@@ -71,6 +71,12 @@ struct host_ops {
     void (*timer_arm)(void *ctx, struct host_timer *timer, uint64_t deadline_ns);
     void (*timer_disarm)(void *ctx, struct host_timer *timer);
 
+    /* The IDE disk at this place, which the guest has unplugged, is at rest: what it had
+     * acknowledged is stable, or could not be made so, and nothing of it can overtake others'
+     * requests for its image any more. May come from within the unplugging. NULL: nobody takes its
+     * image over. */
+    void (*disk_left)(void *ctx, unsigned drive);
+
     /* Asks for the power event; it happens later. */
     void (*power)(void *ctx, enum host_power event);
 
@@ -108,6 +114,12 @@ static inline void host_windows_out(const struct host *host)
 {
     if (host->ops->windows_out)
         host->ops->windows_out(host->ctx);
+}
+
+static inline void host_disk_left(const struct host *host, unsigned drive)
+{
+    if (host->ops->disk_left)
+        host->ops->disk_left(host->ctx, drive);
 }
 
 static inline void host_isa_irq(const struct host *host, unsigned irq, bool level)

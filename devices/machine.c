@@ -446,6 +446,11 @@ void machine_unplug_aux_disks(struct machine *machine)
         piix3_ide_unplug_aux_disks(machine->ide);
 }
 
+bool machine_disk_leaving(const struct machine *machine, unsigned drive)
+{
+    return machine->ide && ide_leaving(machine->ide, drive);
+}
+
 unsigned machine_data_ports(const struct machine *machine)
 {
     unsigned ports = 0;

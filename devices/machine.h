@@ -127,6 +127,10 @@ bool machine_has_nic(const struct machine *machine, unsigned index);
  * device nothing. */
 void machine_set_unplug(struct machine *machine, enum machine_unplug unplug);
 
+/* Whether the disk at this place was unplugged and is not at rest yet: host_ops.disk_left follows.
+ */
+bool machine_disk_leaving(const struct machine *machine, unsigned drive);
+
 /* The ACPI CPU map: `vcpu-set`. */
 void machine_set_vcpu(struct machine *machine, unsigned vcpu, bool online);
 

@@ -62,6 +62,9 @@ void piix3_ide_unplug_aux_disks(struct dev *dev);
 int ide_eject(struct dev *dev, unsigned drive, bool force, struct blk **ret_blk);
 int ide_insert(struct dev *dev, unsigned drive, struct blk *blk);
 
+/* Likewise: see machine_disk_leaving(). */
+bool ide_leaving(const struct dev *dev, unsigned drive);
+
 /* What can be unplugged through the ACPI hotplug registers, a bit a slot; and that the guest has
  * acknowledged it. */
 uint32_t machine_removable_slots(const struct machine *machine);

@@ -201,6 +201,8 @@ static void swap_batch(struct guest *guest, struct grant_swap *swaps, unsigned c
         guest->counters.errors += ones[i].err != 0;
         if (ones[i].err == -EIO)
             xen->page_state[ones[i].page] = LOST;
+        if (ones[i].err == -ESRCH) /* whatever the page: it would be asked for nothing */
+            guest->grants.from.swap = GRANT_NEVER;
     }
 }
 

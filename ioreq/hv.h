@@ -87,6 +87,10 @@ struct hv_host_params {
     const struct hv_host_events *events;
     void *ctx;
     int listen_fd; /* hv_shm: listening SOCK_SEQPACKET socket, owned by the host from success on */
+    /* hv_xen: pages for frame swaps in each worker, and from how many bytes of a read on they are
+     * used. 0: none. What comes of it is told in a line of the log. */
+    unsigned swap_pages;
+    uint32_t swap_from;
 };
 
 struct hv_guest_params {
@@ -174,10 +178,11 @@ struct hv_ops {
     int (*find_domain)(struct hv_host *host, const char *name, uint32_t *ret_domid);
     /* -ESRCH: it is gone, or being torn down. hv_shm: NULL. */
     int (*guest_domain)(const struct hv_guest *guest, struct hv_domain *ret_domain);
-    /* True when each of these emulated disks can be reached without us, by a PV backend that serves
-     * the same image at the same place, so that the domain may unplug them. */
+    /* True when each of these emulated disks can be reached in another way, by a PV backend that
+     * serves the same image at the same place, so that the domain may unplug them. `own`: those
+     * that the toolstack leaves to the domain's device model are served, too (hv_pv.h). */
     bool (*disks_have_pv)(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                          unsigned n_disks);
+                          unsigned n_disks, bool own);
     /* True when libxl gave the domain's NIC `devid` a PV backend, too (xenstore); and what xl's
      * rate= says of it. hv_shm: NULL. */
     bool (*nic_has_pv)(struct hv_host *host, uint32_t domid, unsigned devid,

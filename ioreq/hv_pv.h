@@ -8,6 +8,7 @@
 
 #include "devices/pv/xenbus.h"
 
+struct hv_disk;
 struct hv_host;
 struct hv_guest;
 struct hv_channels;
@@ -24,6 +25,10 @@ struct hv_pv_ops {
     /* From now on hv_host_events.store tells of changes at and below `path`, and once at first. */
     int (*store_watch)(struct hv_host *host, const char *path, const char *token);
     void (*store_unwatch)(struct hv_host *host, const char *path, const char *token);
+
+    /* Whether the virtual disk `devid` with that image is this emulated one: the same image at the
+     * same place. */
+    bool (*disk_is)(unsigned devid, const char *path, const struct hv_disk *disk);
 
     /* Opened by the control side, since that is privileged; can reach this guest only. Then the
      * worker's, who closes it. */

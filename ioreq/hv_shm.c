@@ -53,7 +53,7 @@ static int shm_find_domain(struct hv_host *host, const char *name, uint32_t *ret
 }
 
 static bool shm_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                              unsigned n_disks)
+                              unsigned n_disks, bool own)
 {
     return false;
 }
@@ -339,7 +339,8 @@ static void status_changed(struct hv_guest *guest)
 
 static void shm_isa_irq(struct hv_guest *guest, unsigned irq, bool level)
 {
-    struct hv_shm_status *to = &guest->pages->status, *own = &guest->status;
+    struct hv_shm_status *to = &guest->pages->status;
+    struct hv_shm_told *own = &guest->status;
     uint16_t bit = (uint16_t)(1u << (irq & 15));
 
     if (irq > 15 || !!(own->isa_level & bit) == level)
@@ -353,7 +354,8 @@ static void shm_isa_irq(struct hv_guest *guest, unsigned irq, bool level)
 
 static void shm_pci_intx(struct hv_guest *guest, unsigned slot, unsigned pin, bool level)
 {
-    struct hv_shm_status *to = &guest->pages->status, *own = &guest->status;
+    struct hv_shm_status *to = &guest->pages->status;
+    struct hv_shm_told *own = &guest->status;
     uint8_t bit = (uint8_t)(1u << (pin & 3));
 
     if (slot > 31 || pin > 3 || !!(own->intx_level[slot] & bit) == level)
@@ -376,7 +378,8 @@ static void shm_pci_link_route(struct hv_guest *guest, unsigned link, unsigned i
 
 static void shm_msi(struct hv_guest *guest, uint64_t address, uint32_t data)
 {
-    struct hv_shm_status *to = &guest->pages->status, *own = &guest->status;
+    struct hv_shm_status *to = &guest->pages->status;
+    struct hv_shm_told *own = &guest->status;
     uint32_t read = __atomic_load_n(&guest->pages->control.msi_read, __ATOMIC_ACQUIRE);
 
     if (!(guest->info.features & HV_SHM_FEATURE_MSI) || own->msi_write - read >= HV_SHM_MSI_SLOTS) {

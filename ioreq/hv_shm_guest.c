@@ -135,7 +135,7 @@ int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *para
     guest->pages = conn->hello.pages;
     guest->pages_size = hv_shm_pages_size(conn->hello.features);
     guest->mem = conn->hello.mem;
-    guest->pages->status = guest->status;
+    guest->pages->status = (struct hv_shm_status){0};
     hv_shm_host_take(host, conn);
     free(conn);
     event.data.ptr = guest;

@@ -136,6 +136,15 @@ struct hv_worker {
 
 struct hv_shm_grants;
 
+/* What the peer was last told by its status page, whose names these are. */
+struct hv_shm_told {
+    uint32_t sequence, ranges, shutdown;
+    uint16_t isa_level;
+    uint8_t intx_level[32], link_route[4];
+    uint32_t isa_rises[16], intx_rises[32];
+    uint32_t msi_write, msi_lost;
+};
+
 struct hv_guest {
     enum hv_shm_watch watch; /* first */
     struct hv_host *host;
@@ -152,7 +161,7 @@ struct hv_guest {
     struct hv_counters counters;
     bool enabled, gone;
     const char *gone_why; /* set by the worker before it shuts the socket down, read by control */
-    struct hv_shm_status status; /* what was last told; the shared one is only written */
+    struct hv_shm_told status; /* the shared page is only written */
 };
 
 /* hv_shm_wire.c */

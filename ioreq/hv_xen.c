@@ -7,7 +7,7 @@
 #include <xen/hvm/dm_op.h>
 #include <xen/sched.h>
 
-#include "ioreq/grant_xen.h"
+#include "ioreq/grant_swap.h"
 #include "ioreq/hv_pv.h"
 #include "ioreq/privcmd.h"
 
@@ -18,7 +18,26 @@
 struct hv_worker {
     struct hv_host *host;
     struct grant_xen *grants; /* NULL: no gntdev, so no PV backends */
+    struct swap_xen *swap;    /* NULL: not asked for, or not there */
 };
+
+/* The daemon's own domain: dom0, as all else here takes for granted. */
+#define OWN_DOMAIN 0
+
+static void open_swap(struct hv_worker *worker)
+{
+    uint32_t from;
+    unsigned pages = hv_xen_host_swap(worker->host, &from);
+    int err;
+
+    if (!pages || !worker->grants)
+        return;
+    err = swap_xen_open(OWN_DOMAIN, pages, &worker->swap);
+    if (!err)
+        err = grant_swap_use(worker->grants, worker->swap, swap_xen_page(worker->swap, 0), pages,
+                             from);
+    hv_xen_host_swap_tell(worker->host, err);
+}
 
 static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
 {
@@ -31,6 +50,7 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
      * any other's grants to dom0 could be mapped with it. */
     if (hv_xen_host_is_forked(host) || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
+    open_swap(worker);
     *ret_worker = worker;
     return 0;
 }
@@ -38,6 +58,7 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
 static void worker_close(struct hv_worker *worker)
 {
     grant_xen_close(worker->grants);
+    swap_xen_close(worker->swap); /* after what lends its pages */
     free(worker);
 }
 

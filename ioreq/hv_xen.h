@@ -87,17 +87,21 @@ void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_rec
 int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_domain);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                          unsigned n_disks);
+                          unsigned n_disks, bool own);
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
                        struct hv_nic_credit *ret_credit);
 const struct xenbus *hv_xen_host_store(const struct hv_host *host);
+/* hv_host_params.swap_pages, 0 once it was refused; of all workers' opening the first tells. */
+unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from);
+void hv_xen_host_swap_tell(struct hv_host *host, int err);
 /* Restricted to the domain and without blocking: its descriptor, which *ret_handle owns. */
 int hv_xen_open_evtchn(uint16_t domid, struct xenevtchn_handle **ret_handle);
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 
 /* hv_xen_vbd.c */
 /* Whether the virtual disk `devid` (xen-vbd-interface(7)) with the image `params`, as libxl wrote
- * it to XenStore, is the emulated one. `params` NULL: an empty drive. */
+ * it to XenStore (a path, or for a device model FORMAT:PATH), is the emulated one. `params` NULL:
+ * an empty drive. */
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_pv.c */

@@ -17,6 +17,7 @@
 #include <xen/hvm/hvm_op.h>
 
 #include "devices/pv/xenbus.h"
+#include "ioreq/grant_swap.h"
 #include "ioreq/privcmd.h"
 
 #define PRIVCMD_PATH "/dev/xen/privcmd"
@@ -41,7 +42,10 @@ struct hv_host {
     struct xenbus store; /* on it */
     struct hv_guest *guests;
     uint32_t map_mib_left; /* of what guests may map together */
-    bool forked;           /* this is the copy in a worker process */
+    unsigned swap_pages;
+    uint32_t swap_from;
+    bool swap_told;
+    bool forked; /* this is the copy in a worker process */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -90,6 +94,8 @@ int hv_xen_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     host->events = params->events;
     host->ctx = params->ctx;
     host->map_mib_left = mapcache_total_mib(max_map_count());
+    host->swap_pages = params->swap_pages;
+    host->swap_from = params->swap_from;
     what = "hypervisor";
     host->xc = xc_interface_open(NULL, NULL, 0);
     if (!host->xc)
@@ -221,6 +227,25 @@ int hv_xen_host_dispatch(struct hv_host *host)
     if (introduced && host->events->domains) /* its predecessor has let go of its images by now */
         host->events->domains(host->ctx);
     return 0;
+}
+
+unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from)
+{
+    *ret_from = host->swap_from;
+    return host->swap_pages;
+}
+
+void hv_xen_host_swap_tell(struct hv_host *host, int err)
+{
+    if (err)
+        host_log(host, LOG_WARNING,
+                 "event=swap-unavailable reason=\"%s\" reads of PV disks are copied",
+                 grant_swap_refusal(err));
+    else if (!host->swap_told)
+        host_log(host, LOG_INFO, "event=swap pages=%u from=%u", host->swap_pages, host->swap_from);
+    host->swap_told = true;
+    if (err)
+        host->swap_pages = 0;
 }
 
 /* Guests. */
@@ -542,17 +567,17 @@ int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_doma
 
 /* "vbd" is the kernel's blkback, which libxl uses for files as well (by a loop device); "qdisk" is
  * what it expects the domain's own device model to serve, if it is in our domain. */
-static bool backend_serves(const char *backend)
+static bool backend_serves(const char *backend, bool own)
 {
     unsigned domid;
     char type[16];
 
     return sscanf(backend, "/local/domain/%u/backend/%15[^/]/", &domid, type) == 2 &&
-           (domid != 0 || !strcmp(type, "vbd"));
+           (domid != 0 || !strcmp(type, "vbd") || (own && !strcmp(type, "qdisk")));
 }
 
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                          unsigned n_disks)
+                          unsigned n_disks, bool own)
 {
     char path[64];
     unsigned count = 0, found = 0;
@@ -566,7 +591,7 @@ bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_
         char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
         char *params = read_path(host, "%s/%s/params", path, devices[i]);
 
-        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend); j++)
+        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend, own); j++)
             found |= hv_xen_vbd_is(devid, params, &disks[j]) ? 1u << j : 0;
         free(params);
         free(backend);

@@ -219,6 +219,7 @@ const struct hv_pv_ops hv_xen_pv_ops = {
     .store_list = store_list,
     .store_watch = store_watch,
     .store_unwatch = store_unwatch,
+    .disk_is = hv_xen_vbd_is,
     .channels_open = channels_open,
     .channels_close = channels_close,
     .channels_bind = channels_bind,

@@ -43,8 +43,14 @@ static bool same_image(const char *a, const char *b)
     return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
+/* libxl calls raw images "aio" when a device model is to serve them. */
+static const char *path_of(const char *params)
+{
+    return strncmp(params, "aio:/", 5) && strncmp(params, "raw:/", 5) ? params : params + 4;
+}
+
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk)
 {
     return place_of(devid) == (int)disk->place && params && disk->path &&
-           same_image(params, disk->path);
+           same_image(path_of(params), disk->path);
 }

@@ -31,7 +31,8 @@ struct raw_image {
     bool discard; /* BLK_DISCARD: fallocate(2) punches holes, or BLKDISCARD */
     uint32_t discard_granularity; /* bytes; 0 without `discard` */
     bool solid_state;             /* the device below says that it does not rotate */
-    char why[96];                 /* "" when `direct` */
+    bool lent;    /* `fd` is a duplicate of another's, who outlives it and has the lock */
+    char why[96]; /* "" when `direct` */
 };
 
 struct raw_options {

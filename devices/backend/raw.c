@@ -263,10 +263,10 @@ void raw_discard(struct raw_image *image)
 
     /* The lock by name: the kernel may hold the file a moment longer for a request that has just
      * completed, and with it the lock. */
-    if (image->fd >= 0) {
+    if (image->fd >= 0 && !image->lent)
         fcntl(image->fd, F_OFD_SETLK, &whole);
+    if (image->fd >= 0)
         close(image->fd);
-    }
     image->fd = -1;
 }
 

@@ -208,21 +208,12 @@ static uint32_t next_chunk(const struct ata_drive *drive)
     return drive->state.sectors < ATA_CHUNK_MAX ? drive->state.sectors : ATA_CHUNK_MAX;
 }
 
-static void unplug_step(struct ata_drive *drive)
-{
-    if (!blk_idle(drive->config.blk))
-        return;
-    int err = blk_get(drive->config.blk, BLK_FLUSH, 0, 0, drive->generation, &drive->req);
-    if (!err)
-        ata_submit(drive);
-}
-
 void ata_step(struct ata_drive *drive)
 {
     if (drive->in_flight || (drive->config.blk && blk_stopped(drive->config.blk)))
         return;
-    if (drive->unplug_flush) {
-        unplug_step(drive);
+    if (drive->leaving) {
+        ata_leave_step(drive);
         return;
     }
     if (drive->held || !drive->present)
@@ -329,15 +320,9 @@ static void disk_failed(struct ata_drive *drive, const struct blk_req *req, int 
     ata_log_error(drive);
 }
 
-static void unplug_flushed(struct ata_drive *drive, int error)
-{
-    drive->unplug_flush = error && blk_stops(drive->config.blk, BLK_FLUSH, 0, error);
-    ata_drop(drive);
-}
-
 static void count(struct ata_drive *drive, const struct blk_req *req)
 {
-    struct ata_smart_state *smart = &drive->smart.state;
+    struct ata_smart_state *smart = &drive->board->smart.state;
 
     if (blk_req_op(req) == BLK_READ)
         smart->read_sectors += blk_req_bytes(req) / ATA_SECTOR;
@@ -359,7 +344,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct ata_drive *drive = owner;
 
-    if (req == drive->smart.req) {
+    if (req == drive->board->smart.req) {
         ata_smart_read(drive, error);
         return;
     }
@@ -368,7 +353,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
     if (error)
         log_error(drive, req, error);
     if (drive->unplug_flush) {
-        unplug_flushed(drive, error);
+        ata_unplug_flushed(drive, error);
         return;
     }
     if (drive->config.cdrom) {
@@ -591,8 +576,6 @@ void ata_diagnostic(struct ata_drive *drive, bool interrupt)
         ata_raise_intrq(drive);
 }
 
-/* Comings and goings. */
-
 void ata_take_blk(struct ata_drive *drive, struct blk *blk)
 {
     drive->config.blk = blk;
@@ -602,48 +585,4 @@ void ata_take_blk(struct ata_drive *drive, struct blk *blk)
         drive->info.write_cache = false;
     }
     blk_bind(blk, &client_ops, drive);
-}
-
-void ata_drive_init(struct ata_drive *drive, const struct ata_config *config)
-{
-    memset(drive, 0, sizeof(*drive));
-    drive->config = *config;
-    if (config->blk)
-        ata_take_blk(drive, config->blk);
-    drive->present = config->blk || config->cdrom;
-    if (config->blk && !config->cdrom)
-        ata_smart_init(drive);
-    ata_power_on(drive);
-}
-
-void ata_drive_finish(struct ata_drive *drive)
-{
-    ata_drop(drive);
-    ata_smart_finish(drive);
-    if (drive->config.blk)
-        blk_bind(drive->config.blk, NULL, NULL);
-}
-
-void ata_unplug(struct ata_drive *drive)
-{
-    if (!drive->present)
-        return;
-    ata_abandon(drive);
-    drive->present = false;
-    drive->state.unplugged = true;
-    drive->unplug_flush = !drive->info.read_only;
-    ata_step(drive);
-}
-
-bool ata_quiesce(struct ata_drive *drive)
-{
-    drive->held = true;
-    return !drive->config.blk || (!drive->unplug_flush && blk_idle(drive->config.blk));
-}
-
-void ata_resume(struct ata_drive *drive)
-{
-    drive->held = false;
-    ata_smart_resume(drive);
-    ata_step(drive);
 }

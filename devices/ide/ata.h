@@ -178,6 +178,8 @@ struct ata_link_ops {
     void (*dma_advance)(void *ctx, uint32_t bytes);
     /* The drive's command is over, in whatever way. */
     void (*dma_release)(void *ctx, struct ata_drive *drive);
+    /* After ata_unplug(), perhaps from within: it is at rest. */
+    void (*left)(void *ctx, struct ata_drive *drive);
 };
 
 struct ata_config {
@@ -195,6 +197,13 @@ struct ata_config {
     struct ide_counters *counters;
 };
 
+/* What takes much room; a place on the cable without a drive has none. */
+struct ata_board {
+    uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
+    struct ata_smart smart;
+    uint8_t reply[ATAPI_REPLY_MAX]; /* packet device: see enum atapi_transfer, keep_frame() */
+};
+
 /* Embedded in its channel. All members but `state` are wiring or a copy of what `state` says. */
 struct ata_drive {
     struct ata_state state;
@@ -204,21 +213,20 @@ struct ata_drive {
     bool held;         /* quiescing: nothing is submitted */
     bool in_flight;    /* `req` is with the backend */
     bool unplug_flush; /* what was acknowledged is being made stable */
+    bool leaving;      /* unplugged, and not at rest yet */
     uint8_t failing;   /* PIO in: after this chunk there is this error (bits of ERROR); 0: none */
     uint64_t failing_lba;
     struct blk_req *req;
-    uint8_t *mem;      /* PIO bytes that are not in `req`: `data` or `restored` */
+    uint8_t *mem;      /* PIO bytes that are not in `req`: of the board, or `restored` */
     uint8_t *restored; /* allocated by load, for the chunk it interrupted */
     uint32_t dma_bytes;
-    uint64_t generation; /* of commands: each request carries its own */
-    struct ata_smart smart;
-    uint8_t data[ATA_DATA_SECTORS * ATA_SECTOR]; /* of commands with ATA_CF_DATA */
-    uint8_t reply[ATAPI_REPLY_MAX]; /* packet device: see enum atapi_transfer, keep_frame() */
-    uint64_t frame_lba;             /* whose frame `reply` has, while the medium is read */
+    uint64_t generation;     /* of commands: each request carries its own */
+    struct ata_board *board; /* NULL: there was no drive here, ever */
+    uint64_t frame_lba;      /* whose frame `reply` has, while the medium is read */
 };
 
-/* `config` is copied; binds its blk. The drive is as after power-on. */
-void ata_drive_init(struct ata_drive *drive, const struct ata_config *config);
+/* `config` is copied; binds its blk. The drive is as after power-on. -ENOMEM: nothing was done. */
+int ata_drive_init(struct ata_drive *drive, const struct ata_config *config);
 /* Forgets requests, unbinds. */
 void ata_drive_finish(struct ata_drive *drive);
 
@@ -255,7 +263,8 @@ void ata_dma_failed(struct ata_drive *drive);
  * first sector if the bus master were started anew. */
 void ata_dma_stop(struct ata_drive *drive);
 
-/* The drive vanishes. Its acknowledged writes, and those in flight, are then made stable. */
+/* The drive vanishes. Its acknowledged writes, and those in flight, are then made stable; when that
+ * is done, or has failed, nothing of it is under way any more and `left` is told. */
 void ata_unplug(struct ata_drive *drive);
 
 /* True when nothing is in flight; new requests wait for ata_resume(). */

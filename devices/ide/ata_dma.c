@@ -34,7 +34,7 @@ static void data_step(struct ata_drive *drive)
     while (state->pos < state->chunk * ATA_SECTOR) {
         bool end;
         uint32_t have = link->dma_plan(ctx, drive, state->chunk * ATA_SECTOR - state->pos, &end);
-        const struct iovec iov = {.iov_base = drive->data + state->pos, .iov_len = have};
+        const struct iovec iov = {.iov_base = drive->board->data + state->pos, .iov_len = have};
         if (!have)
             return;
         if (out ? link->dma_gather(ctx, &iov, 1, have) : link->dma_scatter(ctx, &iov, 1, have)) {

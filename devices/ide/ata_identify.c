@@ -117,7 +117,7 @@ static void put_features(const struct ata_drive *drive, uint8_t *words)
         w85 |= W82_WRITE_CACHE;
     if (drive->state.look_ahead)
         w85 |= W82_LOOK_AHEAD;
-    if (drive->smart.state.enabled)
+    if (drive->board->smart.state.enabled)
         w85 |= W82_SMART;
     if (drive->config.wwn)
         w84 |= W84_WWN;
@@ -162,14 +162,14 @@ static void put_alignment(const struct ata_drive *drive, uint8_t *words)
 /* Word 255, and the page to the host. */
 static void give(struct ata_drive *drive)
 {
-    drive->data[510] = INTEGRITY;
-    ata_checksum(drive->data);
+    drive->board->data[510] = INTEGRITY;
+    ata_checksum(drive->board->data);
     ata_start_data_in(drive, 1);
 }
 
 void ata_start_identify(struct ata_drive *drive)
 {
-    uint8_t *words = drive->data;
+    uint8_t *words = drive->board->data;
 
     memset(words, 0, ATA_SECTOR);
     put_word(words, 0, 0x0040); /* a disk, not removable */
@@ -192,7 +192,7 @@ void ata_start_identify(struct ata_drive *drive)
 /* IDENTIFY PACKET DEVICE (ATA-6 8.16). */
 void ata_start_identify_packet(struct ata_drive *drive)
 {
-    uint8_t *words = drive->data;
+    uint8_t *words = drive->board->data;
     uint32_t w85 = W82_NOP | W82_RESET | W82_POWER | W82_PACKET;
 
     memset(words, 0, ATA_SECTOR);

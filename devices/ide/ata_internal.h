@@ -74,6 +74,9 @@ void ata_defaults(struct ata_drive *drive);
 void ata_sign(struct ata_drive *drive);
 /* Whatever was under way is over, without a word. */
 void ata_abandon(struct ata_drive *drive);
+/* ata_unplug.c: of a disk that is `leaving`, and whose flush has been done. */
+void ata_leave_step(struct ata_drive *drive);
+void ata_unplug_flushed(struct ata_drive *drive, int error);
 /* The disk, or a medium: binds it. */
 void ata_take_blk(struct ata_drive *drive, struct blk *blk);
 

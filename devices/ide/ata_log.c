@@ -38,7 +38,7 @@ static void put_directory(const struct ata_drive *drive, uint8_t *data, unsigned
 
 void ata_log_command(struct ata_drive *drive)
 {
-    struct ata_logged_command *recent = drive->smart.state.recent;
+    struct ata_logged_command *recent = drive->board->smart.state.recent;
     const struct ata_state *state = &drive->state;
     const uint8_t *reg = state->reg, *previous = state->previous;
     bool ext = ata_flags(drive) & ATA_CF_EXT;
@@ -64,7 +64,7 @@ void ata_log_command(struct ata_drive *drive)
  * (ATA8-ACS A.7, "error log data structure"). */
 void ata_log_error(struct ata_drive *drive)
 {
-    struct ata_smart_state *smart = &drive->smart.state;
+    struct ata_smart_state *smart = &drive->board->smart.state;
     const struct ata_state *state = &drive->state;
     struct ata_logged_error *error = &smart->error[smart->errors % ATA_LOG_ERRORS];
     bool ext = ata_flags(drive) & ATA_CF_EXT;
@@ -120,7 +120,7 @@ static void put_summary_error(const struct ata_logged_error *error, uint8_t *ent
 
 static void put_summary(const struct ata_drive *drive, uint8_t *data, unsigned by)
 {
-    const struct ata_smart_state *smart = &drive->smart.state;
+    const struct ata_smart_state *smart = &drive->board->smart.state;
 
     data[0] = 1; /* version */
     data[1] = smart->errors ? (uint8_t)(place(smart->errors - 1, SUMMARY_ENTRIES) + 1) : 0;
@@ -166,7 +166,7 @@ static void put_extended_error(const struct ata_logged_error *error, uint8_t *en
 
 static void put_extended(const struct ata_drive *drive, uint8_t *data, unsigned by)
 {
-    const struct ata_smart_state *smart = &drive->smart.state;
+    const struct ata_smart_state *smart = &drive->board->smart.state;
 
     data[0] = 1;
     if (smart->errors)
@@ -183,7 +183,7 @@ static void put_extended(const struct ata_drive *drive, uint8_t *data, unsigned 
 
 static void put_self_tests(const struct ata_drive *drive, uint8_t *data, unsigned by)
 {
-    const struct ata_smart_state *smart = &drive->smart.state;
+    const struct ata_smart_state *smart = &drive->board->smart.state;
 
     ata_put(data, 2, 1);
     for (uint32_t i = entries(smart->tests, ATA_LOG_SELF_TESTS); i; i--) {
@@ -202,7 +202,7 @@ static void put_self_tests(const struct ata_drive *drive, uint8_t *data, unsigne
 
 static void put_self_tests_ext(const struct ata_drive *drive, uint8_t *data, unsigned by)
 {
-    const struct ata_smart_state *smart = &drive->smart.state;
+    const struct ata_smart_state *smart = &drive->board->smart.state;
 
     data[0] = 1;
     if (smart->tests)
@@ -254,14 +254,15 @@ static void put_directory(const struct ata_drive *drive, uint8_t *data, unsigned
 /* Into `data`; false: there is no such log. */
 static bool make_log(struct ata_drive *drive, uint8_t address, unsigned by)
 {
-    memset(drive->data, 0, ATA_SECTOR);
+    memset(drive->board->data, 0, ATA_SECTOR);
     if (is_host_log(address)) {
-        memcpy(drive->data, drive->smart.state.host_log[address - ATA_LOG_HOST_FIRST], ATA_SECTOR);
+        memcpy(drive->board->data, drive->board->smart.state.host_log[address - ATA_LOG_HOST_FIRST],
+               ATA_SECTOR);
         return true;
     }
     for (unsigned i = 0; i < LOGS; i++) {
         if (logs[i].address == address && (logs[i].by & by)) {
-            logs[i].put(drive, drive->data, by);
+            logs[i].put(drive, drive->board->data, by);
             return true;
         }
     }
@@ -316,7 +317,8 @@ void ata_log_written(struct ata_drive *drive)
         ata_fail(drive, ATA_ER_ABRT);
         return;
     }
-    memcpy(drive->smart.state.host_log[address - ATA_LOG_HOST_FIRST], drive->data, ATA_SECTOR);
+    memcpy(drive->board->smart.state.host_log[address - ATA_LOG_HOST_FIRST], drive->board->data,
+           ATA_SECTOR);
     ata_complete(drive);
 }
 

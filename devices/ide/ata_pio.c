@@ -59,7 +59,7 @@ static void begin_in(struct ata_drive *drive)
 
 void ata_start_data_in(struct ata_drive *drive, uint32_t sectors)
 {
-    drive->mem = drive->data;
+    drive->mem = drive->board->data;
     drive->state.sectors = drive->state.chunk = sectors;
     begin_in(drive);
 }
@@ -99,7 +99,7 @@ static void begin_out(struct ata_drive *drive)
 
 void ata_start_data_out(struct ata_drive *drive, uint32_t sectors)
 {
-    drive->mem = drive->data;
+    drive->mem = drive->board->data;
     drive->state.sectors = drive->state.chunk = sectors;
     begin_out(drive);
 }

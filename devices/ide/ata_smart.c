@@ -81,7 +81,7 @@ static const struct attribute {
 
 uint64_t ata_smart_on_ns(const struct ata_drive *drive)
 {
-    return host_now_ns(drive->config.host) - drive->smart.on_ns;
+    return host_now_ns(drive->config.host) - drive->board->smart.on_ns;
 }
 
 uint16_t ata_smart_hours(const struct ata_drive *drive)
@@ -102,7 +102,7 @@ void ata_checksum(uint8_t *sector)
 
 static uint64_t raw_of(const struct ata_drive *drive, uint8_t id)
 {
-    const struct ata_smart_state *state = &drive->smart.state;
+    const struct ata_smart_state *state = &drive->board->smart.state;
 
     switch (id) {
     case READ_ERROR_RATE:
@@ -160,7 +160,7 @@ static uint64_t minutes(const struct ata_drive *drive, uint8_t test)
 /* The low half counts down what is left of a running test, in tenths. */
 static uint8_t test_status(const struct ata_drive *drive)
 {
-    const struct ata_smart_state *state = &drive->smart.state;
+    const struct ata_smart_state *state = &drive->board->smart.state;
 
     if (!state->test)
         return (uint8_t)(state->result << 4);
@@ -171,7 +171,7 @@ static uint8_t test_status(const struct ata_drive *drive)
 
 static void read_data(struct ata_drive *drive)
 {
-    uint8_t *data = drive->data;
+    uint8_t *data = drive->board->data;
     uint64_t extended = minutes(drive, ATA_TEST_EXTENDED);
 
     memset(data, 0, ATA_SECTOR);
@@ -185,7 +185,8 @@ static void read_data(struct ata_drive *drive)
         entry[4] = value; /* worst */
         ata_put(entry + 5, 6, raw_of(drive, attributes[i].id));
     }
-    data[OFFSET_COLLECTION] = drive->smart.state.collected ? COLLECTION_DONE : COLLECTION_NEVER;
+    data[OFFSET_COLLECTION] =
+        drive->board->smart.state.collected ? COLLECTION_DONE : COLLECTION_NEVER;
     data[OFFSET_TEST_STATUS] = test_status(drive);
     ata_put(data + OFFSET_COLLECTION_TIME, 2, 1);
     data[OFFSET_OFF_LINE_CAPABLE] = OFF_LINE_CAPABLE;
@@ -200,7 +201,7 @@ static void read_data(struct ata_drive *drive)
 
 static void read_thresholds(struct ata_drive *drive)
 {
-    uint8_t *data = drive->data;
+    uint8_t *data = drive->board->data;
 
     memset(data, 0, ATA_SECTOR);
     ata_put(data, 2, SMART_REVISION);
@@ -227,13 +228,13 @@ static void arm(struct ata_drive *drive)
 {
     const struct host *host = drive->config.host;
 
-    host_timer_arm(host, &drive->smart.timer,
-                   host_now_ns(host) + pause_ns(drive->smart.state.test));
+    host_timer_arm(host, &drive->board->smart.timer,
+                   host_now_ns(host) + pause_ns(drive->board->smart.state.test));
 }
 
 static void record(struct ata_drive *drive, uint64_t bad_lba)
 {
-    struct ata_smart_state *state = &drive->smart.state;
+    struct ata_smart_state *state = &drive->board->smart.state;
     struct ata_logged_test *entry = &state->self_test[state->tests % ATA_LOG_SELF_TESTS];
     uint64_t all = steps(drive, state->test);
 
@@ -249,7 +250,7 @@ static void record(struct ata_drive *drive, uint64_t bad_lba)
 
 static void end_test(struct ata_drive *drive, enum ata_test_result result, uint64_t bad_lba)
 {
-    struct ata_smart *smart = &drive->smart;
+    struct ata_smart *smart = &drive->board->smart;
 
     if (!smart->state.test)
         return;
@@ -269,7 +270,7 @@ void ata_smart_end_test(struct ata_drive *drive, enum ata_test_result result)
 /* What the next step reads: evenly spread, the first and the last sectors among them. */
 static void step_range(const struct ata_drive *drive, uint64_t *ret_lba, uint32_t *ret_sectors)
 {
-    const struct ata_smart_state *state = &drive->smart.state;
+    const struct ata_smart_state *state = &drive->board->smart.state;
     uint64_t total = drive->info.sectors;
     uint32_t most = state->test == ATA_TEST_SHORT ? SHORT_SECTORS : ATA_CHUNK_MAX;
     uint32_t count = total < most ? (uint32_t)total : most;
@@ -290,7 +291,7 @@ static void step_range(const struct ata_drive *drive, uint64_t *ret_lba, uint32_
 static void on_timer(void *arg)
 {
     struct ata_drive *drive = arg;
-    struct ata_smart *smart = &drive->smart;
+    struct ata_smart *smart = &drive->board->smart;
     uint64_t lba;
     uint32_t sectors;
 
@@ -314,7 +315,7 @@ static void on_timer(void *arg)
 
 void ata_smart_read(struct ata_drive *drive, int error)
 {
-    struct ata_smart *smart = &drive->smart;
+    struct ata_smart *smart = &drive->board->smart;
     uint64_t lba = blk_req_sector(smart->req);
 
     blk_put(smart->req);
@@ -333,7 +334,7 @@ void ata_smart_read(struct ata_drive *drive, int error)
  * on) are optional, and a host would wait for the whole of them. */
 static void off_line(struct ata_drive *drive)
 {
-    struct ata_smart_state *state = &drive->smart.state;
+    struct ata_smart_state *state = &drive->board->smart.state;
     uint8_t what = drive->state.reg[ATA_REG_LBA_LOW];
 
     switch (what) {
@@ -367,20 +368,20 @@ static void set_autosave(struct ata_drive *drive)
         ata_fail(drive, ATA_ER_ABRT);
         return;
     }
-    drive->smart.state.autosave = count;
+    drive->board->smart.state.autosave = count;
     ata_complete(drive);
 }
 
 static void enable(struct ata_drive *drive)
 {
-    drive->smart.state.enabled = true;
+    drive->board->smart.state.enabled = true;
     ata_complete(drive);
 }
 
 static void disable(struct ata_drive *drive)
 {
     ata_smart_end_test(drive, ATA_TEST_ABORTED);
-    drive->smart.state.enabled = false;
+    drive->board->smart.state.enabled = false;
     ata_complete(drive);
 }
 
@@ -404,7 +405,7 @@ void ata_smart(struct ata_drive *drive)
     uint8_t feature = reg[ATA_REG_FEATURES];
 
     if (reg[ATA_REG_LBA_MID] == KEY_MID && reg[ATA_REG_LBA_HIGH] == KEY_HIGH &&
-        (drive->smart.state.enabled || feature == SMART_ENABLE)) {
+        (drive->board->smart.state.enabled || feature == SMART_ENABLE)) {
         for (unsigned i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
             if (subcommands[i].feature == feature) {
                 subcommands[i].run(drive);
@@ -419,17 +420,18 @@ void ata_smart(struct ata_drive *drive)
 
 void ata_smart_init(struct ata_drive *drive)
 {
-    drive->smart.state.enabled = drive->smart.state.autosave = true;
-    drive->smart.on_ns = host_now_ns(drive->config.host);
-    host_timer_init(&drive->smart.timer, on_timer, drive);
+    drive->board->smart.state.enabled = drive->board->smart.state.autosave = true;
+    drive->board->smart.on_ns = host_now_ns(drive->config.host);
+    host_timer_init(&drive->board->smart.timer, on_timer, drive);
 }
 
 void ata_smart_finish(struct ata_drive *drive)
 {
-    struct ata_smart *smart = &drive->smart;
+    struct ata_smart *smart;
 
     if (!drive->config.blk)
         return;
+    smart = &drive->board->smart;
     host_timer_disarm(drive->config.host, &smart->timer);
     if (smart->req)
         blk_cancel(smart->req);
@@ -438,7 +440,7 @@ void ata_smart_finish(struct ata_drive *drive)
 
 void ata_smart_resume(struct ata_drive *drive)
 {
-    if (drive->smart.state.test && !drive->smart.req)
+    if (drive->board && drive->board->smart.state.test && !drive->board->smart.req)
         arm(drive);
 }
 
@@ -514,7 +516,7 @@ static void load_logs(struct ata_smart_state *state, struct state_reader *reader
 
 void ata_smart_save(const struct ata_drive *drive, struct state_writer *writer)
 {
-    const struct ata_smart_state *state = &drive->smart.state;
+    const struct ata_smart_state *state = &drive->board->smart.state;
 
     state_put_u64(writer, ata_smart_on_ns(drive));
     state_put_u8(writer, state->enabled);
@@ -533,9 +535,9 @@ void ata_smart_save(const struct ata_drive *drive, struct state_writer *writer)
 
 void ata_smart_load(struct ata_drive *drive, struct state_reader *reader)
 {
-    struct ata_smart_state *state = &drive->smart.state;
+    struct ata_smart_state *state = &drive->board->smart.state;
 
-    drive->smart.on_ns = host_now_ns(drive->config.host) - state_get_u64(reader);
+    drive->board->smart.on_ns = host_now_ns(drive->config.host) - state_get_u64(reader);
     state->enabled = state_get_u8(reader);
     state->autosave = state_get_u8(reader);
     state->collected = state_get_u8(reader);

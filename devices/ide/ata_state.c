@@ -96,7 +96,7 @@ void ata_save(const struct ata_drive *drive, struct state_writer *writer)
     uint32_t first, len;
     saved_bytes(drive, &first, &len);
     if (moves_data(drive)) {
-        state_put_bytes(writer, drive->data, len);
+        state_put_bytes(writer, drive->board->data, len);
         return;
     }
     for (uint32_t done = 0; done < len;) {
@@ -236,8 +236,8 @@ static void load_bytes(struct ata_drive *drive, struct state_reader *reader)
 
     saved_bytes(drive, &first, &len);
     if (moves_data(drive)) {
-        state_get_bytes(reader, drive->data, len);
-        drive->mem = drive->data;
+        state_get_bytes(reader, drive->board->data, len);
+        drive->mem = drive->board->data;
         if (state->phase == ATA_TRIM && !ata_trim_valid(drive))
             state_reject(reader);
         return;

@@ -21,7 +21,7 @@ struct range {
 
 static struct range range_at(const struct ata_drive *drive, uint32_t pos)
 {
-    const uint8_t *entry = drive->data + pos;
+    const uint8_t *entry = drive->board->data + pos;
     struct range range = {.sectors = (uint32_t)entry[7] << 8 | entry[6]};
 
     for (unsigned i = 6; i--;)

@@ -112,7 +112,7 @@ static void packet_command(struct ata_drive *drive)
     packet->careful = false;
     packet->length = 0;
     memset(packet->packet, 0, sizeof(packet->packet));
-    memset(drive->reply, 0, sizeof(drive->reply));
+    memset(drive->board->reply, 0, sizeof(drive->board->reply));
     atapi_set_reason(drive, ATAPI_CD);
     drive->mem = packet->packet;
     state->block_left = ATAPI_PACKET;

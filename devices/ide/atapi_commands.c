@@ -20,7 +20,7 @@ static void ready(struct ata_drive *drive, const uint8_t *packet)
 static void request_sense(struct ata_drive *drive, const uint8_t *packet)
 {
     struct atapi_state *state = &drive->state.packet;
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
 
     if (packet[1] & SENSE_DESC) {
         atapi_invalid_field(drive);

@@ -151,7 +151,7 @@ static void keep_frame(struct ata_drive *drive)
         return;
     blk_copy_out(drive->req, block * ATAPI_BLOCK, user, sizeof(user));
     drive->frame_lba = drive->state.lba + block;
-    atapi_frame((uint32_t)drive->frame_lba, user, drive->reply);
+    atapi_frame((uint32_t)drive->frame_lba, user, drive->board->reply);
 }
 
 /* [at, at + len) of the sector that is block `block` of the chunk. */
@@ -159,7 +159,7 @@ static void sector_copy(const struct ata_drive *drive, uint32_t block, uint32_t 
                         uint32_t len)
 {
     uint8_t user[ATAPI_BLOCK], other[ATAPI_FRAME];
-    const uint8_t *frame = drive->reply;
+    const uint8_t *frame = drive->board->reply;
 
     blk_copy_out(drive->req, block * ATAPI_BLOCK, user, sizeof(user));
     if (drive->frame_lba != drive->state.lba + block) {
@@ -180,7 +180,7 @@ void atapi_copy_out(const struct ata_drive *drive, uint32_t pos, void *buf, uint
     if (drive->state.packet.transfer == ATAPI_REPLY) {
         uint32_t stored = pos < ATAPI_REPLY_MAX ? ATAPI_REPLY_MAX - pos : 0;
         stored = stored < len ? stored : len;
-        memcpy(to, drive->reply + pos, stored);
+        memcpy(to, drive->board->reply + pos, stored);
         memset(to + stored, 0, len - stored);
         return;
     }
@@ -259,7 +259,7 @@ static void dma_reply(struct ata_drive *drive)
             return;
         stored = stored < have ? stored : have;
         const struct iovec iov[] = {
-            {drive->reply + (stored ? state->pos : 0), stored},
+            {drive->board->reply + (stored ? state->pos : 0), stored},
             {(void *)(uintptr_t)zeroes, sizeof(zeroes)},
         };
         if (in ? link->dma_scatter(ctx, iov + !stored, stored ? 2 : 1, have)
@@ -364,7 +364,7 @@ static void start_data(struct ata_drive *drive, enum atapi_transfer transfer)
         state->phase = ATA_DMA;
         ata_step(drive);
     } else if (transfer == ATAPI_PARAMETERS) {
-        drive->mem = drive->reply;
+        drive->mem = drive->board->reply;
         open_block(drive, next_block(drive), ATA_PIO_OUT);
     } else {
         next_pio_in(drive);

@@ -30,8 +30,8 @@ void atapi_read_capacity(struct ata_drive *drive, const uint8_t *packet)
         atapi_invalid_field(drive);
         return;
     }
-    atapi_put32(drive->reply, atapi_blocks(drive) - 1);
-    atapi_put32(drive->reply + 4, ATAPI_BLOCK);
+    atapi_put32(drive->board->reply, atapi_blocks(drive) - 1);
+    atapi_put32(drive->board->reply + 4, ATAPI_BLOCK);
     atapi_reply(drive, 8, 8);
 }
 
@@ -56,7 +56,7 @@ static uint32_t toc_track(uint8_t *at, uint8_t track, uint32_t lba, bool msf)
 /* Format 0: tracks from the one asked for on, and the lead-out. 0 if there is none such. */
 static uint32_t toc(struct ata_drive *drive, uint8_t from, bool msf)
 {
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     uint32_t length = 4;
 
     if (from > TRACK && from != LEAD_OUT)
@@ -71,15 +71,15 @@ static uint32_t toc(struct ata_drive *drive, uint8_t from, bool msf)
 /* Format 1: the last session's first track. */
 static uint32_t session_info(struct ata_drive *drive, bool msf)
 {
-    drive->reply[2] = drive->reply[3] = SESSION;
-    return 4 + toc_track(drive->reply + 4, TRACK, 0, msf);
+    drive->board->reply[2] = drive->board->reply[3] = SESSION;
+    return 4 + toc_track(drive->board->reply + 4, TRACK, 0, msf);
 }
 
 /* Format 2: the Q sub-channel of the lead-in; its addresses are MSF whatever is asked for. */
 static uint32_t raw_toc(struct ata_drive *drive, uint8_t session)
 {
     static const uint8_t points[] = {0xa0, 0xa1, 0xa2, TRACK};
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     uint32_t length = 4;
 
     if (session > SESSION)
@@ -123,7 +123,7 @@ void atapi_read_toc(struct ata_drive *drive, const uint8_t *packet)
         atapi_invalid_field(drive);
         return;
     }
-    atapi_put16(drive->reply, length - 2);
+    atapi_put16(drive->board->reply, length - 2);
     atapi_reply(drive, length, atapi_get16(packet + 7));
 }
 
@@ -134,7 +134,7 @@ void atapi_read_toc(struct ata_drive *drive, const uint8_t *packet)
 
 void atapi_read_disc_information(struct ata_drive *drive, const uint8_t *packet)
 {
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
 
     if (packet[1] & 7) { /* the standard kind only */
         atapi_invalid_field(drive);
@@ -157,7 +157,7 @@ void atapi_read_track_information(struct ata_drive *drive, const uint8_t *packet
 {
     uint32_t address = atapi_get32(packet + 2);
     unsigned by = packet[1] & 3;
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
 
     if (by == BY_LBA && address >= atapi_blocks(drive)) {
         atapi_check(drive, ATAPI_ILLEGAL_REQUEST, ATAPI_LBA_OUT_OF_RANGE);
@@ -186,7 +186,7 @@ enum { DVD_PHYSICAL = 0x00, DVD_COPYRIGHT = 0x01, DVD_MANUFACTURING = 0x04, DVD_
 /* Layer 0 of one, read at the reference speed, without a burst cutting area. */
 static uint32_t dvd_physical(struct ata_drive *drive)
 {
-    uint8_t *layer = drive->reply + 4;
+    uint8_t *layer = drive->board->reply + 4;
     uint32_t blocks = atapi_blocks(drive);
 
     layer[0] = 0x01; /* DVD-ROM, version 1 */
@@ -208,7 +208,7 @@ static uint32_t dvd_list(struct ata_drive *drive)
                    {DVD_COPYRIGHT, 8},
                    {DVD_MANUFACTURING, DVD_STRUCTURE},
                    {DVD_LIST, 20}};
-    uint8_t *at = drive->reply + 4;
+    uint8_t *at = drive->board->reply + 4;
 
     for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++, at += 4) {
         at[0] = formats[i].format;
@@ -248,6 +248,6 @@ void atapi_read_dvd_structure(struct ata_drive *drive, const uint8_t *packet)
         atapi_invalid_field(drive);
         return;
     }
-    atapi_put16(drive->reply, length - 2);
+    atapi_put16(drive->board->reply, length - 2);
     atapi_reply(drive, length, atapi_get16(packet + 8));
 }

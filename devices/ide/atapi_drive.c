@@ -34,7 +34,7 @@ static void put_names(const struct ata_drive *drive, uint8_t *bytes)
 /* Vital product data; 0: no such page. */
 static uint32_t product_data(struct ata_drive *drive, uint8_t page)
 {
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     size_t serial = strlen(drive->config.serial);
     uint32_t length = 0;
 
@@ -67,7 +67,7 @@ static uint32_t product_data(struct ata_drive *drive, uint8_t page)
 
 void atapi_inquiry(struct ata_drive *drive, const uint8_t *packet)
 {
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     uint32_t length = 36;
 
     if (packet[1] & 1) {
@@ -161,7 +161,7 @@ void atapi_get_configuration(struct ata_drive *drive, const uint8_t *packet)
 {
     unsigned wanted = packet[1] & 3;
     uint32_t from = atapi_get16(packet + 2), length = 8;
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
 
     if (wanted > RT_ONE) {
         atapi_invalid_field(drive);

@@ -98,12 +98,12 @@ void atapi_clear_sense(struct ata_drive *drive);
 void atapi_set_reason(struct ata_drive *drive, uint8_t reason);
 
 /* atapi_data.c: the data phase. */
-/* The first `length` bytes of drive->reply (zeroes beyond its end), or `allocated` if that is less.
+/* The first `length` bytes of the reply (zeroes beyond its end), or `allocated` if that is less.
  */
 void atapi_reply(struct ata_drive *drive, uint32_t length, uint32_t allocated);
 /* The data phase from the medium: `fields` of `count` blocks from `lba` on, which are there. */
 void atapi_read_medium(struct ata_drive *drive, uint32_t lba, uint32_t count, uint8_t fields);
-/* A parameter list into drive->reply; the command goes on with atapi_parameters(). */
+/* A parameter list into the reply; the command goes on with atapi_parameters(). */
 void atapi_get_parameters(struct ata_drive *drive, uint32_t length);
 /* A DRQ block of a parameter list is there. */
 void atapi_list_written(struct ata_drive *drive);

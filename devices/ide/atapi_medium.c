@@ -138,7 +138,7 @@ void atapi_prevent_allow(struct ata_drive *drive, const uint8_t *packet)
 void atapi_event_status(struct ata_drive *drive, const uint8_t *packet)
 {
     struct atapi_state *state = &drive->state.packet;
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     uint32_t allocated = atapi_get16(packet + 7), length = 4;
 
     if (!(packet[1] & GESN_POLLED)) { /* the asynchronous kind is optional */
@@ -163,7 +163,7 @@ void atapi_event_status(struct ata_drive *drive, const uint8_t *packet)
 /* MMC-5, MECHANISM STATUS: no changer, so one slot and no table of them. */
 void atapi_mechanism_status(struct ata_drive *drive, const uint8_t *packet)
 {
-    drive->reply[1] = drive->state.packet.tray_open ? 0x10 : 0;
-    drive->reply[5] = 1;
+    drive->board->reply[1] = drive->state.packet.tray_open ? 0x10 : 0;
+    drive->board->reply[5] = 1;
     atapi_reply(drive, 8, atapi_get16(packet + 8));
 }

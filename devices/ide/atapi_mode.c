@@ -79,7 +79,7 @@ static uint32_t put_page(const struct ata_drive *drive, const struct page *page,
 void atapi_mode_sense(struct ata_drive *drive, const uint8_t *packet)
 {
     unsigned pc = packet[2] & PC_MASK, wanted = packet[2] & 0x3f;
-    uint8_t *reply = drive->reply;
+    uint8_t *reply = drive->board->reply;
     uint32_t length = HEADER;
 
     if (pc == PC_SAVED) {
@@ -137,7 +137,7 @@ static bool page_is_good(const struct ata_drive *drive, const uint8_t *page)
 /* The parameter list is there. All pages are looked at before the first is taken. */
 void atapi_parameters(struct ata_drive *drive)
 {
-    const uint8_t *list = drive->reply;
+    const uint8_t *list = drive->board->reply;
     uint32_t length = drive->state.packet.length, at = HEADER;
 
     if (length && length < HEADER) {

@@ -33,7 +33,7 @@ void atapi_save(const struct ata_drive *drive, struct state_writer *writer)
     state_put_u8(writer, packet->recovery);
     state_put_u8(writer, packet->retries);
     if (reply)
-        state_put_bytes(writer, drive->reply, sizeof(drive->reply));
+        state_put_bytes(writer, drive->board->reply, sizeof(drive->board->reply));
 }
 
 void atapi_load(struct ata_drive *drive, struct state_reader *reader)
@@ -62,7 +62,7 @@ void atapi_load(struct ata_drive *drive, struct state_reader *reader)
     packet->recovery = state_get_u8(reader);
     packet->retries = state_get_u8(reader);
     if (packet->transfer == ATAPI_REPLY || packet->transfer == ATAPI_PARAMETERS)
-        state_get_bytes(reader, drive->reply, sizeof(drive->reply));
+        state_get_bytes(reader, drive->board->reply, sizeof(drive->board->reply));
     drive->frame_lba = UINT64_MAX;
 }
 
@@ -71,7 +71,7 @@ void atapi_loaded(struct ata_drive *drive)
     if (drive->state.phase == ATA_PACKET)
         drive->mem = drive->state.packet.packet;
     else if (drive->state.phase == ATA_PIO_OUT)
-        drive->mem = drive->reply;
+        drive->mem = drive->board->reply;
 }
 
 /* The data phase is one that a packet can have, and stands where it can stand. */

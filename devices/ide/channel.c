@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "devices/ide/channel.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,6 +78,13 @@ static void link_dma_release(void *ctx, struct ata_drive *drive)
         channel->dma_owner = NULL;
 }
 
+static void link_left(void *ctx, struct ata_drive *drive)
+{
+    struct ide_channel *channel = ctx;
+
+    host_disk_left(channel->bm.host, channel->index * IDE_DRIVES + drive->config.unit);
+}
+
 static const struct ata_link_ops link_ops = {
     .intrq = link_intrq,
     .dma_plan = link_dma_plan,
@@ -84,6 +92,7 @@ static const struct ata_link_ops link_ops = {
     .dma_scatter = link_dma_scatter,
     .dma_advance = link_dma_advance,
     .dma_release = link_dma_release,
+    .left = link_left,
 };
 
 /* Registers. */
@@ -335,7 +344,7 @@ void ide_bmdma_enable(struct ide_channel *channel, bool enable)
 
 /* Life. */
 
-void ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config)
+int ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config)
 {
     memset(channel, 0, sizeof(*channel));
     channel->counters = config->counters;
@@ -359,8 +368,13 @@ void ide_channel_init(struct ide_channel *channel, const struct ide_channel_conf
         snprintf(drive.model, sizeof(drive.model), "%s", config->drive[i].model);
         snprintf(drive.firmware, sizeof(drive.firmware), "%s", config->drive[i].firmware);
         drive.wwn = config->drive[i].wwn;
-        ata_drive_init(&channel->drive[i], &drive);
+        if (ata_drive_init(&channel->drive[i], &drive)) {
+            while (i--)
+                ata_drive_finish(&channel->drive[i]);
+            return -ENOMEM;
+        }
     }
+    return 0;
 }
 
 void ide_channel_finish(struct ide_channel *channel)

@@ -47,7 +47,8 @@ struct ide_channel {
     bool irq_level;
 };
 
-void ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config);
+/* -ENOMEM: nothing is left. */
+int ide_channel_init(struct ide_channel *channel, const struct ide_channel_config *config);
 void ide_channel_finish(struct ide_channel *channel);
 /* RST#: drives, registers, bus master. */
 void ide_channel_reset(struct ide_channel *channel);

@@ -330,7 +330,10 @@ int cmd646_create(const struct dev_env *env, struct dev **ret_dev)
     snprintf(cmd->name, sizeof(cmd->name), "cmd646-%u", env->spec->instance);
     cmd->ide.dev.ops = &cmd646_ops;
     cmd->ide.dev.data_ports = IDE_CHANNELS;
-    ide_controller_init(&cmd->ide, env, cmd->name, on_irq);
+    if (ide_controller_init(&cmd->ide, env, cmd->name, on_irq)) {
+        free(cmd);
+        return -ENOMEM;
+    }
     pci->name = "cmd646";
     pci->dev = cmd;
     pci->written = pci_written;

@@ -39,8 +39,8 @@ static void name_counters(struct ide_controller *ide)
     ide->dev.n_counters = IDE_COUNTERS;
 }
 
-void ide_controller_init(struct ide_controller *ide, const struct dev_env *env, const char *name,
-                         void (*irq)(void *ctx, unsigned channel, bool level))
+int ide_controller_init(struct ide_controller *ide, const struct dev_env *env, const char *name,
+                        void (*irq)(void *ctx, unsigned channel, bool level))
 {
     ide->host = env->host;
     ide->dev.name = name;
@@ -57,8 +57,13 @@ void ide_controller_init(struct ide_controller *ide, const struct dev_env *env, 
             .irq = irq,
             .irq_ctx = ide,
         };
-        ide_channel_init(&ide->channel[i], &config);
+        if (ide_channel_init(&ide->channel[i], &config)) {
+            while (i--)
+                ide_channel_finish(&ide->channel[i]);
+            return -ENOMEM;
+        }
     }
+    return 0;
 }
 
 void ide_controller_finish(struct ide_controller *ide)
@@ -116,6 +121,13 @@ int ide_insert(struct dev *dev, unsigned drive, struct blk *blk)
     struct ata_drive *cdrom = cdrom_drive(dev, drive);
 
     return cdrom ? atapi_insert(cdrom, blk) : -ENODEV;
+}
+
+bool ide_leaving(const struct dev *dev, unsigned drive)
+{
+    const struct ide_controller *ide = (const struct ide_controller *)dev;
+
+    return ide->channel[drive / IDE_DRIVES].drive[drive % IDE_DRIVES].leaving;
 }
 
 bool ide_controller_quiesce(struct dev *dev)

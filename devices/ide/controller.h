@@ -30,9 +30,9 @@ struct ide_controller {
     struct dev_counter table[IDE_COUNTERS];
 };
 
-/* Fills all but dev.ops and `pci`. `irq` gets the controller. */
-void ide_controller_init(struct ide_controller *ide, const struct dev_env *env, const char *name,
-                         void (*irq)(void *ctx, unsigned channel, bool level));
+/* Fills all but dev.ops and `pci`. `irq` gets the controller. -ENOMEM: nothing is left. */
+int ide_controller_init(struct ide_controller *ide, const struct dev_env *env, const char *name,
+                        void (*irq)(void *ctx, unsigned channel, bool level));
 void ide_controller_finish(struct ide_controller *ide);
 
 /* Channels and PCI function; registers beyond the PCI header are the model's. */

@@ -177,7 +177,10 @@ int piix3_ide_create(const struct dev_env *env, struct dev **ret_dev)
     struct pci_func *pci = &piix3->ide.pci;
     piix3->bus = env->bus;
     piix3->ide.dev.ops = &piix3_ide_ops;
-    ide_controller_init(&piix3->ide, env, "ide0", on_irq);
+    if (ide_controller_init(&piix3->ide, env, "ide0", on_irq)) {
+        free(piix3);
+        return -ENOMEM;
+    }
     pci->name = "piix3-ide";
     pci->dev = piix3;
     pci->written = pci_written;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/count.h"
 #include "devices/pv/pvblk_internal.h"
 
 int pvblk_create(const struct pvblk_params *params, struct pvblk **ret_pv)
@@ -142,7 +143,7 @@ void pvblk_answer(struct pvblk *pv, struct pvblk_cmd *cmd, int16_t status)
     cmd->used = false;
     cmd->next = pv->free;
     pv->free = cmd;
-    pv->counters.active--;
+    __atomic_store_n(&pv->counters.active, pv->counters.active - 1, __ATOMIC_RELAXED);
 }
 
 static void broken(struct pvblk *pv)
@@ -186,7 +187,7 @@ static void push(struct pvblk *pv)
 {
     for (unsigned i = 0; i < pv->n_queues; i++)
         if (blkif_ring_push(&pv->queue[i].ring)) {
-            pv->counters.notifications++;
+            count_add(&pv->counters.notifications, 1);
             pv->params.ops->notify(pv->params.ctx, i);
         }
 }
@@ -208,7 +209,8 @@ void pvblk_turn(struct pvblk *pv)
 {
     struct pvblk_fetch fetch;
 
-    if (!pv->connected || !pv->blk)
+    if (!pv->connected || !pv->blk ||
+        (pv->params.ops->held && pv->params.ops->held(pv->params.ctx)))
         return;
     fetch.count = 0;
     if (!pv->broken)

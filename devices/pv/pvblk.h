@@ -63,6 +63,10 @@ struct pvblk_ops {
     void (*broken)(void *ctx, const char *why);
     /* pvblk_disconnect() had returned false, and nothing is in flight by now. */
     void (*drained)(void *ctx);
+    /* True: nothing is to be taken from the rings or asked of the disk now, since requests of
+     * somebody else's for the same image are on their way, which ours must not overtake or be
+     * overtaken by. A pvblk_turn() follows when they are over. NULL: never. */
+    bool (*held)(void *ctx);
 };
 
 struct pvblk_params {

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "devices/count.h"
 #include "devices/pv/pvblk_internal.h"
 
 static uint64_t token_of(const struct pvblk *pv, const struct pvblk_cmd *cmd, unsigned part)
@@ -45,11 +46,11 @@ static void count(struct pvblk *pv, const struct pvblk_cmd *cmd)
 {
     struct pvblk_counters *counters = &pv->counters;
 
-    counters->reads += cmd->io == BLK_READ;
-    counters->writes += cmd->io == BLK_WRITE && cmd->bytes;
-    counters->flushes += cmd->operation == BLKIF_FLUSH;
-    counters->barriers += cmd->operation == BLKIF_BARRIER;
-    counters->discards += cmd->io == BLK_DISCARD;
+    count_add(&counters->reads, cmd->io == BLK_READ);
+    count_add(&counters->writes, cmd->io == BLK_WRITE && cmd->bytes);
+    count_add(&counters->flushes, cmd->operation == BLKIF_FLUSH);
+    count_add(&counters->barriers, cmd->operation == BLKIF_BARRIER);
+    count_add(&counters->discards, cmd->io == BLK_DISCARD);
 }
 
 void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
@@ -70,7 +71,7 @@ void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
 
 static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
-    pv->counters.failed += cmd->status != BLKIF_OKAY;
+    count_add(&pv->counters.failed, cmd->status != BLKIF_OKAY);
     leave_line(pv, cmd);
     if (cmd == pv->barrier)
         pv->barrier = NULL;
@@ -147,7 +148,7 @@ static void on_moved(struct commit_job *job)
     struct pvblk_cmd *cmd = part->cmd;
     struct blk_req *req = cmd->req[part->number];
 
-    pv->counters.copy_errors += job->error != 0;
+    count_add(&pv->counters.copy_errors, job->error != 0);
     cmd->held &= ~(1u << part->number);
     if (cmd->io == BLK_WRITE && !job->error) {
         blk_submit(req);
@@ -187,8 +188,8 @@ void pvblk_run_batch(struct pvblk *pv)
 {
     if (!pv->n_batch)
         return;
-    pv->counters.copy_calls++;
-    pv->counters.copies += pv->n_segments;
+    count_add(&pv->counters.copy_calls, 1);
+    count_add(&pv->counters.copies, pv->n_segments);
     commit_flush(pv->commit);
     pv->n_batch = pv->n_segments = 0;
 }
@@ -221,7 +222,7 @@ static int get_swapping(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, 
         grants_swap_give(grants, pages[i]);
     if (err)
         return err;
-    pv->counters.swaps++;
+    count_add(&pv->counters.swaps, 1);
     cmd->lent |= 1u << part;
     return 0;
 }
@@ -246,7 +247,7 @@ static bool fly(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, enum blk
     int err = get(pv, cmd, part, op, sector, bytes);
 
     if (err == -EAGAIN) {
-        pv->counters.waited++;
+        count_add(&pv->counters.waited, 1);
         return false;
     }
     cmd->todo &= ~(1u << part);
@@ -385,5 +386,5 @@ void pvblk_abandon(struct pvblk *pv)
     pv->line = NULL;
     pv->line_end = &pv->line;
     pv->barrier = NULL;
-    pv->counters.active = 0;
+    __atomic_store_n(&pv->counters.active, 0, __ATOMIC_RELAXED);
 }

@@ -3,13 +3,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "devices/count.h"
 #include "devices/pv/pvblk_internal.h"
 
 _Static_assert(sizeof(struct blkif_segment) == BLKIF_SEGMENT_BYTES, "stored as it lies in a ring");
 
 static void refuse(struct pvblk *pv, struct pvblk_cmd *cmd, int16_t status)
 {
-    pv->counters.refused++;
+    count_add(&pv->counters.refused, 1);
     pvblk_answer(pv, cmd, status);
 }
 
@@ -90,7 +91,7 @@ static void begin_indirect(struct pvblk *pv, struct pvblk_cmd *cmd, const struct
         refuse(pv, cmd, BLKIF_ERROR);
         return;
     }
-    pv->counters.indirect++;
+    count_add(&pv->counters.indirect, 1);
     cmd->io = request->indirect_op == BLKIF_READ ? BLK_READ : BLK_WRITE;
     cmd->sector = request->sector;
     cmd->n_segments = request->n_segments;
@@ -114,8 +115,8 @@ static struct pvblk_cmd *new_command(struct pvblk *pv, unsigned queue,
     cmd->queue = (uint8_t)queue;
     cmd->operation = request->operation;
     cmd->id = request->id;
-    pv->counters.requests++;
-    pv->counters.active++;
+    count_add(&pv->counters.requests, 1);
+    __atomic_store_n(&pv->counters.active, pv->counters.active + 1, __ATOMIC_RELAXED);
     return cmd;
 }
 
@@ -147,11 +148,11 @@ void pvblk_fetch(struct pvblk *pv, struct pvblk_fetch *fetch)
     if (!fetch->count)
         return;
     grants_copy(pv->params.grants, fetch->copy, fetch->count);
-    pv->counters.copy_calls++;
-    pv->counters.copies += fetch->count;
+    count_add(&pv->counters.copy_calls, 1);
+    count_add(&pv->counters.copies, fetch->count);
     for (unsigned i = 0; i < fetch->count; i++) {
         if (fetch->copy[i].status) {
-            pv->counters.copy_errors++;
+            count_add(&pv->counters.copy_errors, 1);
             refuse(pv, fetch->cmd[i], BLKIF_ERROR);
         } else {
             check_segments(pv, fetch->cmd[i]);

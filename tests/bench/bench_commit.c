@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The table of commit_table.h with a guest of hv_shm. The guest reads what it got, or does not: a
- * page that was swapped is not in the cache of whoever swapped it, and a copy is, so that is part of
- * the price.
+ * page that was swapped is not in the cache of whoever swapped it, and a copy is, so that is part
+ * of the price.
  *
  * bench_commit [SECONDS]    time for each measurement, default 0.2
  */

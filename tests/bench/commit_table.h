@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ways in which data gets from the daemon's pages to a guest, against each other, for requests of
- * 4 KiB to 1 MiB: devices/commit.h as a PV backend uses it, a turn of several requests at a time.
+ * The ways in which data gets from the daemon's pages to a guest, against each other, for requests
+ * of 4 KiB to 1 MiB: devices/commit.h as a PV backend uses it, a turn of several requests at a
+ * time.
  */
 #ifndef IOEMU_TESTS_BENCH_COMMIT_TABLE_H
 #define IOEMU_TESTS_BENCH_COMMIT_TABLE_H

@@ -61,7 +61,7 @@ static void note_trim(struct target *target, unsigned disk)
 
     for (uint32_t at = drive->state.pos; at < drive->state.chunk * ATA_SECTOR; at += 8) {
         uint64_t entry;
-        memcpy(&entry, drive->data + at, 8);
+        memcpy(&entry, drive->board->data + at, 8);
         uint64_t lba = entry & 0xffffffffffff, sectors = entry >> 48;
         if (!sectors)
             continue;

@@ -94,13 +94,15 @@ static void raw(struct pv_rig *rig, struct script *script, unsigned queue)
         entry[i] = take(script);
 }
 
+/* More than there are entries, when the frontend has asked on without looking at answers. */
 static unsigned answers(struct pv_rig *rig)
 {
     struct pv_response response;
     unsigned n = 0;
 
     for (unsigned queue = 0; queue < rig->options.n_queues; queue++)
-        for (unsigned i = 0; i < rig->entries && pv_rig_response(rig, queue, &response); i++)
+        for (unsigned i = 0;
+             i < MAX_ACTIONS + rig->entries && pv_rig_response(rig, queue, &response); i++)
             n++;
     return n;
 }
@@ -130,7 +132,7 @@ static void settle(struct target *target)
     const struct pvblk_counters *counters = pvblk_counters(rig->pv);
 
     pv_rig_fault(rig, &(struct mem_faults){0});
-    target->holding = false;
+    target->holding = rig->held = false;
     turn(target);
     pv_rig_settle(rig);
     target->answered += answers(rig);
@@ -209,7 +211,9 @@ static void act(struct target *target, struct script *script)
         fault(target, script);
         break;
     case 9:
-        if (target->holding)
+        if (action & 16)
+            rig->held = !rig->held;
+        else if (target->holding)
             mem_release(rig->image);
         break;
     case 10:

@@ -55,7 +55,8 @@ static int connect_to(const char *path, int type)
     return -1;
 }
 
-static void wait_ready(struct rig *rig)
+/* 0, or how it has ended. */
+static int wait_ready(struct rig *rig)
 {
     char path[RIG_PATH];
 
@@ -65,19 +66,18 @@ static void wait_ready(struct rig *rig)
 
         if (fd >= 0) {
             close(fd);
-            return;
+            return 0;
         }
         if (waitpid(rig->pid, &status, WNOHANG) == rig->pid) {
-            char *log = rig_log(rig);
-
-            give_up("the daemon ended with status %#x:\n%s", status, log);
+            rig->pid = 0;
+            return status ? status : -1;
         }
         usleep(10000);
     }
     give_up("the daemon does not answer");
 }
 
-void rig_restart(struct rig *rig)
+int rig_try_restart(struct rig *rig)
 {
     const char *program = getenv("IOEMUD");
     char config[RIG_PATH], log[RIG_PATH];
@@ -97,7 +97,15 @@ void rig_restart(struct rig *rig)
         dprintf(2, "%s: %s\n", program ? program : DEFAULT_PROGRAM, strerror(errno));
         _exit(127);
     }
-    wait_ready(rig);
+    return wait_ready(rig);
+}
+
+void rig_restart(struct rig *rig)
+{
+    int status = rig_try_restart(rig);
+
+    if (status)
+        give_up("the daemon ended with status %#x:\n%s", status, rig_log(rig));
 }
 
 bool rig_isolated(void)
@@ -339,7 +347,7 @@ struct peer *rig_peer(struct rig *rig, const char *name, unsigned vcpus, size_t 
 
 static json_t *receive_line(int fd)
 {
-    size_t size = 0, room = 1 << 20;
+    size_t size = 0, room = 16 << 20; /* statistics of a thousand guests */
     char *line = malloc(room);
     json_t *answer = NULL;
 
@@ -374,7 +382,7 @@ json_t *rig_call(struct rig *rig, const char *method, const char *params, char e
                  "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"%s\", \"params\": %s}\n", method,
                  params ? params : "{}");
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    if (fd >= 0 && write(fd, request, (size_t)n) == n)
+    if (fd >= 0 && send(fd, request, (size_t)n, MSG_NOSIGNAL) == n)
         answer = receive_line(fd);
     if (fd >= 0)
         close(fd);
@@ -442,10 +450,11 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
 {
     for (int i = 0; i <= ms / 10; i++) {
         json_t *list = rig_call(rig, "list", NULL, NULL);
-        size_t there = json_array_size(json_object_get(list, "guests"));
+        json_t *guests = json_object_get(list, "guests");
+        bool so_many = guests && json_array_size(guests) == count;
 
         json_decref(list);
-        if (there == count)
+        if (so_many)
             return true;
         usleep(10000);
     }
@@ -454,7 +463,7 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
 
 static char *proc_file(struct rig *rig, const char *name)
 {
-    char path[64];
+    char path[RIG_PATH + 32];
 
     snprintf(path, sizeof(path), "/proc/%d/%s", (int)rig->pid, name);
     return read_file(path);
@@ -519,4 +528,28 @@ unsigned rig_threads(struct rig *rig)
 
     free(status);
     return (unsigned)threads;
+}
+
+unsigned long rig_wakeups(struct rig *rig)
+{
+    char path[RIG_PATH];
+    unsigned long wakeups = 0;
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)rig->pid);
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir))) {
+        char *status;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "task/%.16s/status", entry->d_name);
+        status = proc_file(rig, path);
+        wakeups += field(status, "\nvoluntary_ctxt_switches:");
+        free(status);
+    }
+    if (dir)
+        closedir(dir);
+    return wakeups;
 }

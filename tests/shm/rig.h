@@ -39,6 +39,9 @@ int rig_stop(struct rig *rig);
 int rig_signal(struct rig *rig, int signal, int ms);
 /* Starts the daemon again in the same folder. */
 void rig_restart(struct rig *rig);
+/* The same; 0, or the exit status (as of waitpid) of one that has ended instead, -1 if that is 0.
+ */
+int rig_try_restart(struct rig *rig);
 /* What it has logged so far; free() it. */
 char *rig_log(struct rig *rig);
 
@@ -79,5 +82,7 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
+/* How often threads of the daemon have gone to sleep so far: who is idle is not woken. */
+unsigned long rig_wakeups(struct rig *rig);
 
 #endif

@@ -150,6 +150,14 @@ __attribute__((format(printf, 4, 0))) static void fake_log(void *ctx, enum host_
         vsnprintf(line + used, size - (size_t)used, format, args);
 }
 
+static void fake_disk_left(void *ctx, unsigned drive)
+{
+    struct fake_host *fake = ctx;
+
+    fake->disks_left |= 1u << drive;
+    fake->leavings++;
+}
+
 static const struct host_ops fake_ops = {
     .dma_read = fake_dma_read,
     .dma_write = fake_dma_write,
@@ -161,6 +169,7 @@ static const struct host_ops fake_ops = {
     .now_ns = fake_now_ns,
     .timer_arm = fake_timer_arm,
     .timer_disarm = fake_timer_disarm,
+    .disk_left = fake_disk_left,
     .power = fake_power,
     .log = fake_log,
 };

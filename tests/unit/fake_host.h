@@ -42,6 +42,8 @@ struct fake_host {
     unsigned timers_armed;
 
     unsigned power_offs, power_resets;
+    unsigned disks_left; /* a bit each */
+    unsigned leavings;   /* how often one did */
 
     char log[FAKE_HOST_LOGS][160]; /* "device: message", a ring */
     unsigned logs;                 /* ever logged; the last is log[(logs - 1) % FAKE_HOST_LOGS] */

@@ -157,12 +157,13 @@ static int fake_find_domain(struct hv_host *host, const char *name, uint32_t *re
 }
 
 static bool fake_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                               unsigned n_disks)
+                               unsigned n_disks, bool own)
 {
     struct guest_rig *rig = host->rig;
 
     assert_true(n_disks <= CONFIG_DISKS);
     rig->n_pv = n_disks;
+    rig->own_pv = own;
     for (unsigned i = 0; i < n_disks; i++) {
         rig->pv_place[i] = disks[i].place;
         snprintf(rig->pv_path[i], sizeof(rig->pv_path[i]), "%s",
@@ -399,6 +400,18 @@ static void ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t c
 void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port)
 {
     ask(guest, vcpu, port, 1, IOREQ_READ);
+}
+
+void guest_rig_tell(struct hv_guest *guest, uint16_t port, uint32_t size, uint32_t value)
+{
+    struct ioreq_slot *slot = &guest->slots[0];
+
+    __atomic_store_n(&slot->data, value, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->addr, port, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->count, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->size, size, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->type, IOREQ_PIO, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->flags, IOREQ_STATE_READY, __ATOMIC_RELEASE);
 }
 
 void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu)

@@ -43,6 +43,7 @@ struct guest_rig {
     unsigned server_id;          /* of the next server; 1 is what is intended */
     bool have_pv;                /* what disks_have_pv() is to say */
     unsigned n_pv;               /* and what it was asked */
+    bool own_pv;
     unsigned pv_place[CONFIG_DISKS];
     char pv_path[CONFIG_DISKS][64]; /* "": none */
     bool nics_have_pv;              /* what nic_has_pv() is to say of each */
@@ -110,6 +111,8 @@ void guest_rig_ask(struct hv_guest *guest, uint32_t vcpu, uint16_t port);
 /* As that, a string of `count` bytes to memory, or from it. */
 void guest_rig_ask_string(struct hv_guest *guest, uint32_t vcpu, uint16_t port, uint32_t count,
                           bool read);
+/* Puts a port write of `size` bytes into vCPU 0's. */
+void guest_rig_tell(struct hv_guest *guest, uint16_t port, uint32_t size, uint32_t value);
 /* What no hypervisor would send. */
 void guest_rig_ask_nonsense(struct hv_guest *guest, uint32_t vcpu);
 bool guest_rig_answered(struct hv_guest *guest, uint32_t vcpu);

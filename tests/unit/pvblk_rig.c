@@ -193,8 +193,18 @@ static void on_drained(void *ctx)
     rig->drained++;
 }
 
+static bool on_held(void *ctx)
+{
+    return ((struct pv_rig *)ctx)->held;
+}
+
 static const struct pvblk_ops pv_ops = {
-    .notify = on_notify, .want_turn = on_want_turn, .broken = on_broken, .drained = on_drained};
+    .notify = on_notify,
+    .want_turn = on_want_turn,
+    .broken = on_broken,
+    .drained = on_drained,
+    .held = on_held,
+};
 
 static void run_turn(void *arg)
 {

@@ -72,6 +72,7 @@ struct pv_rig {
     bool inside; /* of pvblk_turn() */
     unsigned notified[PVBLK_QUEUES];
     unsigned broken, drained;
+    bool held;
     bool blk_closed;
     struct {
         uint32_t req_prod, rsp_cons;

@@ -94,8 +94,12 @@ static void unplugged_disks_are_gone_and_their_writes_stable(void **state)
     piix3_ide_unplug_disks(rig.dev);
     assert_int_equal(rig_status(&rig, 0), 0x7f);
     assert_false(rig.dev->ops->quiesce(rig.dev));
+    assert_true(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.disks_left, 0);
     ide_rig_fault(&rig, 0, &(struct mem_faults){0});
     ide_rig_settle(&rig);
+    assert_false(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.disks_left, 1);
     assert_true(rig.dev->ops->quiesce(rig.dev));
     rig.dev->ops->resume(rig.dev);
     assert_memory_equal(rig.disk[0] + 60 * 512, data, 512);
@@ -108,12 +112,48 @@ static void unplugged_disks_are_gone_and_their_writes_stable(void **state)
     assert_int_equal(rig_status(&rig, 0), 0x7f);
 }
 
+/* Not before the flush that makes its writes stable. */
+static void an_unplugged_disk_has_left_when_it_is_flushed(void **state)
+{
+    ide_rig_fault(&rig, 0, &(struct mem_faults){.hold = true});
+    piix3_ide_unplug_disks(rig.dev);
+    ide_rig_settle(&rig);
+    assert_true(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.disks_left, 0);
+    piix3_ide_unplug_disks(rig.dev); /* a second time changes nothing */
+    ide_rig_fault(&rig, 0, &(struct mem_faults){0});
+    ide_rig_settle(&rig);
+    assert_int_equal(rig.fake.disks_left, 1);
+    assert_int_equal(flushes(), 1);
+    piix3_ide_unplug_disks(rig.dev);
+    ide_rig_settle(&rig);
+    assert_false(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.leavings, 1);
+    assert_int_equal(flushes(), 1);
+}
+
+static void an_unplugged_disk_that_cannot_be_written_has_left_at_once(void **state)
+{
+    piix3_ide_unplug_disks(rig.dev);
+    assert_false(ide_leaving(rig.dev, 0));
+    assert_int_equal(rig.fake.disks_left, 1);
+    assert_int_equal(flushes(), 0);
+}
+
+static int read_only_disk(void **state)
+{
+    ide_rig_init(&rig, &(struct ide_rig_options){.sectors = {8192}, .read_only = true});
+    return 0;
+}
+
 static void unplugging_auxiliary_disks_leaves_the_first(void **state)
 {
     uint8_t id[512];
 
     piix3_ide_unplug_aux_disks(rig.dev);
     ide_rig_settle(&rig);
+    assert_int_equal(rig.fake.disks_left, 2);
+    assert_false(ide_leaving(rig.dev, 0));
     identify(0, id);
     rig_select(&rig, 1);
     assert_int_equal(rig_status(&rig, 1), 0);
@@ -130,6 +170,8 @@ int main(void)
         TEST(power_modes_are_remembered, ata_rig_one_disk),
         TEST(a_sleeping_drive_wakes_by_reset_only, ata_rig_one_disk),
         TEST(unplugged_disks_are_gone_and_their_writes_stable, ata_rig_one_disk),
+        TEST(an_unplugged_disk_has_left_when_it_is_flushed, ata_rig_one_disk),
+        TEST(an_unplugged_disk_that_cannot_be_written_has_left_at_once, read_only_disk),
         TEST(unplugging_auxiliary_disks_leaves_the_first, ata_rig_two_disks),
     };
 

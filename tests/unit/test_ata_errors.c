@@ -446,9 +446,11 @@ static void an_unplugged_disk_is_flushed_after_a_stop(void **state)
     assert_int_equal(stops, 1);
     assert_int_equal(last_stop.op, BLK_FLUSH);
     assert_false(rig.dev->ops->quiesce(rig.dev));
+    assert_int_equal(rig.fake.disks_left, 2); /* the other */
     mend();
     restart();
     assert_true(rig.dev->ops->quiesce(rig.dev));
+    assert_int_equal(rig.fake.disks_left, 3);
     rig.dev->ops->resume(rig.dev);
 }
 

@@ -123,6 +123,8 @@ static void test_times_are_shown_of_what_there_was(void **state)
         "{\"guests\":[{\"name\":\"a\",\"round_trip\":{\"count\":3,\"p50_ns\":1100,"
         "\"p99_99_ns\":5000,\"max_ns\":7000},\"disks\":[{\"vdev\":\"hda\",\"latency\":"
         "{\"write\":{\"count\":12,\"p50_ns\":2000000,\"max_ns\":3000000}}}],"
+        "\"pv_disks\":[{\"vdev\":\"hda\",\"writes\":31,\"stopped\":{\"op\":\"write\",\"sector\":7,"
+        "\"error\":\"No space\"},\"latency\":{\"read\":{\"count\":8}}}],"
         "\"vcpus\":[{\"vcpu\":1,\"bytes\":77,\"accesses\":{\"pio_read\":{\"1\":5,\"2\":6}}}]}]}",
         0, NULL);
     char *text;
@@ -133,10 +135,13 @@ static void test_times_are_shown_of_what_there_was(void **state)
     ctl_show_stats(answer, true, 0, out);
     fclose(out);
     assert_non_null(
-        strstr(text, "a      round trip      3  1.1us    -    -      -   5.0us  7.0us\n"));
+        strstr(text, "a      round trip       3  1.1us    -    -      -   5.0us  7.0us\n"));
     assert_non_null(
-        strstr(text, "a      hda write      12  2.0ms    -    -      -       -  3.0ms\n"));
-    assert_null(strstr(text, "hda read"));
+        strstr(text, "a      hda write       12  2.0ms    -    -      -       -  3.0ms\n"));
+    assert_non_null(strstr(text, "a      pv-hda read      8 "));
+    assert_null(strstr(text, " hda read"));
+    assert_non_null(strstr(text, "\na is stopped: pv-hda, write of sector 7: No space\n"));
+    assert_non_null(strstr(text, "a      pv-hda "));
     assert_non_null(strstr(text, "   1        11     77 "));
     free(text);
     json_decref(answer);

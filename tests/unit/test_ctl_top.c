@@ -76,6 +76,7 @@ static void rates_are_differences_by_the_time_between(void **state)
            "'bufpio': {'answered': 1000},"
            "'disks': [{'vdev': 'hda', 'reads': 10, 'read_bytes': 1000, 'written_bytes': 0},"
            "{'vdev': 'hdc', 'reads': 1}],"
+           "'pv_disks': [{'vdev': 'hda', 'writes': 7, 'written_bytes': 70}],"
            "'nics': [{'devid': 1, 'tx_bytes': 100, 'rx_bytes': 0}]}]}");
     update(top, 2,
            "{'daemon': {'process': {'cpu_us': 2000000}}, 'guests': [{'name': 'a', 'domid': 3,"
@@ -84,16 +85,17 @@ static void rates_are_differences_by_the_time_between(void **state)
            "'disks': [{'vdev': 'hdc', 'reads': 1, 'in_flight': 1},"
            "{'vdev': 'hda', 'reads': 14, 'flushes': 2, 'read_bytes': 5000, 'written_bytes': 100,"
            "'in_flight': 2}],"
+           "'pv_disks': [{'vdev': 'hda', 'writes': 9, 'written_bytes': 90, 'in_flight': 4}],"
            "'nics': [{'devid': 1, 'tx_bytes': 300, 'rx_bytes': 50}]}]}");
     row = row_of(top, "a");
     assert_true(row->requests == 15);
     assert_true(row->answered == 1000);
-    assert_true(row->disk_requests == 3);
+    assert_true(row->disk_requests == 4);
     assert_true(row->read_bytes == 2000);
-    assert_true(row->written_bytes == 50);
+    assert_true(row->written_bytes == 60);
     assert_true(row->tx_bytes == 100);
     assert_true(row->rx_bytes == 25);
-    assert_int_equal(row->in_flight, 3);
+    assert_int_equal(row->in_flight, 7);
     assert_true(top->cpu == 0.5);
 }
 

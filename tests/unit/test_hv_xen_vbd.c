@@ -47,7 +47,7 @@ static void places_are_the_numbers_of_linux(void **state)
 
 static void the_image_must_be_the_same(void **state)
 {
-    char dir[] = "/tmp/test_vbd.XXXXXX", image[64], other[64], link[64];
+    char dir[] = "/tmp/test_vbd.XXXXXX", image[64], other[64], link[64], params[80];
     struct hv_disk disk = {.place = 0, .path = image};
 
     assert_non_null(mkdtemp(dir));
@@ -62,7 +62,15 @@ static void the_image_must_be_the_same(void **state)
     assert_false(hv_xen_vbd_is(768, other, &disk));
     assert_false(hv_xen_vbd_is(768, "/nonexistent", &disk));
     assert_false(hv_xen_vbd_is(768, NULL, &disk));
-    disk.path = NULL; /* a disk in memory */
+    /* As libxl writes it for a device model. */
+    snprintf(params, sizeof(params), "aio:%s", link);
+    assert_true(hv_xen_vbd_is(768, params, &disk));
+    snprintf(params, sizeof(params), "aio:%s", other);
+    assert_false(hv_xen_vbd_is(768, params, &disk));
+    snprintf(params, sizeof(params), "qcow2:%s", image);
+    assert_false(hv_xen_vbd_is(768, params, &disk));
+    assert_false(hv_xen_vbd_is(768, "aio:", &disk)); /* an empty drive */
+    disk.path = NULL;                                /* a disk in memory */
     assert_false(hv_xen_vbd_is(768, image, &disk));
     unlink(link);
     unlink(other);

@@ -27,6 +27,7 @@ static const char example[] =
     "  'disks': [{'vdev': 'hda', 'reads': 9, 'read_bytes': 4608, 'io_ns': 2000000005,"
     "    'latency': {'read': {'count': 9, 'sum_ns': 2000000005, 'buckets': [[4608, 9]]}},"
     "    'read_sizes': [8, 1, 0, 0, 0, 0, 0, 0, 0]}],"
+    "  'pv_disks': [{'vdev': 'hda', 'writes': 5}],"
     "  'nics': [{'devid': 1, 'model': 'e1000', 'tx_packets': 2, 'rx_packets': 3, 'link': false}],"
     "  'serial': [{'port': 0, 'dropped': 1}],"
     "  'devices': [{'name': 'ide', 'model': 'piix3-ide', 'counters': {'commands': 9}}]}]}";
@@ -95,6 +96,7 @@ static void numbers_have_their_names_units_and_labels(void **state)
         "ioemud_guest_mapped_bytes{guest=\"web1\"} 65536",
         "ioemud_vcpu_requests_total{guest=\"web1\",vcpu=\"0\",type=\"pio_read\",size=\"4\"} 1",
         "ioemud_disk_requests_total{guest=\"web1\",disk=\"hda\",op=\"read\"} 9",
+        "ioemud_disk_requests_total{guest=\"web1\",disk=\"pv-hda\",op=\"write\"} 5",
         "ioemud_disk_io_seconds_total{guest=\"web1\",disk=\"hda\"} 2.000000005",
         "ioemud_nic_packets_total{guest=\"web1\",nic=\"1\",model=\"e1000\",direction=\"rx\"} 3",
         "ioemud_nic_link_up{guest=\"web1\",nic=\"1\",model=\"e1000\"} 0",

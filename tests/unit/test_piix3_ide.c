@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "devices/ide/controller.h"
 #include "tests/unit/ide_rig.h"
 
 #define READY (ATA_SR_DRDY | ATA_SR_DSC)
@@ -47,6 +48,16 @@ static void it_is_the_piix3(void **state)
     assert_int_equal(config(PCI_BAR0 + 16, 4), 0xfffffff1);
     for (unsigned bar = 0; bar < 4; bar++)
         assert_int_equal(config(PCI_BAR0 + 4 * bar, 4), 0);
+}
+
+static void a_place_without_a_drive_takes_no_memory(void **state)
+{
+    const struct ide_channel *channel = ((struct ide_controller *)rig.dev)->channel;
+
+    assert_non_null(channel[0].drive[0].board);
+    assert_null(channel[0].drive[1].board);
+    assert_non_null(channel[1].drive[0].board);
+    assert_null(channel[1].drive[1].board);
 }
 
 static void each_channel_is_decoded_when_told(void **state)
@@ -166,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_the_piix3),
+        TEST(a_place_without_a_drive_takes_no_memory),
         TEST(each_channel_is_decoded_when_told),
         TEST(timing_reads_back),
         TEST(each_channel_has_its_interrupt),

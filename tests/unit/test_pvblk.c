@@ -620,6 +620,33 @@ static void requests_wait_for_the_disk_to_be_handed_over(void **state)
     pv_rig_finish(&rig);
 }
 
+/* Also a turn that the disk asks for. */
+static void nothing_is_asked_of_a_disk_while_others_requests_for_it_are_under_way(void **state)
+{
+    struct pv_rig rig;
+
+    pv_rig_init(&rig, &(struct pv_rig_options){.depth = 1});
+    hold(&rig, true);
+    fill(pv_rig_page(&rig, 1), 4096, 1);
+    pv_rig_page_request(&rig, 0, BLKIF_WRITE, 1, 0, 1);
+    pv_rig_page_request(&rig, 0, BLKIF_WRITE, 2, 8, 1);
+    pv_rig_kick(&rig);
+    assert_int_equal(blk_counters(rig.blk)->in_flight, 1);
+    rig.held = true;
+    pv_rig_page_request(&rig, 0, BLKIF_WRITE, 3, 16, 1);
+    pv_rig_kick(&rig);
+    hold(&rig, false);
+    pv_rig_settle(&rig);
+    assert_int_equal(blk_counters(rig.blk)->writes, 1);
+    assert_disk_bytes(rig.disk + 8 * 512, 8 * 512, 2 * 4096);
+    rig.held = false;
+    pvblk_turn(rig.pv);
+    pv_rig_settle(&rig);
+    assert_int_equal(responses(&rig, 0), 3);
+    assert_memory_equal(rig.disk + 16 * 512, pv_rig_page(&rig, 1), 4096);
+    pv_rig_finish(&rig);
+}
+
 static void what_is_in_flight_at_a_disconnection_touches_no_guest_and_is_waited_for(void **state)
 {
     struct pv_rig rig;
@@ -796,6 +823,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_does_not_starve_another),
         cmocka_unit_test(a_turn_takes_a_bounded_number_of_requests),
         cmocka_unit_test(requests_wait_for_the_disk_to_be_handed_over),
+        cmocka_unit_test(nothing_is_asked_of_a_disk_while_others_requests_for_it_are_under_way),
         cmocka_unit_test(what_is_in_flight_at_a_disconnection_touches_no_guest_and_is_waited_for),
         cmocka_unit_test(a_disconnection_with_copies_outstanding_gives_all_pages_back),
         cmocka_unit_test(a_ring_that_is_not_granted_is_no_connection),

@@ -72,11 +72,31 @@ static void method_big(void *ctx, struct rpc_call *call, const json_t *params)
     free(text);
 }
 
+/* What could not be made for want of memory. */
+static void method_none(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    rpc_reply(call, NULL);
+}
+
+static void *no_memory(size_t size)
+{
+    return NULL;
+}
+
+/* And then there is none for the error either. */
+static void method_starved(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    json_set_alloc_funcs(no_memory, free);
+    rpc_reply(call, json_true());
+    json_set_alloc_funcs(malloc, free);
+}
+
 #define CLIENTS 6u
 
 static const struct rpc_method methods[] = {
-    {"echo", method_echo},   {"fail", method_fail}, {"later", method_later},
-    {"lease", method_lease}, {"big", method_big},   {NULL, NULL},
+    {"echo", method_echo},       {"fail", method_fail}, {"later", method_later},
+    {"lease", method_lease},     {"big", method_big},   {"none", method_none},
+    {"starved", method_starved}, {NULL, NULL},
 };
 
 static int dial(struct fixture *f)
@@ -358,6 +378,24 @@ static void who_does_not_read_its_answers_loses_its_connection(void **state)
     assert_int_equal(fake_loop_watches(f->loop), 2); /* the listener and its pause */
 }
 
+static void an_answer_for_which_there_was_no_memory_is_an_error(void **state)
+{
+    static const char error[] = "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"
+                                "\"out of memory\"},\"id\":7}\n";
+
+    assert_string_equal(talk(*state, "{\"method\":\"none\",\"id\":7}\n"), error);
+    assert_string_equal(talk(*state, "{\"method\":\"starved\",\"id\":7}\n"), error);
+}
+
+static void who_cannot_be_told_that_there_is_no_memory_is_hung_up_on(void **state)
+{
+    struct fixture *f = *state;
+    char byte;
+
+    talk(f, "{\"method\":\"starved\",\"id\":\"a name\"}\n");
+    assert_int_equal(recv(f->client, &byte, 1, MSG_DONTWAIT), 0);
+}
+
 static void an_answer_that_no_client_could_take_is_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -458,6 +496,8 @@ int main(void)
         TEST(one_client_too_many_is_hung_up_on),
         TEST(who_does_not_read_its_answers_loses_its_connection),
         TEST(an_answer_that_no_client_could_take_is_an_error),
+        TEST(an_answer_for_which_there_was_no_memory_is_an_error),
+        TEST(who_cannot_be_told_that_there_is_no_memory_is_hung_up_on),
         TEST(clients_who_do_not_read_are_not_kept_beyond_what_all_may_hold),
     };
 

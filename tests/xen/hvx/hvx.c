@@ -605,7 +605,7 @@ static int find(struct hvx *hvx, const char *name, char **args, int n_args)
         printf("hvx: %s: %s\n", name, strerror(-err));
     else
         printf("hvx: %s is %u, PV disks: %d\n", name, domid,
-               hvx->hv->disks_have_pv(hvx->host, domid, disk, n));
+               hvx->hv->disks_have_pv(hvx->host, domid, disk, n, false));
     host_close(hvx);
     return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * The table of tests/bench/commit_table.h on Xen, with the swapper's guest:
  *   commits DOMID [SECONDS]
- * The daemon's own code under it (ioreq/grant_xen.c, ioreq/swap_xen.c). The guest does not look at its
- * pages: an emulated machine has no caches that would be cold.
+ * The daemon's own code under it (ioreq/grant_swap.h). The guest does not look at its pages: an
+ * emulated machine has no caches that would be cold.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +14,7 @@
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
 
-#include "ioreq/grant_xen.h"
-#include "ioreq/swap_xen.h"
+#include "ioreq/grant_swap.h"
 #include "swap.h"
 #include "tests/bench/commit_table.h"
 
@@ -67,21 +66,6 @@ static int dma_write(void *ctx, uint64_t gpa, const void *buf, size_t len)
 
 static const struct host_ops host_ops = {.dma_write = dma_write};
 
-static void swap_ones(void *ctx, uint16_t domid, struct grant_xen_one *ones, unsigned count)
-{
-    struct swap_xen_one swaps[COMMIT_SEGMENTS_MAX];
-
-    for (unsigned done = 0, now; done < count; done += now) {
-        now = count - done < COMMIT_SEGMENTS_MAX ? count - done : COMMIT_SEGMENTS_MAX;
-        for (unsigned i = 0; i < now; i++)
-            swaps[i] =
-                (struct swap_xen_one){.page = ones[done + i].page, .ref = ones[done + i].ref};
-        swap_xen(ctx, domid, swaps, now);
-        for (unsigned i = 0; i < now; i++)
-            ones[done + i].err = swaps[i].err;
-    }
-}
-
 /* A hypervisor without the swap: the others are measured all the same. */
 static void open_swap(struct grant_xen *xen)
 {
@@ -89,13 +73,9 @@ static void open_swap(struct grant_xen *xen)
     int rc = swap_xen_open(0, SPARES, &swap);
 
     if (rc == 0)
-        rc = grant_xen_use_swap(xen, &(struct grant_xen_swapper){.swap = swap_ones,
-                                                                 .ctx = swap,
-                                                                 .base = swap_xen_page(swap, 0),
-                                                                 .pages = SPARES,
-                                                                 .from = 0});
+        rc = grant_swap_use(xen, swap, swap_xen_page(swap, 0), SPARES, 0);
     if (rc < 0)
-        printf("# no swap: %s\n", strerror(-rc));
+        printf("# no swap: %s\n", grant_swap_refusal(rc));
 }
 
 int main(int argc, char **argv)

@@ -86,7 +86,7 @@ static void load_modules(void)
     }
 }
 
-/* Disks are found side by side, so that any may be the first. */
+/* Disks are found side by side, so that any may be the first; PV disks have their places. */
 static long mount_root(void)
 {
     static char root[] = "/dev/sda2";
@@ -95,7 +95,7 @@ static long mount_root(void)
         if (!mount(root, "/new", "ext4", MS_NOATIME))
             return 0;
     }
-    return -1;
+    return mount("/dev/xvda2", "/new", "ext4", MS_NOATIME);
 }
 
 void start(void)

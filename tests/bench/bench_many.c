@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Very many simulated guests of one daemon ($IOEMUD), each with 256 KiB of memory and one disk:
+ * what each costs while it does nothing, and what the others cost one that does something.
+ *
+ * bench_many [GUESTS [HAMMERING [IDLE_S [MS]]]]    default: 1000 guests, 99 hammering, 10 s,
+ *                                                  2000 ms
+ *
+ * A round trip is a read of a register, one after the other, of one guest. Its fair share:
+ *   - while others are idle, what it is when there is no other guest: the same quantile;
+ *   - while others hammer, all N of them in the same loop: N / (requests of all a second), which is
+ *     what each waits on average when all are served alike (Little's law), whatever the two
+ *     processors that daemon and guests share can do. Both quantiles are held against that.
+ * What is asked of the daemon is to stay within 2 x of that. For the hammering guests' own threads
+ * the kernel decides who runs; they are as many as the guests.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/shm/crowd.h"
+
+#define SAMPLES 2000000u
+#define LEAST   5000u /* however long it takes */
+#define WARM    100u
+
+/* Goals. */
+#define IDLE_KIB   64.
+#define FAIR       2.
+#define DETACH_FDS 0
+
+static struct bench {
+    struct rig rig;
+    struct crowd crowd;
+    unsigned guests, hammering, idle_s, ms;
+    atomic_bool stop;
+    unsigned failed; /* goals */
+    uint32_t *sample;
+} bench;
+
+static uint64_t now_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void check(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "bench_many: %s\n", what);
+    exit(1);
+}
+
+/* One line of the table; `most` < 0: no goal. */
+static void row(const char *what, double value, const char *unit, double most)
+{
+    char goal[32] = "";
+
+    if (most >= 0)
+        snprintf(goal, sizeof(goal), "%s %g", value <= most ? "<=" : ">", most);
+    bench.failed += most >= 0 && value > most;
+    printf("%-52s %10.*f %-10s %s\n", what, value < 100 ? 2 : 0, value, unit, goal);
+}
+
+/* ---- coming ---------------------------------------------------------------------------------- */
+
+static double attach(unsigned first, unsigned end)
+{
+    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    char reason[112] = "";
+
+    for (unsigned i = first; i < end; i++)
+        check(crowd_attach(&bench.crowd, i, reason), reason);
+    return (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+}
+
+static void boot(unsigned first, unsigned end)
+{
+    for (unsigned i = first; i < end; i++)
+        check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
+}
+
+/* Descriptors and private memory with nobody attached: after a first guest, which brings what is
+ * made once. */
+struct used {
+    unsigned descriptors;
+    unsigned long kib;
+};
+
+static struct used used_now(void)
+{
+    usleep(200000); /* for what is closed a moment later */
+    return (struct used){rig_descriptors(&bench.rig), rig_private_kib(&bench.rig)};
+}
+
+static struct used attach_all(unsigned long pool_kib)
+{
+    unsigned n = bench.guests, tenth = n >= 10 ? n / 10 : 1;
+    struct used none, attached, booted;
+    double first, middle, last;
+
+    attach(0, 1);
+    boot(0, 1);
+    crowd_detach(&bench.crowd, 0);
+    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    none = used_now();
+    first = attach(0, tenth);
+    middle = attach(tenth, n - tenth);
+    last = attach(n - tenth, n);
+    row("attach: all", first + middle + last, "s", -1);
+    row("  a guest, of the first tenth", first * 1e3 / tenth, "ms", -1);
+    row("  a guest, of the last tenth", last * 1e3 / tenth, "ms", -1);
+    attached = used_now();
+    boot(0, n);
+    booted = used_now();
+    row("a guest: descriptors", (double)(booted.descriptors - none.descriptors) / n, "", -1);
+    row("  private memory, attached", (double)(attached.kib - none.kib) / n, "KiB", -1);
+    row("  private memory, idle after its disk was used", (double)(booted.kib - none.kib) / n,
+        "KiB", IDLE_KIB);
+    row("  its part of the disk buffers, there from the start", (double)pool_kib / n, "KiB", -1);
+    return none;
+}
+
+/* ---- idle ------------------------------------------------------------------------------------ */
+
+static void idle(void)
+{
+    unsigned long before;
+    uint64_t processor;
+    clockid_t clock;
+
+    check(!clock_getcpuclockid(bench.rig.pid, &clock), "the daemon's clock");
+    sleep(1);
+    before = rig_wakeups(&bench.rig);
+    processor = now_ns(clock);
+    sleep(bench.idle_s);
+    row("all idle: wake-ups a second",
+        (double)(rig_wakeups(&bench.rig) - before) / (double)bench.idle_s, "", 0);
+    row("  processor time a second", (double)(now_ns(clock) - processor) / 1e3 / bench.idle_s, "us",
+        -1);
+}
+
+/* ---- round trips ----------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct trip {
+    double median, p999; /* us */
+    unsigned n;
+};
+
+static struct trip round_trips(unsigned index)
+{
+    const struct ide *ide = &bench.crowd.guest[index].ide;
+    uint64_t end = now_ns(CLOCK_MONOTONIC) + (uint64_t)bench.ms * 1000000u;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < WARM; i++)
+        peer_in(ide->peer, 0, ide->ctl, 1);
+    while (n < SAMPLES && (n < LEAST || now_ns(CLOCK_MONOTONIC) < end) && !peer_error(ide->peer)) {
+        uint64_t start = now_ns(CLOCK_MONOTONIC);
+
+        peer_in(ide->peer, 0, ide->ctl, 1);
+        bench.sample[n++] = (uint32_t)(now_ns(CLOCK_MONOTONIC) - start);
+    }
+    check(!peer_error(ide->peer), "a guest is not answered");
+    qsort(bench.sample, n, sizeof(*bench.sample), by_value);
+    return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3, n};
+}
+
+static void report(const char *when, struct trip trip, double fair_median, double fair_p999)
+{
+    char what[64];
+
+    snprintf(what, sizeof(what), "one guest, %s: median", when);
+    row(what, trip.median, "us", -1);
+    row("  99.9 %", trip.p999, "us", -1);
+    if (!fair_median)
+        return;
+    row("  median, of its fair share", trip.median / fair_median, "x", FAIR);
+    row("  99.9 %, of its fair share", trip.p999 / fair_p999, "x", FAIR);
+}
+
+struct hammer {
+    pthread_t thread;
+    struct peer *peer;
+    uint16_t port;
+    uint64_t n;
+};
+
+static void *hammer_thread(void *arg)
+{
+    struct hammer *hammer = arg;
+
+    while (!atomic_load_explicit(&bench.stop, memory_order_relaxed)) {
+        peer_in(hammer->peer, 0, hammer->port, 1);
+        hammer->n++;
+    }
+    return NULL;
+}
+
+/* Guests 1 to `hammering`; guest 0 is measured. */
+static void hammered(void)
+{
+    struct hammer *hammer = calloc(bench.hammering, sizeof(*hammer));
+    char when[32];
+    struct trip trip;
+    uint64_t start, all;
+    double fair_us;
+
+    check(hammer, "memory");
+    atomic_store(&bench.stop, false);
+    start = now_ns(CLOCK_MONOTONIC);
+    for (unsigned i = 0; i < bench.hammering; i++) {
+        const struct ide *ide = &bench.crowd.guest[i + 1].ide;
+
+        hammer[i].peer = ide->peer;
+        hammer[i].port = ide->ctl;
+        check(!pthread_create(&hammer[i].thread, NULL, hammer_thread, &hammer[i]), "threads");
+    }
+    trip = round_trips(0);
+    atomic_store(&bench.stop, true);
+    all = trip.n + WARM;
+    for (unsigned i = 0; i < bench.hammering; i++) {
+        pthread_join(hammer[i].thread, NULL);
+        check(!peer_error(hammer[i].peer), "a hammering guest is not answered");
+        all += hammer[i].n;
+    }
+    fair_us = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e3 * (bench.hammering + 1) / (double)all;
+    snprintf(when, sizeof(when), "%u hammer", bench.hammering);
+    report(when, trip, fair_us, fair_us);
+    row("  its fair share", fair_us, "us", -1);
+    free(hammer);
+}
+
+/* With no other guest in the daemon. */
+static struct trip alone(void)
+{
+    struct trip trip;
+
+    attach(0, 1);
+    boot(0, 1);
+    trip = round_trips(0);
+    crowd_detach(&bench.crowd, 0);
+    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    return trip;
+}
+
+/* ---- going ----------------------------------------------------------------------------------- */
+
+static void detach_all(struct used none)
+{
+    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    struct used used;
+
+    for (unsigned i = 0; i < bench.guests; i++)
+        crowd_detach(&bench.crowd, i);
+    check(rig_wait_descriptors(&bench.rig, none.descriptors, 60000), "guests do not go");
+    row("detach: all", (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9, "s", -1);
+    check(rig_wait_guests(&bench.rig, 0, 5000), "guests remain");
+    used = used_now();
+    row("  descriptors that stay", (double)used.descriptors - none.descriptors, "", DETACH_FDS);
+    row("  mappings of guests' memory that stay", rig_memfd_mappings(&bench.rig), "", 0);
+    row("  private memory that stays, in all", (double)used.kib - (double)none.kib, "KiB", -1);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned long pool_kib;
+    char config[128];
+    struct used none;
+    struct trip trip;
+
+    bench.guests = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
+    bench.hammering = argc > 2 ? (unsigned)atoi(argv[2]) : 99;
+    bench.idle_s = argc > 3 ? (unsigned)atoi(argv[3]) : 10;
+    bench.ms = argc > 4 ? (unsigned)atoi(argv[4]) : 2000;
+    if (!bench.guests || bench.hammering >= bench.guests || !bench.idle_s || !bench.ms) {
+        fputs("bench_many [GUESTS [HAMMERING [IDLE_S [MS]]]]\n", stderr);
+        return 2;
+    }
+    bench.sample = malloc(SAMPLES * sizeof(*bench.sample));
+    check(bench.sample, "memory");
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    rig_start(&bench.rig, crowd_config(bench.guests, config));
+    pool_kib = strtoul(strstr(config, "pool_pages") + strlen("pool_pages\": "), NULL, 10) * 4 *
+               CROWD_WORKERS;
+    crowd_create(&bench.crowd, &bench.rig, bench.guests);
+    printf("%u guests, %u workers\n", bench.guests, CROWD_WORKERS);
+    trip = alone();
+    none = attach_all(pool_kib);
+    idle();
+    report("no other", trip, 0, 0);
+    report("the others idle", round_trips(0), trip.median, trip.p999);
+    hammered();
+    detach_all(none);
+    crowd_destroy(&bench.crowd);
+    check(rig_stop(&bench.rig) == 0, "the daemon does not end well");
+    if (bench.failed)
+        printf("%u goals missed\n", bench.failed);
+    free(bench.sample);
+    return 0;
+}
