@@ -37,7 +37,7 @@ struct pvblk_cmd {
     struct pvblk_cmd *next; /* free, or in line */
     bool used, in_line;
     uint8_t queue;
-    uint8_t operation; /* to be echoed, as `id` */
+    uint8_t operation; /* of the answer, with `id` */
     uint64_t id;
     enum blk_op io;
     bool preflush; /* a flush is to come first */

@@ -113,7 +113,10 @@ static struct pvblk_cmd *new_command(struct pvblk *pv, unsigned queue,
     memset(cmd, 0, offsetof(struct pvblk_cmd, segments));
     cmd->used = true;
     cmd->queue = (uint8_t)queue;
-    cmd->operation = request->operation;
+    /* Linux's blkback answers with what an indirect request is about, and its blkfront gives up a
+     * disk that says anything else. */
+    cmd->operation =
+        request->operation == BLKIF_INDIRECT ? request->indirect_op : request->operation;
     cmd->id = request->id;
     count_add(&pv->counters.requests, 1);
     __atomic_store_n(&pv->counters.active, pv->counters.active + 1, __ATOMIC_RELAXED);
