@@ -27,17 +27,7 @@
 
 #include "tests/fault/faults.h"
 #include "tests/shm/rig.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
+#include "tests/shm/sanitized.h"
 
 #define RAM       (1u << 20)
 #define SECTORS   256u

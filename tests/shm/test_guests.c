@@ -18,20 +18,10 @@
 #include <cmocka.h>
 
 #include "tests/shm/rig.h"
+#include "tests/shm/sanitized.h"
 
 #define RAM     (8u << 20)
 #define SECTORS 16384u
-
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
 
 struct fixture {
     struct rig rig;

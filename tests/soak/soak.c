@@ -25,17 +25,7 @@
 
 #include "tests/fault/faults.h"
 #include "tests/shm/crowd.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
+#include "tests/shm/sanitized.h"
 
 #define WARM_ROUNDS 5u  /* until what is made once has been made */
 #define SAMPLES     20u /* printed */
