@@ -515,7 +515,7 @@ static unsigned long field(const char *text, const char *key)
 unsigned long rig_private_kib(struct rig *rig)
 {
     char *smaps = proc_file(rig, "smaps_rollup");
-    unsigned long kib = field(smaps, "Private_Clean:") + field(smaps, "Private_Dirty:");
+    unsigned long kib = field(smaps, "Private_Dirty:");
 
     free(smaps);
     return kib;
