@@ -28,7 +28,8 @@ struct sandbox_params {
     gid_t gid;
 };
 
-/* Of all threads, but for no_new_privs, which sandbox_filter() gives to all. On failure the process
+/* Of all threads, but for no_new_privs, which sandbox_filter() gives to all, and for capabilities of
+ * who is not root, which other threads would keep: there must be none yet. On failure the process
  * is to end: part of it may be done. `ret_why` says which part failed, a constant. */
 int sandbox_confine(const struct sandbox_params *params, const char **ret_why);
 /* Of all threads. *ret_listener is the caller's, to be handed to who is to be told, and closed. */

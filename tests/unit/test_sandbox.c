@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libaio.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,7 +44,8 @@
 
 #include "daemon/sandbox.h"
 
-#define NOBODY 65534
+#define NOBODY       65534
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* 0: the child exits with it. */
 typedef int body(void);
@@ -372,6 +375,58 @@ static void it_is_nobody_in_an_empty_place(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* As in the unit: another user than root, who has capabilities that stay when the user changes. */
+static int become_able(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct able[_LINUX_CAPABILITY_U32S_3];
+
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setresuid(1, 1, 1) ||
+        syscall(SYS_capget, &header, able))
+        return -1;
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        able[i].effective = able[i].inheritable = able[i].permitted;
+    if (syscall(SYS_capset, &header, able))
+        return -1;
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0);
+}
+
+static int what_is_left(const struct sandbox_params *params)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3], none[COUNT(left)] = {{0}};
+    const char *why;
+
+    if (become_able())
+        return 90;
+    if (sandbox_confine(params, &why))
+        return 91;
+    if (syscall(SYS_capget, &header, left))
+        return 92;
+    return (memcmp(left, none, sizeof(none)) != 0) |
+           (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0) != 0) << 1 |
+           (setuid(0) == 0) << 2 | (getuid() != (params->uid ? params->uid : 1)) << 3;
+}
+
+static void who_was_not_root_but_able_is_not_any_more(void **state)
+{
+    const struct sandbox_params cases[] = {{.uid = NOBODY, .gid = NOBODY}, {.uid = 0}};
+    int status;
+
+    if (geteuid() != 0)
+        skip();
+    for (unsigned i = 0; i < COUNT(cases); i++) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (!pid)
+            _exit(what_is_left(&cases[i]));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 static void a_place_that_is_not_there_is_told_of(void **state)
 {
     struct sandbox_params params = {.root = "/nonexistent"};
@@ -514,6 +569,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_was_there_before_is_confined_too),
         cmocka_unit_test(a_thread_may_be_made_and_is_confined),
         cmocka_unit_test(it_is_nobody_in_an_empty_place),
+        cmocka_unit_test(who_was_not_root_but_able_is_not_any_more),
         cmocka_unit_test(a_place_that_is_not_there_is_told_of),
         cmocka_unit_test(all_that_serving_guests_takes_goes_through),
         cmocka_unit_test(it_can_end_itself_by_abort),
