@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <sched.h>
@@ -18,7 +17,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Whose types the others need. */
@@ -26,8 +24,6 @@
 
 #include <xen/sys/evtchn.h>
 #include <xen/sys/privcmd.h>
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- who it is --------------------------------------------------------------------------------*/
 
@@ -38,25 +34,17 @@ static int change_root(const char *root)
     return 0;
 }
 
+/* Of all threads, which only glibc's calls for users see to, none for capabilities. The kernel takes
+ * these away with the user 0 (capabilities(7)), so who had some without being root becomes that
+ * first. */
 static int change_user(uid_t uid, gid_t gid)
 {
-    if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+    if (setgroups(0, NULL) || setresgid(gid, gid, gid))
         return -errno;
-    return 0;
-}
-
-/* The kernel took them away with the user 0, unless a securebits said otherwise; who was not root
- * before and had some still has them, the ambient ones too (capabilities(7)). */
-static int drop_capabilities(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}}, has[COUNT(none)];
-
-    if (syscall(SYS_capget, &header, has))
+    if ((geteuid() && setresuid(0, 0, 0)) || setresuid(uid, uid, uid))
         return -errno;
-    if (!memcmp(has, none, sizeof(none)))
-        return 0;
-    return syscall(SYS_capset, &header, none) ? -errno : 0;
+    /* Unless it was told not to by a securebits that somebody has set. */
+    return setuid(0) == 0 ? -EPERM : 0;
 }
 
 int sandbox_confine(const struct sandbox_params *params, const char **ret_why)
@@ -71,12 +59,6 @@ int sandbox_confine(const struct sandbox_params *params, const char **ret_why)
     *ret_why = "its user";
     if (params->uid)
         err = change_user(params->uid, params->gid);
-    if (err)
-        return err;
-    *ret_why = "its capabilities";
-    err = drop_capabilities();
-    if (!err && params->uid && !setuid(0))
-        err = -EPERM;
     if (err)
         return err;
     /* No other process of this user can trace it or read its memory, and it leaves no core. */
@@ -192,6 +174,8 @@ static const uint32_t requests[] = {
 static const uint32_t fcntls[] = {
     F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GET_SEALS, F_OFD_SETLK,
 };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static int allow_each(scmp_filter_ctx filter)
 {

@@ -23,13 +23,12 @@
 struct sandbox_params {
     /* An empty folder that becomes the root directory; NULL: as it is, for want of privileges. */
     const char *root;
-    /* Who it is from now on, without further groups; 0: who it was, likewise. */
+    /* Who it is from now on, without further groups and capabilities; 0: who it was, likewise. */
     uid_t uid;
     gid_t gid;
 };
 
-/* Of all threads, but for no_new_privs, which sandbox_filter() gives to all, and for capabilities of
- * who is not root, which other threads would keep: there must be none yet. On failure the process
+/* Of all threads, but for no_new_privs, which sandbox_filter() gives to all. On failure the process
  * is to end: part of it may be done. `ret_why` says which part failed, a constant. */
 int sandbox_confine(const struct sandbox_params *params, const char **ret_why);
 /* Of all threads. *ret_listener is the caller's, to be handed to who is to be told, and closed. */
