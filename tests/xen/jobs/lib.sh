@@ -244,6 +244,28 @@ daemon_start()
     not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
     finish
 }
+daemon_active() { systemctl is-active -q ioemud; }
+daemon_down() { ! daemon_active; }
+# project_away: what the lab has unpacked makes way for the package; project_back undoes it.
+project_away()
+{
+    ioemuctl shutdown --force 2>/dev/null
+    wait_for 20 daemon_down
+    systemctl reset-failed ioemud 2>/dev/null
+    rm -rf $CONFIGS/etc-ioemud /run/ioemud
+    mv /etc/ioemud $CONFIGS/etc-ioemud
+    tar -tf /lab/install.tar | grep -v '/$' | sed 's,^\.,,' | tr '\n' '\0' | xargs -0 rm -f
+    rm -rf /usr/libexec/ioemud /usr/share/doc/ioemud
+    systemctl daemon-reload
+}
+project_back()
+{
+    tar -C / --keep-directory-symlink -xf /lab/install.tar
+    rm -rf /etc/ioemud
+    mv $CONFIGS/etc-ioemud /etc/ioemud
+    systemctl daemon-reload
+    systemctl reset-failed ioemud 2>/dev/null
+}
 no_qemu() { ! pgrep -f -- 'qemu-system.* -xen-domid [1-9]' >/dev/null; }
 # counter GUEST JQ_PATH: a number of that guest's statistics.
 counter() { ioemuctl -j stats "$1" | jq -r ".guests[0]$2"; }
