@@ -263,7 +263,7 @@ static unsigned ask_variables(struct fixture *f, const json_t *variables)
     for (size_t i = 0; i < json_array_size(variables); i++) {
         const json_t *variable = json_array_get(variables, i);
         const char *type = json_string_value(json_object_get(variable, "type"));
-        char expr[256], label[32], query[512], counted[640];
+        char expr[256], label[32], query[512], counted[1024];
 
         if (strcmp(type, "query") != 0)
             continue;
