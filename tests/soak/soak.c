@@ -4,8 +4,12 @@
  * is: hanging up, detached, in the middle of a transfer, while the configuration is read again and
  * media and NICs are changed. Between rounds, with nobody attached, it must have as many
  * descriptors, threads and mappings of guests' memory as ever, and its private memory not grow.
+ *
  * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), each second round it is
- * denied something, too, and may refuse what it likes.
+ * denied something, too, and may refuse what it likes: allocations, system calls and operations of
+ * its hypervisor by turns, of these one in 128, at first those from the first on, next time from the
+ * second on, until each has had its turn; then one in 256, and so on. (A round has some 30,000
+ * allocations; tests/fault has each of them on its own.)
  *
  * soak [SECONDS [GUESTS]]    default: 60 s, 16 guests
  *
@@ -46,6 +50,7 @@ static struct soak {
     uint64_t start_ns;
     double seconds;
     unsigned rounds, denied, refused;
+    unsigned every, turn; /* one call in so many is denied; how often that has been done */
     uint64_t attached, transfers;
     struct sample *sample; /* of each round after the first */
     unsigned n_samples;
@@ -246,15 +251,26 @@ static void print_sample(const struct sample *s)
            soak.refused, s->kib, s->descriptors, s->threads);
 }
 
+/* One call or up to three in a row, of each `every`. */
+static void deny_next(void)
+{
+    unsigned first = 1 + soak.turn / FAULTS_CLASSES;
+    enum faults_class class = (enum faults_class)(soak.turn % FAULTS_CLASSES);
+
+    faults_arm_every(soak.faults, class, first, first + below(3), soak.every);
+    if (++soak.turn < FAULTS_CLASSES * soak.every)
+        return;
+    printf("%8.1f s  each has been denied, one in %u at a time\n", at_s(), soak.every);
+    soak.turn = 0;
+    soak.every *= 2;
+}
+
 static void one_round(void)
 {
     bool deny = soak.faults && soak.rounds % 2;
 
-    if (deny) {
-        unsigned first = 1 + below(400);
-
-        faults_arm(soak.faults, (enum faults_class)below(FAULTS_CLASSES), first, first + below(3));
-    }
+    if (deny)
+        deny_next();
     work_and_go(deny);
     if (deny)
         soak.denied += faults_disarm(soak.faults).denied;
@@ -311,6 +327,7 @@ int main(int argc, char **argv)
 
     soak.seconds = argc > 1 ? atof(argv[1]) : 60;
     soak.random = 20261126;
+    soak.every = 128;
     if (soak.seconds <= 0 || !guests) {
         fputs("soak [SECONDS [GUESTS]]\n", stderr);
         return 2;
