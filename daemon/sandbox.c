@@ -34,7 +34,7 @@ static int change_root(const char *root)
     return 0;
 }
 
-/* Of all threads, which only glibc's calls for users see to, none for capabilities. The kernel takes
+/* Of all threads, which glibc's calls for users see to, none for capabilities. The kernel takes
  * these away with the user 0 (capabilities(7)), so who had some without being root becomes that
  * first. */
 static int change_user(uid_t uid, gid_t gid)

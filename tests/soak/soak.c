@@ -7,7 +7,7 @@
  *
  * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), each second round it is
  * denied something, too, and may refuse what it likes: allocations, system calls and operations of
- * its hypervisor by turns, of these one in 128, at first those from the first on, next time from the
+ * its hypervisor by turns, of these one in 128, first those from the first on, next time from the
  * second on, until each has had its turn; then one in 256, and so on. (A round has some 30,000
  * allocations; tests/fault has each of them on its own.)
  *

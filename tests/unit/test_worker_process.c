@@ -124,8 +124,8 @@ static void what_a_process_cannot_serve_is_refused(void **state)
     assert_non_null(strstr(outcome.why, "\"isolation\": \"process\""));
 }
 
-/* How it goes for a daemon with these capabilities and no others: the error, and whether the hint at
- * the unit was there. */
+/* How it goes for a daemon with these capabilities and no others: the error, and whether the hint
+ * at the unit was there. */
 static int prepare_with(struct daemon *daemon, uint32_t able, bool root)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

@@ -71,8 +71,8 @@ uint64_t divide64(uint64_t a, uint32_t b)
     return (uint64_t)high << 32 | low;
 }
 
-/* The interrupt controllers and their edge registers, the timer and its gate, the clock, and the port
- * that prints: emulated in the hypervisor. */
+/* The interrupt controllers and their edge registers, the timer and its gate, the clock, and the
+ * port that prints: emulated in the hypervisor. */
 static bool is_xens(uint16_t port)
 {
     static const uint16_t ports[][2] = {{0x20, 0x21},  {0x40, 0x43}, {0x61, 0x61},
