@@ -24,8 +24,8 @@ extern uint32_t boot_information;
 
 /*
  * What the guest has asked of its device model, by kind and size: every access below is counted,
- * but for ports that Xen answers itself. For guests with one vCPU. A string that leaves a page is more
- * requests than one, which is not known here.
+ * but for ports that Xen answers itself. For guests with one vCPU. A string that leaves a page is
+ * more requests than one, which is not known here.
  */
 enum tiny_kind { TINY_PIO_READ, TINY_PIO_WRITE, TINY_PCI_READ, TINY_PCI_WRITE, TINY_KINDS };
 struct tiny_counts {
