@@ -23,8 +23,9 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     char config[128];
+    unsigned pages;
 
-    rig_start(&f->rig, crowd_config(GUESTS, config));
+    rig_start(&f->rig, crowd_config(GUESTS, 2, config, &pages));
     crowd_create(&f->crowd, &f->rig, GUESTS);
     *state = f;
     return 0;

@@ -320,7 +320,7 @@ static bool flat(void)
 
 int main(int argc, char **argv)
 {
-    unsigned guests = argc > 2 ? (unsigned)atoi(argv[2]) : 16;
+    unsigned guests = argc > 2 ? (unsigned)atoi(argv[2]) : 16, pages;
     double next_print = 0;
     char config[128];
     bool good;
@@ -335,7 +335,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("IOEMUD_SOAK_FAULTS"))
         soak.faults = faults_open();
-    rig_start(&soak.rig, crowd_config(guests + 1, config));
+    rig_start(&soak.rig, crowd_config(guests + 1, 2, config, &pages));
     crowd_create(&soak.crowd, &soak.rig, guests);
     rig_image(&soak.rig, "medium", 64, soak.medium);
     soak.start_ns = now_ns();
