@@ -267,7 +267,7 @@ static void deny_next(void)
 
 static void one_round(void)
 {
-    bool deny = soak.faults && soak.rounds % 2;
+    bool deny = soak.faults && soak.rounds >= WARM_ROUNDS && soak.rounds % 2;
 
     if (deny)
         deny_next();
