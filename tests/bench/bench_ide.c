@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/shm/rig.h"
 
 #define RAM      (4u << 20)
@@ -36,14 +36,6 @@ struct channel {
     uint64_t end_ns;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void check(int rc, const char *what)
 {
     if (rc == 0)
@@ -57,7 +49,7 @@ static void *work(void *arg)
     struct channel *channel = arg;
     uint64_t lba = 0, gpa = BUF + channel->index * 0x100000u;
 
-    while (now_ns() < channel->end_ns) {
+    while (bench_now() < channel->end_ns) {
         check(channel->write ? ide_dma_write(&channel->ide, lba, channel->sectors, gpa)
                              : ide_dma_read(&channel->ide, lba, channel->sectors, gpa),
               "DMA");
@@ -109,7 +101,7 @@ int main(int argc, char **argv)
         c->write = !strcmp(argv[0], "write");
         c->sectors = (unsigned)atoi(argv[1]) * 2;
     }
-    begin = now_ns();
+    begin = bench_now();
     for (unsigned i = 0; i < channels; i++) {
         channel[i].end_ns = begin + (uint64_t)ms * 1000000u;
         pthread_create(&channel[i].thread, NULL, work, &channel[i]);
@@ -118,7 +110,7 @@ int main(int argc, char **argv)
         pthread_join(channel[i].thread, NULL);
         done += channel[i].done;
     }
-    printf("%.0f\n", (double)done / ((double)(now_ns() - begin) / 1e9));
+    printf("%.0f\n", (double)done / ((double)(bench_now() - begin) / 1e9));
     peer_close(peer);
     rig_stop(&rig);
     return 0;

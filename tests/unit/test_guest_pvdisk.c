@@ -226,7 +226,7 @@ static void publish(struct rig *rig)
 
 static void expect(struct rig *rig, uint64_t id, int16_t status)
 {
-    struct pv_response response;
+    struct blkfront_response response;
 
     guest_rig_run(&rig->guest, has_response, &response);
     assert_int_equal(response.id, id);
@@ -566,7 +566,7 @@ static void detach_disk(struct rig *rig)
 static void a_guest_goes_from_the_emulated_drive_to_its_twin_without_losing_a_write(void **state)
 {
     struct rig *rig = *state;
-    struct pv_response response;
+    struct blkfront_response response;
     const uint8_t *page;
 
     rig->guest.have_pv = true;
@@ -800,7 +800,7 @@ static bool holds_pages(struct guest_rig *rig, void *arg)
 static void pages_of_its_requests_count_for_the_guests_share(void **state)
 {
     struct rig *rig = *state;
-    struct pv_response response;
+    struct blkfront_response response;
 
     connect_it(rig, emulated(rig, ", 'fault': {'op': 'write', 'delay_ms': 200}"));
     assert_int_equal(pool_share_held(rig->guest.daemon.guests->vm->pool_share), 0);

@@ -27,7 +27,7 @@ static void fill(uint8_t *bytes, size_t len, uint8_t seed)
 
 static unsigned responses(struct pv_rig *rig, unsigned queue)
 {
-    struct pv_response response;
+    struct blkfront_response response;
     unsigned n = 0;
 
     while (pv_rig_response(rig, queue, &response))
@@ -117,7 +117,7 @@ static uint32_t make_table(struct pv_rig *rig, uint32_t table, unsigned n, bool 
         uint8_t first = small ? (uint8_t)(i % 5) : 0;
         uint8_t last = small ? (uint8_t)(first + i % 3) : 7;
 
-        pv_rig_segment(pv_rig_page(rig, table) + (size_t)i * 8, (i * 37) % 256, first, last);
+        blkfront_segment(pv_rig_page(rig, table) + (size_t)i * 8, (i * 37) % 256, first, last);
         sectors += last - first + 1u;
     }
     return sectors;
@@ -413,7 +413,7 @@ static void a_read_only_disk_is_not_written(void **state)
         pv_rig_indirect(&rig, 0, BLKIF_WRITE, 4, 8, 600, 20);
         pv_rig_kick(&rig);
         for (uint64_t id = 1; id <= 4; id++) {
-            struct pv_response response;
+            struct blkfront_response response;
 
             assert_true(pv_rig_response(&rig, 0, &response));
             assert_int_equal(response.id, id);
@@ -552,7 +552,7 @@ static void a_long_ring_is_served_by_fewer_commands(void **state)
     struct pv_rig rig;
 
     pv_rig_init(&rig, &(struct pv_rig_options){.ring_order = PVBLK_RING_ORDER});
-    assert_int_equal(rig.entries, 512);
+    assert_int_equal(rig.front[0].entries, 512);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < 512; i++)
             pv_rig_page_request(&rig, 0, BLKIF_READ, i, i * 8, i);
