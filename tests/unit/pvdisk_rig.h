@@ -5,7 +5,7 @@
  * DIR/a.img, and both who write the store, the toolstack and the guest's driver.
  *
  *   pvdisk_attach() -> pvdisk_offer() -> pvdisk_front_connects() -> requests
- *                                          -> pvdisk_front_closes() -> pvdisk_front_returns() -> ...
+ *                         -> pvdisk_front_closes() -> pvdisk_front_returns() -> ...
  */
 #ifndef IOEMUD_TESTS_UNIT_PVDISK_RIG_H
 #define IOEMUD_TESTS_UNIT_PVDISK_RIG_H
