@@ -8,7 +8,8 @@
  *
  * bench_pvblk FILE read|randread|write|randwrite KIB DEPTH MS
  *
- * Prints requests a second. With $VERBOSE what each cost: events, turns, system calls of the disk.
+ * Prints requests a second. With $VERBOSE what each cost: processor time of both sides, events,
+ * turns, system calls of the disk.
  */
 #include <errno.h>
 #include <poll.h>
@@ -272,24 +273,26 @@ static uint64_t serve(unsigned depth, uint64_t end_ns)
     return done;
 }
 
-static void tell_costs(double done)
+static void tell_costs(double done, uint64_t processor_ns)
 {
     const struct pvblk_counters *counters = vm_pv_counters(bench.pv);
     const struct aio_stats *aio = aio_stats(bench.worker->aio);
 
     fprintf(stderr,
-            "a request: %.2f events to the backend, %.2f to the frontend, which slept %.2f times; "
+            "a request: %.1f us of processor time, %.2f events to the backend, %.2f to the "
+            "frontend, which slept %.2f times; "
             "%.2f turns of the loop, %.2f batches of copies, %.2f io_submit\n",
-            (double)bench.channels.told_backend / done, (double)bench.channels.told_frontend / done,
-            (double)bench.sleeps / done, (double)bench.worker->watcher.wakeups / done,
-            (double)counters->copy_calls / done, (double)aio->submits / done);
+            (double)processor_ns / 1e3 / done, (double)bench.channels.told_backend / done,
+            (double)bench.channels.told_frontend / done, (double)bench.sleeps / done,
+            (double)bench.worker->watcher.wakeups / done, (double)counters->copy_calls / done,
+            (double)aio->submits / done);
 }
 
 int main(int argc, char **argv)
 {
     unsigned depth = argc == 6 ? (unsigned)atoi(argv[4]) : 0;
     unsigned kib = argc == 6 ? (unsigned)atoi(argv[3]) : 0;
-    uint64_t begin, done, took_ns;
+    uint64_t begin, done, took_ns, processor_ns;
 
     if (depth < 1 || depth > DEPTH_MAX || !kib || kib % 4 || kib > PVBLK_SEGMENTS * 4) {
         fprintf(stderr, "bench_pvblk FILE read|randread|write|randwrite KIB DEPTH MS\n");
@@ -298,12 +301,14 @@ int main(int argc, char **argv)
     bench.pages = kib / 4;
     start_guest(depth, strstr(argv[2], "write") != NULL);
     start_worker(argv[1], argv[2]);
+    processor_ns = bench_now_ns(CLOCK_PROCESS_CPUTIME_ID);
     begin = bench_now();
     done = serve(depth, begin + (uint64_t)atoi(argv[5]) * 1000000u);
     took_ns = bench_now() - begin;
+    processor_ns = bench_now_ns(CLOCK_PROCESS_CPUTIME_ID) - processor_ns;
     printf("%.0f\n", (double)done / ((double)took_ns / 1e9));
     if (getenv("VERBOSE"))
-        tell_costs((double)done);
+        tell_costs((double)done, processor_ns);
     call(end_backend, "end");
     worker_destroy(bench.worker);
     grant_rig_stop(bench.grants);
