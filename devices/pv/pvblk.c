@@ -192,9 +192,9 @@ static void push(struct pvblk *pv)
         }
 }
 
-/* Whether there is more to be taken, now, or a barrier has waited for what ended in this turn (who is
- * in line for the disk's slots and pages hears of them). Otherwise the frontend is to tell of it, or
- * the end of a command brings the next turn. */
+/* Whether there is more to be taken, now, or a barrier has waited for what ended in this turn (who
+ * is in line for the disk's slots and pages hears of them). Otherwise the frontend is to tell of
+ * it, or the end of a command brings the next turn. */
 static bool more(struct pvblk *pv)
 {
     bool any = false;

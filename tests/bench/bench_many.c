@@ -11,9 +11,9 @@
  *   - while others hammer, all N of them in the same loop: N / (requests of all a second), which is
  *     what each waits on average when all are served alike (Little's law), whatever the
  *     processors that daemon and guests share can do. Both quantiles are held against that.
- * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests, one
- * after the other, without sleeping; the workers have the rest. With a thread for each guest the
- * kernel's slices would be what is measured.
+ * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests,
+ * one after the other, without sleeping; the workers have the rest. With a thread for each guest
+ * the kernel's slices would be what is measured.
  */
 #include <sched.h>
 #include <stdio.h>
