@@ -12,7 +12,8 @@
 
 #include "tests/shm/crowd.h"
 
-#define GUESTS 100u
+#define GUESTS  100u
+#define WORKERS 2u
 
 struct fixture {
     struct rig rig;
@@ -25,7 +26,7 @@ static int setup(void **state)
     char config[128];
     unsigned pages;
 
-    rig_start(&f->rig, crowd_config(GUESTS, 2, config, &pages));
+    rig_start(&f->rig, crowd_config(GUESTS, WORKERS, config, &pages));
     crowd_create(&f->crowd, &f->rig, GUESTS);
     *state = f;
     return 0;

@@ -31,6 +31,7 @@
 #include "tests/shm/crowd.h"
 #include "tests/shm/sanitized.h"
 
+#define WORKERS     2u
 #define WARM_ROUNDS 5u  /* until what is made once has been made */
 #define SAMPLES     20u /* printed */
 /* Threads that are made when there is something to close, one a socket: of those where nothing ever
@@ -323,9 +324,10 @@ static bool flat(void)
 
 int main(int argc, char **argv)
 {
-    unsigned guests = argc > 2 ? (unsigned)atoi(argv[2]) : 16, pages;
+    unsigned guests = argc > 2 ? (unsigned)atoi(argv[2]) : 16;
     double next_print = 0;
     char config[128];
+    unsigned pages;
     bool good;
 
     soak.seconds = argc > 1 ? atof(argv[1]) : 60;
@@ -338,7 +340,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("IOEMUD_SOAK_FAULTS"))
         soak.faults = faults_open();
-    rig_start(&soak.rig, crowd_config(guests + 1, 2, config, &pages));
+    rig_start(&soak.rig, crowd_config(guests + 1, WORKERS, config, &pages));
     crowd_create(&soak.crowd, &soak.rig, guests);
     rig_image(&soak.rig, "medium", 64, soak.medium);
     soak.start_ns = now_ns();
