@@ -5,8 +5,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "devices/backend/aio.h"
+
 static const struct blkif_layout layout_32 = BLKIF_LAYOUT_32;
 static const struct blkif_layout layout_64 = BLKIF_LAYOUT_64;
+
+#define IMAGE_PATIENCE_MS 10000
 
 uint8_t pv_rig_byte(uint64_t offset)
 {
@@ -219,6 +223,18 @@ static void run_turn(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
+static void open_image(struct pv_rig *rig)
+{
+    struct raw_options options = {.direct = true, .discard = true};
+    struct raw_image raw;
+    char why[256];
+
+    assert(!raw_probe(rig->options.path, &options, &raw, why, sizeof(why)));
+    rig->sectors = raw.bytes / BLK_SECTOR;
+    assert(!aio_create(fake_loop(rig->loop), 64, &rig->aio));
+    assert(!raw_open(&raw, rig->aio, fake_loop(rig->loop), rig->pool, &rig->image));
+}
+
 static void make_disk(struct pv_rig *rig)
 {
     const struct pv_rig_options *options = &rig->options;
@@ -228,10 +244,8 @@ static void make_disk(struct pv_rig *rig)
     rig->disk = zeroes(rig->sectors * BLK_SECTOR);
     for (uint64_t i = 0; i < rig->sectors * BLK_SECTOR && !options->blank; i++)
         rig->disk[i] = pv_rig_byte(i);
-    assert(!pool_create(options->pool_pages ? options->pool_pages : 1024, &rig->pool));
     assert(
         !mem_open(rig->disk, rig->sectors, options->image_read_only, loop, rig->pool, &rig->image));
-    assert(!blk_open(rig->image, options->depth ? options->depth : PVBLK_BLK_DEPTH, &rig->blk));
 }
 
 void pv_rig_give_disk(struct pv_rig *rig)
@@ -269,7 +283,13 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
         rig->grants.can |= GRANT_CAN_SWAP;
         rig->grants.from.swap = 2 * GRANT_PAGE;
     }
-    make_disk(rig);
+    assert(!pool_create(rig->options.pool_pages ? rig->options.pool_pages : 1024, &rig->pool));
+    if (rig->options.path)
+        open_image(rig);
+    else
+        make_disk(rig);
+    assert(!blk_open(rig->image, rig->options.depth ? rig->options.depth : PVBLK_BLK_DEPTH,
+                     &rig->blk));
     params.read_only = rig->options.read_only;
     params.discard = !rig->options.no_discard;
     assert(!pvblk_create(&params, &rig->pv));
@@ -291,17 +311,20 @@ void pv_rig_finish(struct pv_rig *rig)
     pvblk_destroy(rig->pv);
     loop->ops->undefer(loop->ctx, &rig->turn);
     assert(!rig->counters.mapped);
-    mem_set_faults(rig->image, &(struct mem_faults){0});
+    if (rig->disk)
+        mem_set_faults(rig->image, &(struct mem_faults){0});
     blk_close(rig->blk, on_closed, &rig->blk_closed);
     while (!rig->blk_closed)
-        assert(fake_loop_turn(rig->loop, 0));
+        assert(fake_loop_turn(rig->loop, rig->disk ? 0 : IMAGE_PATIENCE_MS));
+    aio_destroy(rig->aio);
     assert(!rig->lent);
     if (rig->swap_pages)
         munmap(rig->swap_pages, (size_t)rig->options.swap_pages * GRANT_PAGE);
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     pool_destroy(rig->pool);
     fake_loop_destroy(rig->loop);
-    munmap(rig->disk, rig->sectors * BLK_SECTOR);
+    if (rig->disk)
+        munmap(rig->disk, rig->sectors * BLK_SECTOR);
     munmap(rig->ram, (size_t)PV_PAGES * GRANT_PAGE);
 }
 
@@ -449,6 +472,12 @@ bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct pv_response *ret
     ret_response->operation = entry[8];
     memcpy(&ret_response->status, entry + 10, 2);
     return true;
+}
+
+void pv_rig_wait(struct pv_rig *rig, unsigned queue, struct pv_response *ret_response)
+{
+    while (!pv_rig_response(rig, queue, ret_response))
+        assert(fake_loop_turn(rig->loop, IMAGE_PATIENCE_MS));
 }
 
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,

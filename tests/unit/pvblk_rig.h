@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A PV disk under test: a disk in memory, a guest's pages with a grant table, and the frontend's
+ * A PV disk under test: a disk in memory or an image, a guest's pages with a grant table, and the frontend's
  * end of up to PVBLK_QUEUES rings. Used by unit tests and by fuzzers, so it asserts by abort()
  * only.
  *
@@ -21,6 +21,7 @@
 #define PV_PAGES      (PV_DATA_PAGES + PVBLK_QUEUES * PVBLK_RING_PAGES)
 
 struct pv_rig_options {
+    const char *path;    /* a raw image instead of a disk in memory */
     uint64_t sectors;    /* 0: 8 MiB */
     uint32_t pool_pages; /* 0: plenty */
     unsigned depth;      /* 0: PVBLK_BLK_DEPTH */
@@ -46,7 +47,8 @@ struct pv_rig {
     struct pv_rig_options options;
     struct fake_loop *loop;
     struct pool *pool;
-    uint8_t *disk;
+    struct aio *aio; /* of an image */
+    uint8_t *disk;   /* NULL: an image */
     uint64_t sectors;
     struct blk_image *image;
     struct blk *blk;
@@ -111,6 +113,8 @@ void pv_rig_segment(uint8_t *at, uint32_t ref, uint8_t first, uint8_t last);
 bool pv_rig_publish(struct pv_rig *rig, unsigned queue);
 void pv_rig_kick(struct pv_rig *rig);   /* all queues; then as long as anything happens */
 void pv_rig_settle(struct pv_rig *rig); /* as long as anything happens */
+/* Until there is a response, which an image takes its time for. */
+void pv_rig_wait(struct pv_rig *rig, unsigned queue, struct pv_response *ret_response);
 bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct pv_response *ret_response);
 /* The only response there is has this status. */
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,
