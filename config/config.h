@@ -156,7 +156,8 @@ struct nic_config {
     uint32_t given;
 };
 
-enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY };
+/* GUEST_PV: a PV or PVH domain, which has no emulated devices. */
+enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY, GUEST_PV };
 enum guest_unplug { GUEST_UNPLUG_AUTO, GUEST_UNPLUG_NEVER };
 enum guest_hypervisor { GUEST_XEN, GUEST_SHM };
 

@@ -20,7 +20,7 @@ static const char *const fault_error_names[] = {"EIO",   "ENOSPC",  "ENODEV",
                                                 "ENXIO", "ENODATA", NULL};
 static const char *const format_names[] = {"raw", "mem", NULL};
 static const char *const serial_names[] = {"none", "pty", "file", "unix", NULL};
-static const char *const role_names[] = {"primary", "secondary", NULL};
+static const char *const role_names[] = {"primary", "secondary", "pv", NULL};
 static const char *const unplug_names[] = {"auto", "never", NULL};
 static const char *const hypervisor_names[] = {"xen", "shm", NULL};
 
@@ -423,6 +423,24 @@ static int check_secondary(struct config_reader *reader, const struct guest_conf
     return 0;
 }
 
+/* There is nothing to describe: its PV disks are the toolstack's. */
+static int check_pv(struct config_reader *reader, const struct guest_config *config)
+{
+    static const char *const emulated[] = {"disks", "nics",     "serial", "boot",
+                                           "slot",  "platform", "unplug"};
+
+    if (config->hypervisor != GUEST_XEN)
+        return config_fail_at(reader, "role",
+                              "\"pv\" is for domains of Xen, not for \"hypervisor\": \"shm\"");
+    for (unsigned i = 0; i < sizeof(emulated) / sizeof(emulated[0]); i++)
+        if (config->given & config_key_bit(&guest_config_table, emulated[i]))
+            return config_fail_at(reader, emulated[i],
+                                  "\"%s\" is about emulated devices: a guest with \"role\": \"pv\" "
+                                  "has none, and its PV disks are in xl's description",
+                                  emulated[i]);
+    return 0;
+}
+
 int guest_config_check_with(struct config_reader *reader, const struct guest_config *config,
                             bool complete)
 {
@@ -430,6 +448,8 @@ int guest_config_check_with(struct config_reader *reader, const struct guest_con
 
     if (config->role == GUEST_SECONDARY)
         error = check_secondary(reader, config);
+    else if (config->role == GUEST_PV)
+        error = check_pv(reader, config);
     else if (config->given & config_key_bit(&guest_config_table, "slot"))
         error = config_fail_at(reader, "slot",
                                "\"slot\" places a secondary controller: it goes with \"role\": "
@@ -619,9 +639,14 @@ json_t *guest_config_to_json(const struct guest_config *config)
     for (unsigned i = 0; i < config->n_nics; i++)
         failed |= json_array_append_new(nics, nic_config_write(&config->nic[i]));
     failed |= json_object_set_new(object, "name", json_string(config->name));
-    failed |= json_object_set_new(object, "disks", disks);
-    failed |= json_object_set_new(object, "nics", nics);
-    if (config->role == GUEST_SECONDARY) {
+    if (config->role == GUEST_PV) {
+        json_decref(disks);
+        json_decref(nics);
+    } else {
+        failed |= json_object_set_new(object, "disks", disks);
+        failed |= json_object_set_new(object, "nics", nics);
+    }
+    if (config->role != GUEST_PRIMARY) {
         json_object_del(object, "platform");
         json_object_del(object, "unplug");
         json_decref(serials);

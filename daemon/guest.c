@@ -90,6 +90,15 @@ void guest_unpark(struct daemon *daemon)
     }
 }
 
+static enum machine_role machine_role_of(enum guest_role role)
+{
+    static const enum machine_role roles[] = {[GUEST_PRIMARY] = MACHINE_PRIMARY,
+                                              [GUEST_SECONDARY] = MACHINE_SECONDARY,
+                                              [GUEST_PV] = MACHINE_NONE};
+
+    return roles[role];
+}
+
 /* All but what guest_open() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -97,7 +106,7 @@ static void fill_spec(struct guest *guest)
     const struct guest_config *config = &guest->config;
 
     *spec = (struct machine_spec){
-        .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
+        .role = machine_role_of(config->role),
         .slot = guest_secondary_slot(config),
         .platform = config->platform,
         .unplug = guest_unplug(guest),
@@ -460,7 +469,8 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .domid = attach->domid,
         .vcpus = attach->vcpus,
         .run = attach->run,
-        .reset = attach->reset,
+        /* PV disks are not: their frontends go on with another backend. */
+        .reset = attach->reset && attach->config.role != GUEST_PV,
         .origin = attach->origin,
         .by_itself = attach->by_itself,
         .peer = attach->peer,
@@ -520,6 +530,13 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             "domain %u is one of Xen's, but guest %s is described with \"hypervisor\": \"shm\"",
             attach->domid, config->name);
         return -EINVAL;
+    }
+    if (config->role == GUEST_PV && !daemon->config.pv_disks) {
+        snprintf(why, GUEST_WHY_SIZE,
+                 "guest %s has no emulated devices, and PV disks are not served: \"pv_disks\" is "
+                 "false in ioemud.json",
+                 config->name);
+        return -EOPNOTSUPP;
     }
     guest_names_refresh(daemon); /* for what is said of others */
     return xen ? guest_conflict(daemon, attach, why) : 0;

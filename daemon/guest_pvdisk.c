@@ -64,7 +64,7 @@ static void to_control(struct pvdisk *disk, struct mail *mail)
 
 static bool wanted(const struct guest *guest)
 {
-    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role == GUEST_PRIMARY;
+    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role != GUEST_SECONDARY;
 }
 
 /* A worker process gets no further descriptors of event channels. */
@@ -372,6 +372,7 @@ static int open_image(struct pvdisk *disk, char *why)
         .sectors = raw->bytes / BLK_SECTOR,
         .physical_block = raw->physical_block,
         .read_only = disk->params.read_only,
+        .cdrom = reads_as(disk, "device-type", "cdrom"),
         .removable = reads_as(disk, "removable", "1"),
         .discard = disk->params.discard,
         .discard_granularity = raw->discard_granularity,
@@ -404,7 +405,7 @@ static void begin(struct pvdisk *disk)
     read_name(disk);
     /* HVM guests have an emulated drive for it, whose media come and go, and leave the twin alone.
      */
-    if (reads_as(disk, "device-type", "cdrom")) {
+    if (disk->guest->config.role == GUEST_PRIMARY && reads_as(disk, "device-type", "cdrom")) {
         disk->useless = true;
         return;
     }

@@ -23,6 +23,7 @@ struct xenevtchn_handle;
 struct xen_dm_op;
 
 #define HV_XEN_NO_PORT   0u
+#define HV_XEN_NO_SERVER UINT16_MAX /* ioservid_t; the last that a domain can have is 7 */
 #define HV_XEN_PCI_SLOTS 32u
 #define HV_XEN_LINKS     4u
 
@@ -34,7 +35,7 @@ struct hv_guest {
     char name[HV_NAME_MAX + 1];
     xen_domain_handle_t handle; /* the domain's UUID */
     uint16_t domid;
-    uint16_t server_id;
+    uint16_t server_id;     /* HV_XEN_NO_SERVER: nothing is emulated */
     uint32_t map_limit_mib; /* its share of the host's */
     uint32_t map_reserved_mib;
     bool buffered_pio; /* wanted */

@@ -349,7 +349,13 @@ static int check_domain(struct hv_host *host, const struct hv_guest_params *para
     int err = domain_info(host, params->domid, ret_info);
     const char *why = err == -ESRCH ? "there is no such domain" : strerror(-err);
 
-    if (!err && !ret_info->hvm) {
+    if (!err && params->no_server) {
+        /* An HVM domain's device model serves its PV disks, too. */
+        if (!ret_info->hvm || !(ret_info->arch_config.emulation_flags & XEN_X86_EMU_PM))
+            return 0;
+        err = -ENOTSUP;
+        why = "an HVM domain has emulated devices";
+    } else if (!err && !ret_info->hvm) {
         err = -ENOTSUP;
         why = "a PV domain has no use for a device model";
     } else if (!err && ret_info->max_vcpu_id >= HV_MAX_VCPUS) {
@@ -397,6 +403,11 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return err;
     }
     guest->buffered_pio = params->buffered_pio;
+    if (params->no_server) {
+        guest->server_id = HV_XEN_NO_SERVER;
+        guest->info.vcpus = 0;
+        goto enlist;
+    }
     /* The last step that can fail, so that no server is ever made in vain. */
     errno = 0;
     if (xendevicemodel_create_ioreq_server(host->dm, guest->domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC,
@@ -412,6 +423,8 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
     }
     guest->server_id = id;
     reserve_maps(guest, params->map_limit_mib);
+
+enlist:
     guest->next = host->guests;
     host->guests = guest;
     *ret_guest = guest;
@@ -437,7 +450,9 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
         return;
     host = guest->host;
     hv_xen_guest_stop(guest);
-    err = server_destroy(host, guest->domid, guest->server_id);
+    err = guest->server_id == HV_XEN_NO_SERVER
+              ? 0
+              : server_destroy(host, guest->domid, guest->server_id);
     if (err && err != -ESRCH && !guest_is_gone(guest))
         host_log(host, LOG_ERR, "event=server-left guest=%s domid=%u server=%u error=\"%s\"",
                  guest->name, guest->domid, guest->server_id, strerror(-err));

@@ -679,6 +679,89 @@ static void a_twin_has_the_options_of_its_drive(void **state)
     detach(rig);
 }
 
+/* ---- guests without emulated devices ----------------------------------------------------------*/
+
+static void attach_pv(struct rig *rig)
+{
+    rig->guest.domid = 5;
+    guest_rig_attach(&rig->guest, "{'name': 'a', 'role': 'pv'}", &outcome);
+    guest_rig_settle(&rig->guest, !outcome.err);
+}
+
+static void a_guest_without_emulated_devices_has_its_disks_served(void **state)
+{
+    struct rig *rig = *state;
+
+    attach_pv(rig);
+    assert_int_equal(outcome.err, 0);
+    assert_int_equal(rig->guest.claimed, 0);
+    assert_int_equal(guest_rig_records(&rig->guest), 0); /* there is no server to be removed */
+    assert_int_equal(rig->watches, 1);
+    for (unsigned i = 0; i < 2; i++) { /* block-attach, block-detach, and again */
+        make_directories(rig, "a.img");
+        event(rig);
+        wait_state(rig, "2");
+        make_ring(rig);
+        rig->front.front[0].req_prod = rig->front.front[0].rsp_cons = 0;
+        front(rig, "state", "3");
+        event(rig);
+        wait_state(rig, "4");
+        front(rig, "state", "4");
+        memset(pv_rig_page(&rig->front, 1), 0x5a + (int)i, GRANT_PAGE);
+        request(rig, BLKIF_WRITE, 1, 16, 1);
+        request(rig, BLKIF_READ, 2, 16, 2);
+        assert_int_equal(*pv_rig_page(&rig->front, 2), 0x5a + i);
+        assert_true(image_is_locked(rig));
+        detach_disk(rig);
+        assert_false(image_is_locked(rig));
+    }
+    detach(rig);
+}
+
+static void a_cdrom_of_a_guest_without_emulated_drives_is_a_pv_disk(void **state)
+{
+    struct rig *rig = *state;
+
+    attach_pv(rig);
+    make_directories(rig, "a.img");
+    back(rig, "device-type", "cdrom");
+    back(rig, "mode", "r");
+    event(rig);
+    wait_state(rig, "2");
+    make_ring(rig);
+    front(rig, "state", "3");
+    event(rig);
+    wait_state(rig, "4");
+    assert_string_equal(fake_store_get(&rig->store, BACK, "info"), "5"); /* CD-ROM, read-only */
+    detach(rig);
+}
+
+static void a_guest_without_emulated_devices_is_there_for_pv_disks_only(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->guest.daemon.config.pv_disks = false;
+    attach_pv(rig);
+    assert_int_equal(outcome.err, -EOPNOTSUPP);
+    assert_non_null(strstr(outcome.why, "pv_disks"));
+}
+
+static void a_domains_pv_disks_are_served_by_one(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->guest.domid = 5;
+    guest_rig_attach(&rig->guest, "{'name': 'b'}", &outcome);
+    guest_rig_settle(&rig->guest, 1);
+    rig->guest.domid = 5;
+    guest_rig_attach(&rig->guest, "{'name': 'a', 'role': 'pv'}", &outcome);
+    assert_int_equal(outcome.err, -EEXIST);
+    detach(rig);
+    attach_pv(rig);
+    assert_int_equal(outcome.err, 0);
+    detach(rig);
+}
+
 /* ---- errors, pages, statistics ----------------------------------------------------------------*/
 
 static bool is_stopped(struct guest_rig *rig, void *arg)
@@ -904,6 +987,10 @@ int main(void)
         T(an_image_that_another_guest_has_is_not_served),
         T(a_cdrom_is_left_to_the_emulated_drive),
         T(a_twin_has_the_options_of_its_drive),
+        T(a_guest_without_emulated_devices_has_its_disks_served),
+        T(a_cdrom_of_a_guest_without_emulated_drives_is_a_pv_disk),
+        T(a_guest_without_emulated_devices_is_there_for_pv_disks_only),
+        T(a_domains_pv_disks_are_served_by_one),
         T(a_disk_whose_error_stops_the_guest_goes_on_when_it_is_resumed),
         T(a_disk_that_stops_the_guest_can_be_taken_away),
         T(errors_are_told_the_guest_where_nobody_says_otherwise),
