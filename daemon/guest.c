@@ -62,15 +62,6 @@ static void guest_free(struct guest *guest)
         ev_break(daemon->ev, EVBREAK_ALL);
 }
 
-static void lease_closed(void *arg)
-{
-    struct guest *guest = arg;
-
-    guest->lease = NULL;
-    guest_log(guest, LOG_INFO, "event=lease-closed");
-    guest_detach(guest, NULL, NULL);
-}
-
 void guest_unpark(struct daemon *daemon)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
@@ -476,7 +467,6 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,
-        .lease = attach->lease,
         .hv = daemon->hv[attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM],
         .start.run = run_start,
         .started.run = run_started,
@@ -498,8 +488,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         guest->params.serial[i].fd = -1;
     guest_serial_init(guest);
     daemon->guests = guest;
-    if (guest->lease)
-        rpc_conn_on_close(guest->lease, lease_closed, guest);
+    guest_set_lease(guest, attach->lease);
     return guest;
 }
 

@@ -164,6 +164,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     json_int_t domid = json_integer_value(json_object_get(params, "domid"));
     json_int_t vcpus = json_integer_value(json_object_get(params, "vcpus"));
     struct config_error error;
+    struct guest *own;
     struct dm_attach *dm;
     int fd;
 
@@ -196,7 +197,11 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     attach.reset = json_is_true(json_object_get(params, "again"));
     attach.lease = rpc_call_conn(call);
     attach.ctx = dm;
-    guest_attach(daemon, &attach);
+    own = guest_attached_by_itself(daemon, &attach.config, attach.domid);
+    if (own && own->config.role == GUEST_PV && attach.config.role == GUEST_PV)
+        guest_take_over(own, &attach);
+    else
+        guest_attach(daemon, &attach);
 }
 
 /* The guest that `key` of the request names, or is the domain of; "domid" says which of several.

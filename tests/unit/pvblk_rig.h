@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A PV disk under test: a disk in memory or an image, a guest's pages with a grant table, and the frontend's
- * end of up to PVBLK_QUEUES rings. Used by unit tests and by fuzzers, so it asserts by abort()
- * only.
+ * A PV disk under test: a disk in memory or an image, a guest's pages with a grant table, and the
+ * frontend's end of up to PVBLK_QUEUES rings. Used by unit tests and by fuzzers, so it asserts by
+ * abort() only.
  *
  * A page's reference is its number. Rings lie in the last pages, queue by queue.
  */
