@@ -173,6 +173,8 @@ static void on_notify(void *ctx, unsigned queue)
 
     assert(queue < PVBLK_QUEUES);
     rig->notified[queue]++;
+    if (rig->after_notify)
+        rig->after_notify(rig, queue);
 }
 
 static void on_want_turn(void *ctx)

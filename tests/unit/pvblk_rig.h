@@ -68,6 +68,7 @@ struct pv_rig {
     bool spent[32];           /* of the swap pages */
     uint8_t *swap_pages;
     void (*after_copy)(struct pv_rig *rig); /* what a guest does in between; may be NULL */
+    void (*after_notify)(struct pv_rig *rig, unsigned queue); /* likewise */
 
     struct loop_task turn;
     unsigned turns;
