@@ -8,7 +8,8 @@
  *
  * For guests of hv_xen, where the daemon's configuration has "pv_disks". A disk that the guest also
  * has as an emulated drive, its twin, is served from the twin's open file, and by its options. An
- * image that is in use otherwise is not served; that is logged once. CD-ROMs are left to the
+ * image that is in use otherwise is not served; that is logged once. One that is not raw has a
+ * program that reads it (daemon/served.h). CD-ROMs are left to the
  * emulated drives.
  */
 #ifndef IOEMUD_DAEMON_GUEST_PVDISK_H
@@ -50,7 +51,8 @@ bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info);
 /* For people. */
 const char *guest_pvdisk_name(const struct guest *guest, unsigned unit);
 
-/* For tests: what libxl writes as `params` of a qdisk, "FORMAT:PATH". NULL: none that is served. */
-const char *guest_pvdisk_path(const char *params);
+/* For tests: what libxl writes as `params` of a qdisk, "FORMAT:PATH". NULL: none that is served.
+ * *ret_served: the format by which a program serves it (daemon/served.h); NULL: it is raw. */
+const char *guest_pvdisk_path(const char *params, const char **ret_served);
 
 #endif

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "daemon/guest_pvdisk.h"
+#include "daemon/guest_pvdisk_internal.h"
+#include "daemon/served.h"
 #include "ioreq/hv_pv.h"
 #include "tests/unit/fake_store.h"
 #include "tests/unit/guest_rig.h"
@@ -264,15 +267,22 @@ static int setup(void **state)
     rig->ops.grants = fake_grants;
     rig->guest.daemon.hv[DAEMON_XEN] = &rig->ops;
     rig->guest.daemon.config.pv_disks = true;
+    rig->guest.daemon.image_program = SERVED_PROGRAM;
     guest_rig_image(&rig->guest, "a.img");
     *state = rig;
     return 0;
+}
+
+static bool none_served(struct guest_rig *guest_rig, void *arg)
+{
+    return !guest_rig->daemon.served;
 }
 
 static int teardown(void **state)
 {
     struct rig *rig = *state;
 
+    guest_rig_run(&rig->guest, none_served, NULL);
     guest_rig_stop(&rig->guest);
     assert_int_equal(rig->watches, 0);
     assert_int_equal(rig->channels, 0);
@@ -936,7 +946,7 @@ static void what_the_image_cannot_be_is_said_and_left(void **state)
     make_directories(rig, "none.img");
     event(rig);
     make_directories(rig, "a.img");
-    back(rig, "params", "qcow2:/a");
+    back(rig, "params", "vmdk:/a");
     fake_store_set(&rig->store, WHERE, "nonsense", "");
     fake_store_set(&rig->store, WHERE, "1x/state", "1");
     event(rig);
@@ -958,15 +968,174 @@ static void without_pv_disks_nobody_looks(void **state)
     detach(rig);
 }
 
-static void raw_images_are_named_as_libxl_does(void **state)
+static void images_are_named_as_libxl_does(void **state)
 {
-    assert_string_equal(guest_pvdisk_path("aio:/a/b:c"), "/a/b:c");
-    assert_string_equal(guest_pvdisk_path("raw:/a"), "/a");
-    assert_null(guest_pvdisk_path("qcow2:/a"));
-    assert_null(guest_pvdisk_path("aio:"));
-    assert_null(guest_pvdisk_path("aio:a"));
-    assert_null(guest_pvdisk_path("/a"));
-    assert_null(guest_pvdisk_path(""));
+    const char *format = "";
+
+    assert_string_equal(guest_pvdisk_path("aio:/a/b:c", &format), "/a/b:c");
+    assert_null(format);
+    assert_string_equal(guest_pvdisk_path("raw:/a", &format), "/a");
+    assert_null(format);
+    assert_string_equal(guest_pvdisk_path("qcow2:/a", &format), "/a");
+    assert_string_equal(format, "qcow2");
+    assert_string_equal(guest_pvdisk_path("qcow:/b", &format), "/b");
+    assert_string_equal(format, "qcow");
+    assert_string_equal(guest_pvdisk_path("vhd:/c", &format), "/c");
+    assert_string_equal(format, "vpc");
+    assert_null(guest_pvdisk_path("qcow2:json:{}", &format));
+    assert_null(guest_pvdisk_path("qcow2:nbd://a", &format));
+    assert_null(guest_pvdisk_path("vmdk:/a", &format));
+    assert_null(guest_pvdisk_path("aio:", &format));
+    assert_null(guest_pvdisk_path("aio:a", &format));
+    assert_null(guest_pvdisk_path("/a", &format));
+    assert_null(guest_pvdisk_path("", &format));
+}
+
+/* ---- images that a program serves -------------------------------------------------------------*/
+
+static void make_directories_of(struct rig *rig, const char *format, const char *image)
+{
+    char params[128];
+
+    make_directories(rig, image);
+    snprintf(params, sizeof(params), "%s:%s/%s", format, rig->guest.dir, image);
+    back(rig, "params", params);
+}
+
+static bool run(struct rig *rig, const char *command)
+{
+    char line[256];
+
+    snprintf(line, sizeof(line), "cd %s && { %s; } >/dev/null 2>&1", rig->guest.dir, command);
+    return system(line) == 0;
+}
+
+static void connect_front(struct rig *rig)
+{
+    make_ring(rig);
+    rig->front.front[0].req_prod = rig->front.front[0].rsp_cons = 0;
+    front(rig, "state", "3");
+    event(rig);
+    wait_state(rig, "4");
+    front(rig, "state", "4");
+}
+
+static void a_qcow2_image_is_served_through_a_program_of_its_own(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t sector[512];
+    char path[96];
+    int fd;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    attach(rig, "");
+    for (unsigned i = 0; i < 2; i++) {
+        make_directories_of(rig, "qcow2", "a.qcow2");
+        event(rig);
+        event(rig); /* while it starts */
+        wait_state(rig, "2");
+        assert_string_equal(fake_store_get(&rig->store, BACK, "feature-discard"), "1");
+        connect_front(rig);
+        assert_string_equal(fake_store_get(&rig->store, BACK, "sectors"), "2048");
+        assert_non_null(rig->guest.daemon.served);
+        if (!i) {
+            memset(pv_rig_page(&rig->front, 1), 0x5a, GRANT_PAGE);
+            request(rig, BLKIF_WRITE, 1, 16, 1);
+            pv_rig_request(&rig->front, 0, BLKIF_FLUSH, 3, 0, NULL, 0);
+            publish(rig);
+            expect(rig, 3, BLKIF_OKAY);
+        }
+        request(rig, BLKIF_READ, 2, 16, 2);
+        assert_memory_equal(pv_rig_page(&rig->front, 2), pv_rig_page(&rig->front, 1), GRANT_PAGE);
+        detach_disk(rig);
+        guest_rig_run(&rig->guest, none_served, NULL); /* it ends by itself */
+    }
+    detach(rig);
+    assert_true(run(rig, "qemu-img check a.qcow2 && qemu-img convert -O raw a.qcow2 b.raw"));
+    snprintf(path, sizeof(path), "%s/b.raw", rig->guest.dir);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, sector, sizeof(sector), 16 * 512), sizeof(sector));
+    close(fd);
+    assert_memory_equal(sector, pv_rig_page(&rig->front, 1), sizeof(sector));
+    run(rig, "rm -f a.qcow2 b.raw");
+}
+
+/* Makes DIR/program a script. */
+static const char *script(struct rig *rig, const char *text)
+{
+    static char path[96];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/program", rig->guest.dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "#!/bin/sh\n%s\n", text);
+    fclose(file);
+    assert_int_equal(chmod(path, 0700), 0);
+    return path;
+}
+
+static void a_program_that_is_killed_fails_the_disks_requests(void **state)
+{
+    struct rig *rig = *state;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    rig->guest.daemon.image_program =
+        script(rig, "echo $$ >\"${0%program}pid\"\nexec " SERVED_PROGRAM " \"$@\"");
+    attach(rig, "");
+    make_directories_of(rig, "qcow2", "a.qcow2");
+    event(rig);
+    wait_state(rig, "2");
+    connect_front(rig);
+    assert_true(run(rig, "kill -KILL $(cat pid)"));
+    guest_rig_run(&rig->guest, none_served, NULL);
+    pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
+    publish(rig);
+    expect(rig, 1, BLKIF_ERROR);
+    detach(rig);
+    run(rig, "rm -f a.qcow2 program pid");
+}
+
+static bool is_useless(struct guest_rig *guest_rig, void *arg)
+{
+    return guest_rig->daemon.guests->pvdisks && guest_rig->daemon.guests->pvdisks->useless;
+}
+
+static void an_image_that_its_program_does_not_open_is_left(void **state)
+{
+    static const char *const program[] = {SERVED_PROGRAM, "/bin/false", "/none", "/bin/true"};
+    struct rig *rig = *state;
+
+    attach(rig, "");
+    for (unsigned i = 0; i < 4; i++) {
+        rig->guest.daemon.image_program = program[i];
+        make_directories_of(rig, "qcow2", "a.img"); /* which is raw */
+        event(rig);
+        guest_rig_run(&rig->guest, is_useless, NULL);
+        assert_int_equal(rig->channels, 0);
+        assert_string_equal(fake_store_get(&rig->store, BACK, "state"), "1");
+        fake_store_remove(&rig->store, BACK);
+        event(rig);
+        assert_null(rig->guest.daemon.guests->pvdisks);
+    }
+    detach(rig);
+}
+
+static void a_guest_may_end_while_a_program_starts(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->guest.daemon.image_program = script(rig, "exec sleep 1000");
+    attach(rig, "");
+    make_directories_of(rig, "qcow2", "a.img");
+    event(rig);
+    assert_non_null(rig->guest.daemon.guests->pvdisks->served);
+    detach(rig);
+    guest_rig_run(&rig->guest, none_served, NULL);
+    assert_int_equal(rig->channels, 0);
+    run(rig, "rm -f program");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -999,7 +1168,11 @@ int main(void)
         T(what_a_disk_did_is_counted_as_a_drives_is),
         T(what_the_image_cannot_be_is_said_and_left),
         T(without_pv_disks_nobody_looks),
-        T(raw_images_are_named_as_libxl_does),
+        T(images_are_named_as_libxl_does),
+        T(a_qcow2_image_is_served_through_a_program_of_its_own),
+        T(a_program_that_is_killed_fails_the_disks_requests),
+        T(an_image_that_its_program_does_not_open_is_left),
+        T(a_guest_may_end_while_a_program_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
