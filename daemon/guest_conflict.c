@@ -49,7 +49,10 @@ int guest_conflict(const struct daemon *daemon, const struct guest_attach *attac
         other = other->next;
     if (!other)
         return 0;
-    if (config->role == GUEST_SECONDARY)
+    if (config->role == GUEST_PV || other->config.role == GUEST_PV)
+        snprintf(ret_why, GUEST_WHY_SIZE, "the PV disks of domain %u are served already: guest %s",
+                 attach->domid, other->name);
+    else if (config->role == GUEST_SECONDARY)
         snprintf(ret_why, GUEST_WHY_SIZE,
                  "domain %u has something in PCI slot %d already: guest %s; give this one another "
                  "\"slot\"",

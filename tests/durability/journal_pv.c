@@ -6,8 +6,8 @@
  *
  * journal_pv IMAGE flush|trust|barrier
  *
- * The records of a batch are in flight together. flush: a flush behind each batch. barrier: the last
- * record of each batch is one. trust: neither, a write that is complete counts as safe.
+ * The records of a batch are in flight together. flush: a flush behind each batch. barrier: the
+ * last record of each batch is one. trust: neither, a write that is complete counts as safe.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -766,6 +766,7 @@ static void a_domains_pv_disks_are_served_by_one(void **state)
     rig->guest.domid = 5;
     guest_rig_attach(&rig->guest, "{'name': 'a', 'role': 'pv'}", &outcome);
     assert_int_equal(outcome.err, -EEXIST);
+    assert_non_null(strstr(outcome.why, "served already: guest b"));
     detach(rig);
     attach_pv(rig);
     assert_int_equal(outcome.err, 0);
