@@ -9,13 +9,13 @@
  * A round trip is a read of a register, one after the other, of one guest. Its fair share:
  *   - while others are idle, what it is when there is no other guest: the same quantile;
  *   - while others hammer, all N of them in the same loop: N / (requests of all a second), which is
- *     what each waits on average when all are served alike (Little's law), whatever the two
+ *     what each waits on average when all are served alike (Little's law), whatever the
  *     processors that daemon and guests share can do. Both quantiles are held against that.
- * What is asked of the daemon is to stay within 2 x of that. For the hammering guests' own threads
- * the kernel decides who runs; they are as many as the guests.
+ * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests, one
+ * after the other, without sleeping; the workers have the rest. With a thread for each guest the
+ * kernel's slices would be what is measured.
  */
-#include <pthread.h>
-#include <stdatomic.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,7 @@
 #define SAMPLES 2000000u
 #define LEAST   5000u /* however long it takes */
 #define WARM    100u
+#define HANG_NS 10000000000ull
 
 /* Goals. */
 #define IDLE_KIB   64.
@@ -36,8 +37,7 @@
 static struct bench {
     struct rig rig;
     struct crowd crowd;
-    unsigned guests, hammering, idle_s, ms;
-    atomic_bool stop;
+    unsigned guests, hammering, idle_s, ms, workers;
     unsigned failed; /* goals */
     uint32_t *sample;
 } bench;
@@ -100,7 +100,7 @@ static struct used used_now(void)
     return (struct used){rig_descriptors(&bench.rig), rig_private_kib(&bench.rig)};
 }
 
-static struct used attach_all(unsigned long pool_kib)
+static struct used attach_all(unsigned pages)
 {
     unsigned n = bench.guests, tenth = n >= 10 ? n / 10 : 1;
     struct used none, attached, booted;
@@ -124,7 +124,7 @@ static struct used attach_all(unsigned long pool_kib)
     row("  private memory, attached", (double)(attached.kib - none.kib) / n, "KiB", -1);
     row("  private memory, idle after its disk was used", (double)(booted.kib - none.kib) / n,
         "KiB", IDLE_KIB);
-    row("  its part of the disk buffers, there from the start", (double)pool_kib / n, "KiB", -1);
+    row("  its part of the disk buffers, there from the start", 4. * pages / n, "KiB", -1);
     return none;
 }
 
@@ -158,8 +158,13 @@ static int by_value(const void *a, const void *b)
 
 struct trip {
     double median, p999; /* us */
-    unsigned n;
 };
+
+static struct trip quantiles(unsigned n)
+{
+    qsort(bench.sample, n, sizeof(*bench.sample), by_value);
+    return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3};
+}
 
 static struct trip round_trips(unsigned index)
 {
@@ -176,8 +181,7 @@ static struct trip round_trips(unsigned index)
         bench.sample[n++] = (uint32_t)(now_ns(CLOCK_MONOTONIC) - start);
     }
     check(!peer_error(ide->peer), "a guest is not answered");
-    qsort(bench.sample, n, sizeof(*bench.sample), by_value);
-    return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3, n};
+    return quantiles(n);
 }
 
 static void report(const char *when, struct trip trip, double fair_median, double fair_p999)
@@ -193,56 +197,67 @@ static void report(const char *when, struct trip trip, double fair_median, doubl
     row("  99.9 %, of its fair share", trip.p999 / fair_p999, "x", FAIR);
 }
 
-struct hammer {
-    pthread_t thread;
-    struct peer *peer;
-    uint16_t port;
-    uint64_t n;
-};
-
-static void *hammer_thread(void *arg)
+static void begin(unsigned index)
 {
-    struct hammer *hammer = arg;
+    const struct ide *ide = &bench.crowd.guest[index].ide;
 
-    while (!atomic_load_explicit(&bench.stop, memory_order_relaxed)) {
-        peer_in(hammer->peer, 0, hammer->port, 1);
-        hammer->n++;
-    }
-    return NULL;
+    check(peer_in_begin(ide->peer, 0, ide->ctl, 1), "a guest's port is not claimed");
 }
 
-/* Guests 1 to `hammering`; guest 0 is measured. */
+static bool ended(unsigned index)
+{
+    uint64_t value;
+
+    return peer_in_ended(bench.crowd.guest[index].ide.peer, 0, &value);
+}
+
+/* Guests 0 to `hammering`, each with a read under way all the time, for bench.ms from `start` on;
+ * guest 0 is measured. Returns how many reads there were. */
+static uint64_t hammer(uint64_t start, unsigned *ret_n)
+{
+    uint64_t end = start + (uint64_t)bench.ms * 1000000u, now = start, begun = start, all = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i <= bench.hammering; i++)
+        begin(i);
+    while (now < end) {
+        for (unsigned i = 0; i <= bench.hammering; i++) {
+            if (!ended(i))
+                continue;
+            now = now_ns(CLOCK_MONOTONIC);
+            all++;
+            if (i == 0) {
+                if (n < SAMPLES)
+                    bench.sample[n++] = (uint32_t)(now - begun);
+                begun = now;
+            }
+            begin(i);
+        }
+        now = now_ns(CLOCK_MONOTONIC);
+    }
+    for (unsigned i = 0; i <= bench.hammering; i++)
+        while (!ended(i))
+            check(now_ns(CLOCK_MONOTONIC) < end + HANG_NS, "a guest is not answered");
+    *ret_n = n;
+    return all;
+}
+
 static void hammered(void)
 {
-    struct hammer *hammer = calloc(bench.hammering, sizeof(*hammer));
     char when[32];
     struct trip trip;
-    uint64_t start, all;
+    uint64_t start = now_ns(CLOCK_MONOTONIC), all, took;
+    unsigned n;
     double fair_us;
 
-    check(hammer, "memory");
-    atomic_store(&bench.stop, false);
-    start = now_ns(CLOCK_MONOTONIC);
-    for (unsigned i = 0; i < bench.hammering; i++) {
-        const struct ide *ide = &bench.crowd.guest[i + 1].ide;
-
-        hammer[i].peer = ide->peer;
-        hammer[i].port = ide->ctl;
-        check(!pthread_create(&hammer[i].thread, NULL, hammer_thread, &hammer[i]), "threads");
-    }
-    trip = round_trips(0);
-    atomic_store(&bench.stop, true);
-    all = trip.n + WARM;
-    for (unsigned i = 0; i < bench.hammering; i++) {
-        pthread_join(hammer[i].thread, NULL);
-        check(!peer_error(hammer[i].peer), "a hammering guest is not answered");
-        all += hammer[i].n;
-    }
-    fair_us = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e3 * (bench.hammering + 1) / (double)all;
+    all = hammer(start, &n);
+    took = now_ns(CLOCK_MONOTONIC) - start;
+    check(n >= LEAST, "the guest that is measured is hardly answered");
+    trip = quantiles(n);
+    fair_us = (double)took / 1e3 * (bench.hammering + 1) / (double)all;
     snprintf(when, sizeof(when), "%u hammer", bench.hammering);
     report(when, trip, fair_us, fair_us);
     row("  its fair share", fair_us, "us", -1);
-    free(hammer);
 }
 
 /* With no other guest in the daemon. */
@@ -278,10 +293,11 @@ static void detach_all(struct used none)
 
 int main(int argc, char **argv)
 {
-    unsigned long pool_kib;
     char config[128];
+    unsigned pages;
     struct used none;
     struct trip trip;
+    cpu_set_t cpus;
 
     bench.guests = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
     bench.hammering = argc > 2 ? (unsigned)atoi(argv[2]) : 99;
@@ -294,13 +310,13 @@ int main(int argc, char **argv)
     bench.sample = malloc(SAMPLES * sizeof(*bench.sample));
     check(bench.sample, "memory");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    rig_start(&bench.rig, crowd_config(bench.guests, config));
-    pool_kib = strtoul(strstr(config, "pool_pages") + strlen("pool_pages\": "), NULL, 10) * 4 *
-               CROWD_WORKERS;
+    check(!sched_getaffinity(0, sizeof(cpus), &cpus), "processors");
+    bench.workers = CPU_COUNT(&cpus) > 2 ? (unsigned)CPU_COUNT(&cpus) - 1 : 1;
+    rig_start(&bench.rig, crowd_config(bench.guests, bench.workers, config, &pages));
     crowd_create(&bench.crowd, &bench.rig, bench.guests);
-    printf("%u guests, %u workers\n", bench.guests, CROWD_WORKERS);
+    printf("%u guests, workers: %u\n", bench.guests, bench.workers);
     trip = alone();
-    none = attach_all(pool_kib);
+    none = attach_all(pages);
     idle();
     report("no other", trip, 0, 0);
     report("the others idle", round_trips(0), trip.median, trip.p999);

@@ -5,12 +5,13 @@
 #
 # Disks beside fio, on the same O_DIRECT files: the block backend alone at several depths, and IDE DMA
 # of a simulated guest with one and two channels against as many of fio's jobs at depth 1. The two take turns,
-# $ROUNDS (5) times $MS (1500); the ratio is the median of the rounds' ratios, with the smallest and the
-# largest. Ratios below their goal are marked. The files are in $BENCH_DIR (/var/tmp). $RUN, if it is
+# $ROUNDS (21) times $MS (250), many and short because the disk of a virtual machine changes its speed from
+# second to second; the ratio is the median of the rounds' ratios, with the smallest and the largest. Ratios
+# below their goal are marked. The files are in $BENCH_DIR (/var/tmp). $RUN, if it is
 # set, runs both: "chrt -r 2" on a machine that does other work meanwhile.
 set -eu
 build=$1
-rounds=${ROUNDS:-5} ms=${MS:-1500}
+rounds=${ROUNDS:-21} ms=${MS:-250}
 read -r -a run <<<"${RUN:-}"
 dir=$(mktemp -d "${BENCH_DIR:-/var/tmp}/ioemud-bench-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
