@@ -234,6 +234,7 @@ void guest_drained(struct guest *guest)
     guest_free(guest);
     return_memory(daemon);
     guest_unpark(daemon); /* what it held may be what they wait for */
+    guest_pvdisks_retry(daemon);
 }
 
 static void run_drained(struct mail *mail)

@@ -269,6 +269,17 @@ static void read_name(struct pvdisk *disk)
         snprintf(disk->vdev, sizeof(disk->vdev), "%u", disk->devid);
 }
 
+/* As the domain of before does when a guest is rebooted: the toolstack takes its disks for closed
+ * when nothing more is asked of them, which is before the last that was has ended. */
+static bool somebody_leaves(const struct daemon *daemon)
+{
+    const struct guest *guest = daemon->guests;
+
+    while (guest && !guest_leaves(guest))
+        guest = guest->next;
+    return guest;
+}
+
 void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
 {
     char text[OPENER_WHY_SIZE];
@@ -284,6 +295,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
     if (err) {
         on_log(disk, "image", why);
         disk->useless = true;
+        disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
         return;
     }
     disk->params.broken = on_broken;
@@ -394,6 +406,28 @@ static void scan(struct guest *guest)
         else if (disk->ctl && !disk->closing)
             pvblk_ctl_event(disk->ctl);
     }
+}
+
+static bool forget_waiting(struct guest *guest)
+{
+    bool any = false;
+    struct pvdisk *next;
+
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = next) {
+        next = disk->next;
+        if (!disk->waits)
+            continue;
+        forget(disk);
+        any = true;
+    }
+    return any;
+}
+
+void guest_pvdisks_retry(struct daemon *daemon)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->pv_watched && serving(guest) && forget_waiting(guest))
+            scan(guest);
 }
 
 /* ---- life -------------------------------------------------------------------------------------*/

@@ -33,6 +33,8 @@ void guest_pvdisks_start(struct guest *guest);
 void guest_pvdisks_stop(struct guest *guest);
 /* The worker has let go of all of them: says so in the store, and frees them. */
 void guest_pvdisks_finish(struct guest *guest);
+/* A guest has drained: what it had may be what disks of others wait for. */
+void guest_pvdisks_retry(struct daemon *daemon);
 /* hv_host_events.store, for all guests. */
 void guest_pvdisks_event(struct daemon *daemon, const char *token);
 

@@ -18,6 +18,7 @@ struct pvdisk {
     char backend[XENBUS_PATH], frontend[XENBUS_PATH]; /* frontend "": not watched */
     bool seen;                                        /* by the present scan() */
     bool useless;          /* it cannot be served: kept so that it is said once */
+    bool waits;            /* useless until a guest that drains lets its image go */
     bool closing;          /* the negotiation is over */
     bool counted;          /* `pv` is there for the statistics */
     struct served *served; /* the program of its image starts; NULL */
