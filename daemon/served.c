@@ -18,6 +18,10 @@
 /* From its start to its first word of the image, which may lie on a slow network. */
 #define PATIENCE_NS UINT64_C(30000000000)
 
+/* To the second attempt at an image that another program has not let go of yet; twice as long to
+ * each further one, since each says in the journal that it failed. */
+#define AGAIN_NS UINT64_C(200000000)
+
 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
 #define LISTEN_FD 3
 
@@ -25,12 +29,13 @@ struct served {
     struct served *next; /* of the daemon's */
     struct daemon *daemon;
     struct served_params params;
-    char *path; /* for the log */
-    bool told;  /* nobody waits any more */
-    pid_t pid;
-    int pid_fd, fd; /* fd -1: handed over, or lost */
+    char *path;
+    bool told;         /* nobody waits any more */
+    uint64_t pause_ns; /* to the next attempt; 0: no other program had the image */
+    pid_t pid;         /* 0: none now, `again` is armed */
+    int pid_fd, fd;    /* fd -1: handed over, or lost */
     struct loop_watch *exit, *socket;
-    struct loop_timer timer;
+    struct loop_timer late, again;
     struct nbd_hello hello;
 };
 
@@ -45,21 +50,31 @@ static void stop_talking(struct served *served)
 
     loop->ops->unwatch(loop->ctx, served->socket);
     served->socket = NULL;
-    loop->ops->disarm(loop->ctx, &served->timer);
+    loop->ops->disarm(loop->ctx, &served->late);
+    loop->ops->disarm(loop->ctx, &served->again);
+}
+
+static void forget_process(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    loop->ops->unwatch(loop->ctx, served->exit);
+    served->exit = NULL;
+    if (served->pid_fd >= 0)
+        close(served->pid_fd);
+    served->pid_fd = -1;
+    served->pid = 0;
 }
 
 static void served_free(struct served *served)
 {
-    const struct loop *loop = loop_of(served);
     struct served **link = &served->daemon->served;
 
     while (*link != served)
         link = &(*link)->next;
     *link = served->next;
     stop_talking(served);
-    loop->ops->unwatch(loop->ctx, served->exit);
-    if (served->pid_fd >= 0)
-        close(served->pid_fd);
+    forget_process(served);
     if (served->fd >= 0)
         close(served->fd);
     free(served->path);
@@ -108,6 +123,7 @@ static int start(struct served *served, int listener)
     const char *argv[8] = {served->daemon->image_program, format,
                            params->discard ? "--discard=unmap" : "--discard=ignore"};
     unsigned n = 3;
+    pid_t pid;
 
     snprintf(format, sizeof(format), "--format=%s", params->format);
     if (params->read_only)
@@ -116,20 +132,42 @@ static int start(struct served *served, int listener)
     argv[n++] = params->path;
     if (access(argv[0], X_OK))
         return -errno;
-    served->pid = fork();
-    if (served->pid < 0)
+    pid = fork();
+    if (pid < 0)
         return -errno;
-    if (!served->pid)
+    if (!pid)
         become((char *const *)(uintptr_t)argv, env, pid_text + strlen(pid_text), listener);
-    served->pid_fd = (int)syscall(SYS_pidfd_open, served->pid, 0);
-    if (served->pid_fd < 0) {
-        int err = -errno;
+    served->pid = pid;
+    served->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return served->pid_fd < 0 ? -errno : 0;
+}
 
-        kill(served->pid, SIGKILL);
-        waitpid(served->pid, NULL, 0); /* it has nothing yet that could keep it */
-        return err;
-    }
-    return 0;
+/* In the middle of something that failed: it has nothing yet that could keep it. */
+static void end_process(struct served *served)
+{
+    if (!served->pid)
+        return;
+    kill(served->pid, SIGKILL);
+    waitpid(served->pid, NULL, 0);
+    forget_process(served);
+}
+
+/* A disk that was detached, a domain that was rebooted: the program of before has heard that its
+ * connection is over, and still has the image's lock. */
+static bool try_again(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    if (served->told || !served->pause_ns)
+        return false;
+    forget_process(served);
+    loop->ops->unwatch(loop->ctx, served->socket);
+    served->socket = NULL;
+    close(served->fd);
+    served->fd = -1;
+    loop->ops->arm(loop->ctx, &served->again, loop->ops->now_ns(loop->ctx) + served->pause_ns);
+    served->pause_ns *= 2;
+    return true;
 }
 
 /* It ends by itself when its connection has, and with status 0. */
@@ -140,6 +178,8 @@ static void on_exit_io(void *arg, unsigned events)
     int status;
 
     if (waitpid(served->pid, &status, WNOHANG) != served->pid)
+        return;
+    if (try_again(served))
         return;
     if (WIFSIGNALED(status))
         snprintf(why, sizeof(why), "%s ended by signal %d", served->daemon->image_program,
@@ -182,10 +222,16 @@ static void on_late(void *arg)
     struct served *served = arg;
     char why[OPENER_WHY_SIZE];
 
-    snprintf(why, sizeof(why), "%s does not answer for %s", served->daemon->image_program,
-             served->path);
-    kill(served->pid, SIGKILL);
-    tell(served, -ETIMEDOUT, why);
+    if (served->pid) {
+        snprintf(why, sizeof(why), "%s does not answer for %s", served->daemon->image_program,
+                 served->path);
+        kill(served->pid, SIGKILL);
+        tell(served, -ETIMEDOUT, why);
+    } else {
+        snprintf(why, sizeof(why), "%s is in use", served->path);
+        tell(served, -EBUSY, why);
+        served_free(served);
+    }
 }
 
 /* ---- life -------------------------------------------------------------------------------------*/
@@ -208,63 +254,85 @@ static int make_socket(struct served *served, int *ret_listener, char *why)
     return err;
 }
 
-static int watch(struct served *served)
+static int begin(struct served *served, char *why)
 {
     const struct loop *loop = loop_of(served);
-    int err =
-        loop->ops->watch(loop->ctx, served->pid_fd, LOOP_READ, on_exit_io, served, &served->exit);
+    int listener, err;
 
+    served->hello = (struct nbd_hello){0};
+    err = make_socket(served, &listener, why);
+    if (err)
+        return err;
+    err = start(served, listener);
+    close(listener);
+    if (!err)
+        err = loop->ops->watch(loop->ctx, served->pid_fd, LOOP_READ, on_exit_io, served,
+                               &served->exit);
     if (!err)
         err =
             loop->ops->watch(loop->ctx, served->fd, LOOP_READ, on_socket, served, &served->socket);
-    if (err)
-        return err;
-    served->timer = (struct loop_timer){.expire = on_late, .arg = served};
-    loop->ops->arm(loop->ctx, &served->timer, loop->ops->now_ns(loop->ctx) + PATIENCE_NS);
-    return 0;
+    if (!err)
+        return 0;
+    end_process(served);
+    snprintf(why, OPENER_WHY_SIZE, "%s cannot be started for %s: %s", served->daemon->image_program,
+             served->path, strerror(-err));
+    return err;
+}
+
+static void on_again(void *arg)
+{
+    struct served *served = arg;
+    char why[OPENER_WHY_SIZE];
+    int err = begin(served, why);
+
+    if (!err)
+        return;
+    tell(served, err, why);
+    served_free(served);
+}
+
+static bool has_rival(const struct served *served)
+{
+    const struct served *other = served->daemon->served;
+
+    while (other && (other == served || strcmp(other->path, served->path)))
+        other = other->next;
+    return other;
 }
 
 int served_start(struct daemon *daemon, const struct served_params *params,
                  struct served **ret_served, char *ret_why)
 {
+    const struct loop *loop = &daemon->evloop.loop;
     struct served *served = calloc(1, sizeof(*served));
-    int listener, err = -ENOMEM;
+    char *path = strdup(params->path);
+    int err;
 
-    if (!served)
-        goto no_memory;
-    *served = (struct served){
-        .daemon = daemon, .params = *params, .pid_fd = -1, .fd = -1, .next = daemon->served};
+    if (!served || !path) {
+        free(served);
+        free(path);
+        snprintf(ret_why, OPENER_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    *served = (struct served){.next = daemon->served,
+                              .daemon = daemon,
+                              .params = *params,
+                              .path = path,
+                              .pid_fd = -1,
+                              .fd = -1,
+                              .late = {.expire = on_late, .arg = served},
+                              .again = {.expire = on_again, .arg = served}};
+    served->params.path = path;
     daemon->served = served;
-    served->path = strdup(params->path);
-    if (!served->path)
-        goto free_served;
-    err = make_socket(served, &listener, ret_why);
+    served->pause_ns = has_rival(served) ? AGAIN_NS : 0;
+    err = begin(served, ret_why);
     if (err) {
         served_free(served);
         return err;
     }
-    err = start(served, listener);
-    close(listener);
-    if (err) {
-        snprintf(ret_why, OPENER_WHY_SIZE, "%s cannot be started for %s: %s", daemon->image_program,
-                 params->path, strerror(-err));
-        served_free(served);
-        return err;
-    }
-    err = watch(served);
-    if (err) {
-        kill(served->pid, SIGKILL);
-        waitpid(served->pid, NULL, 0);
-        goto free_served;
-    }
+    loop->ops->arm(loop->ctx, &served->late, loop->ops->now_ns(loop->ctx) + PATIENCE_NS);
     *ret_served = served;
     return 0;
-
-free_served:
-    served_free(served);
-no_memory:
-    snprintf(ret_why, OPENER_WHY_SIZE, "out of memory");
-    return err;
 }
 
 void served_cancel(struct served *served)
@@ -273,7 +341,10 @@ void served_cancel(struct served *served)
         return;
     served->told = true;
     stop_talking(served);
-    kill(served->pid, SIGKILL); /* it has not been asked for anything yet */
+    if (served->pid)
+        kill(served->pid, SIGKILL); /* it has not been asked for anything yet */
+    else
+        served_free(served);
 }
 
 void served_forget(struct daemon *daemon)

@@ -6,6 +6,9 @@
  *
  *   served_start() -> ready(): 0 and a socket, or why not
  *
+ * The program has the image's lock, so no two write to it. Who comes while another's still ends
+ * waits for that.
+ *
  * Of what a guest wrote nothing is looked at here; but what lies in such an image may come from
  * anywhere, and it is the program that has to cope with that.
  */
@@ -18,8 +21,8 @@
 #define SERVED_PROGRAM "/usr/bin/qemu-nbd" /* daemon.image_program */
 
 struct served_params {
-    const char *path;   /* absolute */
-    const char *format; /* as the program calls it */
+    const char *path;   /* absolute; copied */
+    const char *format; /* as the program calls it; a constant */
     bool read_only, discard;
     /* Once, not from served_start(). err 0: `fd` is the receiver's. Else -errno, and `why`, a
      * sentence for the administrator. */

@@ -1083,10 +1083,10 @@ static void a_qcow2_image_is_served_through_a_program_of_its_own(void **state)
         }
         request(rig, BLKIF_READ, 2, 16, 2);
         assert_memory_equal(pv_rig_page(&rig->front, 2), pv_rig_page(&rig->front, 1), GRANT_PAGE);
-        detach_disk(rig);
-        guest_rig_run(&rig->guest, none_served, NULL); /* it ends by itself */
+        detach_disk(rig); /* the program ends by itself, perhaps after its successor began */
     }
     detach(rig);
+    guest_rig_run(&rig->guest, none_served, NULL);
     assert_true(run(rig, "qemu-img check a.qcow2 && qemu-img convert -O raw a.qcow2 b.raw"));
     snprintf(path, sizeof(path), "%s/b.raw", rig->guest.dir);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -1130,6 +1130,37 @@ static void a_program_that_is_killed_fails_the_disks_requests(void **state)
     publish(rig);
     expect(rig, 1, BLKIF_ERROR);
     detach(rig);
+    run(rig, "rm -f a.qcow2 program pid");
+}
+
+/* Another guest has it: the disk comes when that one's program has let go. */
+static void an_image_whose_program_still_runs_is_waited_for(void **state)
+{
+    struct rig *rig = *state;
+    struct served *first;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    /* Reads the end of its connection late. */
+    rig->guest.daemon.image_program =
+        script(rig, "echo $$ >\"${0%program}pid\"\nexec " SERVED_PROGRAM " \"$@\"");
+    attach(rig, "");
+    make_directories_of(rig, "qcow2", "a.qcow2");
+    event(rig);
+    wait_state(rig, "2");
+    first = rig->guest.daemon.served;
+    assert_true(run(rig, "kill -STOP $(cat pid)"));
+    detach_disk(rig);
+    rig->guest.daemon.image_program = SERVED_PROGRAM;
+    make_directories_of(rig, "qcow2", "a.qcow2");
+    event(rig);
+    assert_ptr_not_equal(rig->guest.daemon.served, first);
+    assert_true(run(rig, "(sleep 0.5; kill -CONT $(cat pid)) & true"));
+    wait_state(rig, "2");
+    connect_front(rig);
+    request(rig, BLKIF_READ, 1, 0, 1);
+    detach(rig);
+    guest_rig_run(&rig->guest, none_served, NULL);
     run(rig, "rm -f a.qcow2 program pid");
 }
 
@@ -1207,6 +1238,7 @@ int main(void)
         T(images_are_named_as_libxl_does),
         T(a_qcow2_image_is_served_through_a_program_of_its_own),
         T(a_program_that_is_killed_fails_the_disks_requests),
+        T(an_image_whose_program_still_runs_is_waited_for),
         T(an_image_that_its_program_does_not_open_is_left),
         T(a_guest_may_end_while_a_program_starts),
     };
