@@ -65,17 +65,18 @@ put_up()
     wait_for test -f "$dir/disk/nbd"
 }
 
-# guest CACHE|pv MODE: becomes one.
+# guest CACHE|pv|pv-nbd MODE: becomes one. pv-nbd: a PV disk of which the store is asked itself.
 guest()
 {
     [ "$1" != pv ] || exec "$JOURNAL_PV" "$dir/disk/nbd" "$2"
+    [ "$1" != pv-nbd ] || exec "$JOURNAL_PV" "$dir/nbd" "$2"
     cat >"$dir/guests.d/journal.json" <<END
 { "hypervisor": "shm", "disks": [ { "vdev": "hda", "path": "$dir/disk/nbd", "cache": "$1" } ] }
 END
     exec "$JOURNAL_GUEST" "$dir/shm.sock" journal "$2"
 }
 
-# life CACHE|pv MODE MS: one life of the guest, which ends with its store. Prints what the checker says.
+# life CACHE|pv|pv-nbd MODE MS: one life of the guest, which ends with its store. Prints what the checker says.
 life()
 {
     local cache=$1 mode=$2 ms=$3 guest safe status
@@ -94,7 +95,7 @@ life()
     "$JOURNAL_CHECK" "$dir/store" "${safe:-0}"
 }
 
-# cuts COUNT CACHE|pv MODE WANTED: WANTED is what each of them, or with 1 any of them, must come to.
+# cuts COUNT CACHE|pv|pv-nbd MODE WANTED: WANTED is what each of them, or with 1 any of them, must come to.
 cuts()
 {
     local count=$1 cache=$2 mode=$3 wanted=$4 i ms status bad=0 trouble=0 records=0 more
@@ -140,6 +141,9 @@ cuts $(((cuts + 3) / 4)) writeback cache-off 0
 cuts "$cuts" pv flush 0
 cuts $(((cuts + 3) / 4)) pv barrier 0
 cuts $(((cuts + 3) / 4)) pv trust 1
+cuts $(((cuts + 1) / 2)) pv-nbd flush 0
+cuts $(((cuts + 3) / 4)) pv-nbd barrier 0
+cuts $(((cuts + 3) / 4)) pv-nbd trust 1
 kill -0 "$daemon" || { echo "not ok: the daemon has ended"; failed=1; }
 [ $failed = 0 ] || grep -v event=disk-error "$dir/log" | tail -n 20 | sed 's/^/    log: /'
 exit $failed

@@ -2,10 +2,16 @@
 #include "tests/unit/pvblk_rig.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "devices/backend/aio.h"
+#include "devices/backend/nbd.h"
 
 static const struct blkif_layout layout_32 = BLKIF_LAYOUT_32;
 static const struct blkif_layout layout_64 = BLKIF_LAYOUT_64;
@@ -225,12 +231,37 @@ static void run_turn(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
+static bool open_served(struct pv_rig *rig)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct nbd_hello hello = {0};
+    struct pollfd readable = {.fd = socket(AF_UNIX, SOCK_STREAM, 0), .events = POLLIN};
+    int err;
+
+    assert(readable.fd >= 0 && strlen(rig->options.path) < sizeof(address.sun_path));
+    strcpy(address.sun_path, rig->options.path);
+    if (connect(readable.fd, (const struct sockaddr *)&address, sizeof(address))) {
+        close(readable.fd);
+        return false; /* it is no socket */
+    }
+    do {
+        assert(poll(&readable, 1, IMAGE_PATIENCE_MS) == 1);
+        err = nbd_hello_step(&hello, readable.fd);
+    } while (err == -EAGAIN);
+    assert(!err);
+    rig->sectors = hello.export.bytes / BLK_SECTOR;
+    assert(!nbd_open(readable.fd, &hello.export, fake_loop(rig->loop), rig->pool, &rig->image));
+    return true;
+}
+
 static void open_image(struct pv_rig *rig)
 {
     struct raw_options options = {.direct = true, .discard = true};
     struct raw_image raw;
     char why[256];
 
+    if (open_served(rig))
+        return;
     assert(!raw_probe(rig->options.path, &options, &raw, why, sizeof(why)));
     rig->sectors = raw.bytes / BLK_SECTOR;
     assert(!aio_create(fake_loop(rig->loop), 64, &rig->aio));

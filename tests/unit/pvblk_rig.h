@@ -21,7 +21,7 @@
 #define PV_PAGES      (PV_DATA_PAGES + PVBLK_QUEUES * PVBLK_RING_PAGES)
 
 struct pv_rig_options {
-    const char *path;    /* a raw image instead of a disk in memory */
+    const char *path;    /* a raw image, or an NBD server's socket, instead of a disk in memory */
     uint64_t sectors;    /* 0: 8 MiB */
     uint32_t pool_pages; /* 0: plenty */
     unsigned depth;      /* 0: PVBLK_BLK_DEPTH */
