@@ -94,7 +94,7 @@ int top_run(struct ctl_client *client, const struct top_options *options);
 /* daemon/ctl_top_screen.c. */
 int top_screen(struct ctl_client *client, const struct top_options *options, struct top *top);
 
-/* daemon/ctl_top_samples.c: asks for them, takes the next; `ret_shown`: there are two to compare. */
+/* daemon/ctl_top_samples.c: asks for them; the next, `ret_shown`: there are two to compare. */
 int top_subscribe(struct ctl_client *client, const struct top_options *options);
 int top_next(struct ctl_client *client, const struct top_options *options, struct top *top,
              uint64_t *sequence, bool *ret_shown);

@@ -506,6 +506,23 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
     rpc_fail(call, RPC_FAILED, "out of memory");
 }
 
+/* {guest, domid?} */
+static void method_show(void *ctx, struct rpc_call *call, const json_t *params)
+{
+    const struct guest *guest = guest_of(ctx, call, params, "guest");
+    json_t *config, *shown;
+
+    if (!guest)
+        return;
+    config = guest_config_to_json(&guest->config);
+    shown = config ? json_pack("{s:o, s:O}", "guest", describe(guest), "config", config) : NULL;
+    json_decref(config);
+    if (shown)
+        rpc_reply(call, shown);
+    else
+        rpc_fail(call, RPC_FAILED, "out of memory");
+}
+
 /* {guest?, domid?, buckets?} */
 static void method_stats(void *ctx, struct rpc_call *call, const json_t *params)
 {
@@ -611,6 +628,7 @@ const struct rpc_method daemon_control_methods[] = {
     {"nic-add", method_nic_add},
     {"nic-remove", method_nic_remove},
     {"list", method_list},
+    {"show", method_show},
     {"stats", method_stats},
     {"metrics", method_metrics},
     {"subscribe", method_subscribe},
@@ -625,6 +643,7 @@ const struct rpc_method daemon_control_methods[] = {
 
 const struct rpc_method daemon_stats_methods[] = {
     {"list", method_list},
+    {"show", method_show},
     {"stats", method_stats},
     {"metrics", method_metrics},
     {"subscribe", method_subscribe},

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -106,6 +108,9 @@ static void become(char *const argv[], char *env[], char *pid_text, int listener
         digits[n++] = (char)('0' + pid % 10);
     while (n)
         *pid_text++ = digits[--n];
+    /* Of what the unit lets the daemon keep it needs CAP_DAC_OVERRIDE only: images are whosever. */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_ADMIN, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_BIND_SERVICE, 0, 0);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     if (listener == LISTEN_FD ? fcntl(listener, F_SETFD, 0) < 0 : dup2(listener, LISTEN_FD) < 0)

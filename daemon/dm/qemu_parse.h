@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c (-netdev)
- * share; the functions are qemu_parse.c's, except where another file is named. */
+/* What qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c
+ * (-netdev) share; the functions are qemu_parse.c's, except where another file is named. */
 #ifndef IOEMUD_DAEMON_DM_QEMU_PARSE_H
 #define IOEMUD_DAEMON_DM_QEMU_PARSE_H
 

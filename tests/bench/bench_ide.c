@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/shm/rig.h"
 
 #define RAM      (4u << 20)
@@ -38,14 +38,6 @@ struct bench {
     struct channel channel[CHANNELS];
     unsigned channels;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void check(int rc, const char *what)
 {
@@ -92,7 +84,7 @@ static void work(struct bench *bench, struct peer *peer, uint64_t end_ns)
 {
     for (unsigned i = 0; i < bench->channels; i++)
         begin(&bench->channel[i]);
-    while (now_ns() < end_ns) {
+    while (bench_now() < end_ns) {
         check(peer_wait(peer, any_interrupted, bench), "interrupt");
         for (unsigned i = 0; i < bench->channels; i++) {
             if (!interrupted(&bench->channel[i]))
@@ -145,11 +137,11 @@ int main(int argc, char **argv)
         c->write = !strcmp(argv[0], "write");
         c->sectors = (unsigned)atoi(argv[1]) * 2;
     }
-    begin_ns = now_ns();
+    begin_ns = bench_now();
     work(&bench, peer, begin_ns + (uint64_t)ms * 1000000u);
     for (unsigned i = 0; i < channels; i++)
         done += bench.channel[i].done;
-    printf("%.0f\n", (double)done / ((double)(now_ns() - begin_ns) / 1e9));
+    printf("%.0f\n", (double)done / ((double)(bench_now() - begin_ns) / 1e9));
     peer_close(peer);
     rig_stop(&rig);
     return 0;

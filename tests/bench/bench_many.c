@@ -11,17 +11,17 @@
  *   - while others hammer, all N of them in the same loop: N / (requests of all a second), which is
  *     what each waits on average when all are served alike (Little's law), whatever the
  *     processors that daemon and guests share can do. Both quantiles are held against that.
- * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests, one
- * after the other, without sleeping; the workers have the rest. With a thread for each guest the
- * kernel's slices would be what is measured.
+ * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests,
+ * one after the other, without sleeping; the workers have the rest. With a thread for each guest
+ * the kernel's slices would be what is measured.
  */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/shm/crowd.h"
 
 #define SAMPLES 2000000u
@@ -42,22 +42,6 @@ static struct bench {
     uint32_t *sample;
 } bench;
 
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void check(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "bench_many: %s\n", what);
-    exit(1);
-}
-
 /* One line of the table; `most` < 0: no goal. */
 static void row(const char *what, double value, const char *unit, double most)
 {
@@ -73,18 +57,18 @@ static void row(const char *what, double value, const char *unit, double most)
 
 static double attach(unsigned first, unsigned end)
 {
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = bench_now();
     char reason[112] = "";
 
     for (unsigned i = first; i < end; i++)
-        check(crowd_attach(&bench.crowd, i, reason), reason);
-    return (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+        bench_check(crowd_attach(&bench.crowd, i, reason), reason);
+    return (double)(bench_now() - start) / 1e9;
 }
 
 static void boot(unsigned first, unsigned end)
 {
     for (unsigned i = first; i < end; i++)
-        check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
+        bench_check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
 }
 
 /* Descriptors and private memory with nobody attached: after a first guest, which brings what is
@@ -109,7 +93,7 @@ static struct used attach_all(unsigned pages)
     attach(0, 1);
     boot(0, 1);
     crowd_detach(&bench.crowd, 0);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
     none = used_now();
     first = attach(0, tenth);
     middle = attach(tenth, n - tenth);
@@ -136,25 +120,18 @@ static void idle(void)
     uint64_t processor;
     clockid_t clock;
 
-    check(!clock_getcpuclockid(bench.rig.pid, &clock), "the daemon's clock");
+    bench_check(!clock_getcpuclockid(bench.rig.pid, &clock), "the daemon's clock");
     sleep(1);
     before = rig_wakeups(&bench.rig);
-    processor = now_ns(clock);
+    processor = bench_now_ns(clock);
     sleep(bench.idle_s);
     row("all idle: wake-ups a second",
         (double)(rig_wakeups(&bench.rig) - before) / (double)bench.idle_s, "", 0);
-    row("  processor time a second", (double)(now_ns(clock) - processor) / 1e3 / bench.idle_s, "us",
-        -1);
+    row("  processor time a second", (double)(bench_now_ns(clock) - processor) / 1e3 / bench.idle_s,
+        "us", -1);
 }
 
 /* ---- round trips ----------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
 
 struct trip {
     double median, p999; /* us */
@@ -162,25 +139,25 @@ struct trip {
 
 static struct trip quantiles(unsigned n)
 {
-    qsort(bench.sample, n, sizeof(*bench.sample), by_value);
+    qsort(bench.sample, n, sizeof(*bench.sample), bench_by_value);
     return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3};
 }
 
 static struct trip round_trips(unsigned index)
 {
     const struct ide *ide = &bench.crowd.guest[index].ide;
-    uint64_t end = now_ns(CLOCK_MONOTONIC) + (uint64_t)bench.ms * 1000000u;
+    uint64_t end = bench_now() + (uint64_t)bench.ms * 1000000u;
     unsigned n = 0;
 
     for (unsigned i = 0; i < WARM; i++)
         peer_in(ide->peer, 0, ide->ctl, 1);
-    while (n < SAMPLES && (n < LEAST || now_ns(CLOCK_MONOTONIC) < end) && !peer_error(ide->peer)) {
-        uint64_t start = now_ns(CLOCK_MONOTONIC);
+    while (n < SAMPLES && (n < LEAST || bench_now() < end) && !peer_error(ide->peer)) {
+        uint64_t start = bench_now();
 
         peer_in(ide->peer, 0, ide->ctl, 1);
-        bench.sample[n++] = (uint32_t)(now_ns(CLOCK_MONOTONIC) - start);
+        bench.sample[n++] = (uint32_t)(bench_now() - start);
     }
-    check(!peer_error(ide->peer), "a guest is not answered");
+    bench_check(!peer_error(ide->peer), "a guest is not answered");
     return quantiles(n);
 }
 
@@ -201,7 +178,7 @@ static void begin(unsigned index)
 {
     const struct ide *ide = &bench.crowd.guest[index].ide;
 
-    check(peer_in_begin(ide->peer, 0, ide->ctl, 1), "a guest's port is not claimed");
+    bench_check(peer_in_begin(ide->peer, 0, ide->ctl, 1), "a guest's port is not claimed");
 }
 
 static bool ended(unsigned index)
@@ -224,7 +201,7 @@ static uint64_t hammer(uint64_t start, unsigned *ret_n)
         for (unsigned i = 0; i <= bench.hammering; i++) {
             if (!ended(i))
                 continue;
-            now = now_ns(CLOCK_MONOTONIC);
+            now = bench_now();
             all++;
             if (i == 0) {
                 if (n < SAMPLES)
@@ -233,11 +210,11 @@ static uint64_t hammer(uint64_t start, unsigned *ret_n)
             }
             begin(i);
         }
-        now = now_ns(CLOCK_MONOTONIC);
+        now = bench_now();
     }
     for (unsigned i = 0; i <= bench.hammering; i++)
         while (!ended(i))
-            check(now_ns(CLOCK_MONOTONIC) < end + HANG_NS, "a guest is not answered");
+            bench_check(bench_now() < end + HANG_NS, "a guest is not answered");
     *ret_n = n;
     return all;
 }
@@ -246,13 +223,13 @@ static void hammered(void)
 {
     char when[32];
     struct trip trip;
-    uint64_t start = now_ns(CLOCK_MONOTONIC), all, took;
+    uint64_t start = bench_now(), all, took;
     unsigned n;
     double fair_us;
 
     all = hammer(start, &n);
-    took = now_ns(CLOCK_MONOTONIC) - start;
-    check(n >= LEAST, "the guest that is measured is hardly answered");
+    took = bench_now() - start;
+    bench_check(n >= LEAST, "the guest that is measured is hardly answered");
     trip = quantiles(n);
     fair_us = (double)took / 1e3 * (bench.hammering + 1) / (double)all;
     snprintf(when, sizeof(when), "%u hammer", bench.hammering);
@@ -269,7 +246,7 @@ static struct trip alone(void)
     boot(0, 1);
     trip = round_trips(0);
     crowd_detach(&bench.crowd, 0);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
     return trip;
 }
 
@@ -277,14 +254,14 @@ static struct trip alone(void)
 
 static void detach_all(struct used none)
 {
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = bench_now();
     struct used used;
 
     for (unsigned i = 0; i < bench.guests; i++)
         crowd_detach(&bench.crowd, i);
-    check(rig_wait_descriptors(&bench.rig, none.descriptors, 60000), "guests do not go");
-    row("detach: all", (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9, "s", -1);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "guests remain");
+    bench_check(rig_wait_descriptors(&bench.rig, none.descriptors, 60000), "guests do not go");
+    row("detach: all", (double)(bench_now() - start) / 1e9, "s", -1);
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "guests remain");
     used = used_now();
     row("  descriptors that stay", (double)used.descriptors - none.descriptors, "", DETACH_FDS);
     row("  mappings of guests' memory that stay", rig_memfd_mappings(&bench.rig), "", 0);
@@ -308,9 +285,9 @@ int main(int argc, char **argv)
         return 2;
     }
     bench.sample = malloc(SAMPLES * sizeof(*bench.sample));
-    check(bench.sample, "memory");
+    bench_check(bench.sample, "memory");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    check(!sched_getaffinity(0, sizeof(cpus), &cpus), "processors");
+    bench_check(!sched_getaffinity(0, sizeof(cpus), &cpus), "processors");
     bench.workers = CPU_COUNT(&cpus) > 2 ? (unsigned)CPU_COUNT(&cpus) - 1 : 1;
     rig_start(&bench.rig, crowd_config(bench.guests, bench.workers, config, &pages));
     crowd_create(&bench.crowd, &bench.rig, bench.guests);
@@ -323,7 +300,7 @@ int main(int argc, char **argv)
     hammered();
     detach_all(none);
     crowd_destroy(&bench.crowd);
-    check(rig_stop(&bench.rig) == 0, "the daemon does not end well");
+    bench_check(rig_stop(&bench.rig) == 0, "the daemon does not end well");
     if (bench.failed)
         printf("%u goals missed\n", bench.failed);
     free(bench.sample);

@@ -41,7 +41,7 @@ static bool done(struct pv_rig *rig, uint32_t requests)
 
     pv_rig_kick(rig);
     while (requests--) {
-        struct pv_response response;
+        struct blkfront_response response;
 
         pv_rig_wait(rig, 0, &response);
         good &= response.status == BLKIF_OKAY;

@@ -91,7 +91,8 @@ static void *run_frontend(void *arg)
     struct frontend *front = arg;
 
     while (front->answered < REQUESTS && !front->lost) {
-        uint32_t room = front->bench->rig.entries - (front->asked - front->answered);
+        uint32_t room =
+            front->bench->rig.front[front->queue].entries - (front->asked - front->answered);
         uint32_t count = REQUESTS - front->asked;
 
         if (count > room)
@@ -157,7 +158,7 @@ static void ask_without_telling(struct pv_rig *rig, unsigned queue)
 static void a_request_that_comes_before_the_ring_is_armed_is_found(void **state)
 {
     static struct pv_rig rig;
-    struct pv_response response;
+    struct blkfront_response response;
 
     pv_rig_init(&rig, NULL);
     pv_rig_settle(&rig);

@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -119,6 +122,61 @@ static void what_a_process_cannot_serve_is_refused(void **state)
     guest_rig_settle(rig, 0);
     assert_int_equal(outcome.err, -EOPNOTSUPP);
     assert_non_null(strstr(outcome.why, "\"isolation\": \"process\""));
+}
+
+/* How it goes for a daemon with these capabilities and no others: the error, and whether the hint
+ * at the unit was there. */
+static int prepare_with(struct daemon *daemon, uint32_t able, bool root)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {
+        {.effective = able, .permitted = able}};
+    char why[OPENER_WHY_SIZE] = "";
+    int err;
+
+    if (!root && (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setresuid(1, 1, 1)))
+        return 90;
+    if (syscall(SYS_capset, &header, has))
+        return 91;
+    err = worker_process_prepare(daemon, why);
+    return err == -EPERM && strstr(why, "isolation.conf") ? 1
+           : err                                          ? 2
+           : daemon->worker_uid                           ? 3
+                                                          : 0;
+}
+
+static int prepared(struct guest_rig *rig, uint32_t able, bool root)
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (!pid)
+        _exit(prepare_with(&rig->daemon, able, root));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void what_a_unit_leaves_out_for_them_is_named(void **state)
+{
+    const uint32_t enough = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SYS_CHROOT |
+                            1u << CAP_KILL | 1u << CAP_DAC_OVERRIDE;
+    struct guest_rig *rig = *state;
+    char *name = rig->daemon.config.worker_user;
+
+    if (geteuid() != 0)
+        skip();
+    rig->daemon.config.worker_user = "nobody";
+    rig->daemon.worker_uid = 0;
+    assert_int_equal(prepared(rig, enough, false), 3);
+    assert_int_equal(prepared(rig, enough, true), 3);
+    assert_int_equal(prepared(rig, 1u << CAP_DAC_OVERRIDE, false), 1);
+    assert_int_equal(prepared(rig, enough & ~(1u << CAP_KILL), false), 1);
+    assert_int_equal(prepared(rig, 0, true), 1);
+    /* Who can do nothing anyway has nothing to give up. */
+    assert_int_equal(prepared(rig, 0, false), 0);
+    rig->daemon.config.worker_user = name;
 }
 
 /* ---- they end ---------------------------------------------------------------------------------*/
@@ -385,6 +443,7 @@ int main(void)
         TEST(everything_is_handed_over_and_comes_back),
         TEST(a_start_that_fails_in_the_process_is_told),
         TEST(what_a_process_cannot_serve_is_refused),
+        TEST(what_a_unit_leaves_out_for_them_is_named),
         TEST(a_domain_s_devices_start_anew_when_its_worker_dies),
         TEST(a_worker_that_keeps_dying_is_not_started_for_ever),
         TEST(one_that_dies_while_its_guest_leaves_does_not_keep_it),
