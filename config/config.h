@@ -193,6 +193,7 @@ int daemon_config_parse(const char *text, size_t length, const char *where,
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
+const char *guest_role_name(enum guest_role role);
 /* As JSON again, every key but those that are not set; NULL on ENOMEM. */
 json_t *daemon_config_to_json(const struct daemon_config *config);
 /* For clients: the path of the control socket, or of the statistics socket, as the daemon's own

@@ -379,15 +379,13 @@ static json_t *describe_nics(const struct guest *guest)
 
 static json_t *describe(const struct guest *guest)
 {
-    static const char *const role[] = {
-        [GUEST_PRIMARY] = "primary", [GUEST_SECONDARY] = "secondary", [GUEST_PV] = "pv"};
     const struct guest_config *config = &guest->config;
 
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
         "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
-        "role", role[config->role], "state", guest_state_name(guest), "reset", guest->reset,
-        "worker", guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+        "role", guest_role_name(config->role), "state", guest_state_name(guest), "reset",
+        guest->reset, "worker", guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
         guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
         guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
         "nics", describe_nics(guest), "serial", describe_serials(guest));

@@ -2,7 +2,7 @@
 /*
  * The backend of blkif over a raw image or an NBD server's socket, and a frontend that writes the
  * journal to it until the disk fails, and says on stdout, a line each, up to which record it has
- * been told that all is safe. (There are no PV disks over hv_shm, so this is the backend by itself.)
+ * been told that all is safe. (There are no PV disks over hv_shm: this is the backend by itself.)
  *
  * journal_pv IMAGE flush|trust|barrier
  *

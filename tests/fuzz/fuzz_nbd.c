@@ -2,8 +2,8 @@
 /*
  * A program that serves an image and says whatever it likes, against the backend that believed it.
  *
- * Input: a byte that chooses the beginning or what follows; then what the program says, or actions of
- * both. Invariants, beside what the sanitizers see:
+ * Input: a byte that chooses the beginning or what follows; then what the program says, or actions
+ * of both. Invariants, beside what the sanitizers see:
  *  - the beginning ends in an image of whole sectors, or with a reason
  *  - each request is done once, a read that succeeded after as many bytes as it has
  *  - when the program is gone all requests come back, and no page and no image stays
