@@ -156,7 +156,8 @@ struct nic_config {
     uint32_t given;
 };
 
-enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY };
+/* GUEST_PV: a PV or PVH domain, which has no emulated devices. */
+enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY, GUEST_PV };
 enum guest_unplug { GUEST_UNPLUG_AUTO, GUEST_UNPLUG_NEVER };
 enum guest_hypervisor { GUEST_XEN, GUEST_SHM };
 
@@ -192,6 +193,7 @@ int daemon_config_parse(const char *text, size_t length, const char *where,
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
+const char *guest_role_name(enum guest_role role);
 /* As JSON again, every key but those that are not set; NULL on ENOMEM. */
 json_t *daemon_config_to_json(const struct daemon_config *config);
 /* For clients: the path of the control socket, or of the statistics socket, as the daemon's own

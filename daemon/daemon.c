@@ -18,6 +18,7 @@
 #include "daemon/record.h"
 #include "daemon/reload.h"
 #include "daemon/resources.h"
+#include "daemon/served.h"
 #include "daemon/stats.h"
 #include "daemon/worker_process.h"
 
@@ -388,6 +389,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         .config = *config,
         .hv = {[DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops},
         .lock_fd = -1,
+        .image_program = SERVED_PROGRAM,
     };
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
@@ -488,6 +490,7 @@ void daemon_finish(struct daemon *daemon)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
     worker_process_forget(daemon);
+    served_forget(daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])
             continue;

@@ -31,6 +31,7 @@ enum daemon_hv {
 struct guest;
 struct http;
 struct rom;
+struct served;
 struct worker_process;
 
 struct daemon {
@@ -50,7 +51,10 @@ struct daemon {
     uid_t worker_uid;                 /* whom they become; 0: they stay who we are */
     gid_t worker_gid;
     struct guest *guests;
-    struct rom *roms; /* of NICs: daemon/guest_nics.c */
+    struct rom *roms;          /* of NICs: daemon/guest_nics.c */
+    struct served *served;     /* daemon/served.h: programs that have not ended */
+    unsigned images_served;    /* so far, for names */
+    const char *image_program; /* SERVED_PROGRAM */
     struct guests_dir guests_dir;
     struct rpc_server *control, *stats;
     struct subscriptions subscriptions;

@@ -130,7 +130,7 @@ int guests_dir_load(const char *path, struct guest_config *ret_config,
 
     if (err)
         return err;
-    if (config.hypervisor == GUEST_SHM || config.role == GUEST_SECONDARY)
+    if (config.hypervisor == GUEST_SHM || config.role != GUEST_PRIMARY)
         err = guest_config_check(&config, path, ret_error);
     if (err)
         guest_config_finish(&config);
@@ -147,7 +147,7 @@ static void attach_if_wanted(struct daemon *daemon, struct described_file *file,
     const struct hv_ops *hv = daemon->hv[DAEMON_XEN];
     struct hv_host *host = daemon->host[DAEMON_XEN];
 
-    file->alone = config->hypervisor == GUEST_XEN && config->role == GUEST_SECONDARY;
+    file->alone = config->hypervisor == GUEST_XEN && config->role != GUEST_PRIMARY;
     if (!file->alone || daemon->stopping || !host ||
         hv->find_domain(host, file->name, &attach.domid) || attach.domid == file->tried_domid ||
         attach.domid == file->detached_domid) {

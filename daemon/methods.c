@@ -164,6 +164,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     json_int_t domid = json_integer_value(json_object_get(params, "domid"));
     json_int_t vcpus = json_integer_value(json_object_get(params, "vcpus"));
     struct config_error error;
+    struct guest *own;
     struct dm_attach *dm;
     int fd;
 
@@ -196,7 +197,11 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     attach.reset = json_is_true(json_object_get(params, "again"));
     attach.lease = rpc_call_conn(call);
     attach.ctx = dm;
-    guest_attach(daemon, &attach);
+    own = guest_attached_by_itself(daemon, &attach.config, attach.domid);
+    if (own && own->config.role == GUEST_PV && attach.config.role == GUEST_PV)
+        guest_take_over(own, &attach);
+    else
+        guest_attach(daemon, &attach);
 }
 
 /* The guest that `key` of the request names, or is the domain of; "domid" says which of several.
@@ -379,9 +384,8 @@ static json_t *describe(const struct guest *guest)
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
         "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
-        "role", config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-        guest_state_name(guest), "reset", guest->reset, "worker",
-        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+        "role", guest_role_name(config->role), "state", guest_state_name(guest), "reset",
+        guest->reset, "worker", guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
         guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
         guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
         "nics", describe_nics(guest), "serial", describe_serials(guest));

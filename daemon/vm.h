@@ -16,6 +16,7 @@
 #include "devices/backend/blk_ops.h"
 #include "devices/backend/chr.h"
 #include "devices/backend/images.h"
+#include "devices/backend/nbd.h"
 #include "devices/backend/nets.h"
 #include "devices/machine.h"
 #include "ioreq/dispatch.h"
@@ -33,7 +34,9 @@
 struct vm_disk {
     unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
     struct raw_image raw; /* fd taken over; -1: a mem disk */
-    void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
+    bool served;          /* by a program: raw.fd is a socket, `nbd` what it said */
+    struct nbd_export nbd;
+    void *mem; /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
     bool read_only; /* mem disks; raw.read_only otherwise */
     bool discard;   /* mem disks; raw.discard otherwise */

@@ -17,7 +17,9 @@
  *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
  *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched
  *   control   guest_destroy()  server and pages given back
- * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before.
+ * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before. A guest
+ * without emulated devices (no_server) goes the same way; there are no pages, claims and requests,
+ * and nothing for guest_intend() and guest_record() to tell. hv_xen: its domain is PV or PVH.
  *
  * A domain that dies never blocks or kills us: operations on it fail quietly with -ESRCH or -EPIPE
  * and the host tells of it through its events.
@@ -98,6 +100,7 @@ struct hv_guest_params {
     uint32_t domid;         /* hv_xen */
     void *peer;             /* hv_shm: from the `peer` event */
     bool primary;           /* the only device model: claims 0xcf8 and friends */
+    bool no_server;         /* nothing is emulated: hv_guest_info.vcpus is 0 */
     bool buffered_pio;      /* use the hypervisor's page for it, if there is one */
     uint32_t map_limit_mib; /* guest memory mapped at a time, at most; 0: the default, 64 */
 };
@@ -123,7 +126,7 @@ struct hv_disk {
 
 struct hv_guest_info {
     uint32_t domid; /* hv_shm: 0 */
-    uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS */
+    uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS; 0 with no_server */
     uint32_t features;
 };
 

@@ -70,7 +70,8 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
 
     /* A daemon that is killed right after this leaves a server that its successor finds. */
     if (!params->peer)
-        assert_true(guest_rig_has_record(rig, params->name, params->domid, 1));
+        assert_int_equal(guest_rig_has_record(rig, params->name, params->domid, 1),
+                         !params->no_server);
     if (step(rig, RIG_CREATE))
         return -ENXIO;
     guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
@@ -79,7 +80,7 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
     guest->rig = rig;
     guest->info.domid = params->domid;
     guest->server_id = rig->server_id;
-    guest->info.vcpus = 2;
+    guest->info.vcpus = params->no_server ? 0 : 2;
     guest->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (guest->fd < 0) {
         int err = -errno;

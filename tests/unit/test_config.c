@@ -247,6 +247,7 @@ static void test_a_guest_survives_the_way_to_json_and_back(void **state)
         "{\"vdev\":\"hdc\",\"format\":\"mem\",\"size\":512}],"
         "\"serial\":[{\"type\":\"pty\"},{\"type\":\"file\",\"path\":\"/l\"}]}",
         "{\"role\":\"secondary\",\"slot\":30,\"disks\":[{\"vdev\":\"hda\",\"path\":\"/a\"}]}",
+        "{\"role\":\"pv\",\"budget\":5}",
         "{\"nics\":[{\"model\":\"rtl8139\",\"bridge\":\"xenbr0\",\"rate\":\"10M\",\"rom\":\"none\"}"
         ","
         "{\"devid\":5,\"mac\":\"00:16:3e:01:02:ff\",\"backend\":\"user\",\"tftp\":\"/"
@@ -461,6 +462,10 @@ static void test_a_merge_that_cannot_be_says_why(void **state)
     assert_not_merged("{\"hypervisor\":\"xen\"}", "{\"hypervisor\":\"shm\"}",
                       "another \"hypervisor\"");
     assert_not_merged("{\"boot\":\"c\"}", "{\"role\":\"secondary\"}", "\"boot\" is the primary");
+    assert_not_merged("{\"role\":\"pv\"}", "{\"serial\":[{\"type\":\"pty\"}]}",
+                      "\"serial\" is about emulated devices");
+    assert_not_merged("{\"platform\":true}", "{\"role\":\"pv\"}",
+                      "\"platform\" is about emulated devices");
 }
 
 /* ---- the nearest key ---- */
