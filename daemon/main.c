@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/worker_process.h"
 
 static const char help[] =
     "Usage: ioemud [OPTION]...\n"
@@ -99,6 +100,10 @@ static void occupy_standard_descriptors(void)
         close(fd);
 }
 
+/* As in daemon_start(). */
+static const struct hv_ops *const hypervisors[] = {
+    [DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops};
+
 int main(int argc, char **argv)
 {
     const char *config_path = NULL;
@@ -107,6 +112,8 @@ int main(int argc, char **argv)
     bool check_only = false;
     int option, level = -1;
 
+    if (argc == 2 && !strcmp(argv[1], WORKER_ARGUMENT))
+        worker_child_main(WORKER_LINK, hypervisors);
     occupy_standard_descriptors();
     while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
         switch (option) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/vm_pv.h"
+#include "daemon/vm_trace.h"
 
 /* Between two attempts at a request whose memory cannot be had. */
 #define STARVED_S 0.01
@@ -299,6 +300,7 @@ static void vm_is_gone(struct vm *vm)
         return;
     vm->gone = true;
     watch_stop(&vm->worker->watcher, &vm->watch);
+    vm_trace_end(vm);
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
     vm->params.gone(vm->params.ctx);
@@ -505,9 +507,9 @@ static int make_counts(struct vm *vm, char *why)
     size_t size = vcpus * sizeof(*vm->vcpu) + MACHINE_IDE_DRIVES * sizeof(*vm->histograms);
     void *pages;
 
-    if (vm->worker->vcpu) { /* the control side reads them there */
-        vm->vcpu = vm->worker->vcpu;
-        vm->histograms = vm->worker->histograms;
+    if (vm->params.vcpu) { /* the control side reads them there */
+        vm->vcpu = vm->params.vcpu;
+        vm->histograms = vm->params.histograms;
         return 0;
     }
     pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,

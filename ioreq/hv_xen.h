@@ -75,11 +75,13 @@ int hv_xen_host_dispatch(struct hv_host *host);
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_xen_guest_destroy(struct hv_guest *guest);
-/* In a worker process, before hv_ops.worker_open(); and whether this is one. */
-int hv_xen_host_forked(struct hv_host *host);
-bool hv_xen_host_is_forked(const struct hv_host *host);
-/* Closes the guest's descriptors. */
-void hv_xen_guest_handed_over(struct hv_guest *guest);
+/* hv_ops's, of a worker process; and whether this is one. */
+int hv_xen_host_bare(struct hv_host **ret_host);
+bool hv_xen_host_is_bare(const struct hv_host *host);
+int hv_xen_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed);
+int hv_xen_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest);
+void hv_xen_guest_let_go(struct hv_guest *guest);
 int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record);
 int hv_xen_guest_pause(struct hv_guest *guest, bool pause);

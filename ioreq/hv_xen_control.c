@@ -45,7 +45,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
-    bool forked; /* this is the copy in a worker process */
+    bool bare; /* a worker process's: all else is empty */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -136,15 +136,20 @@ void hv_xen_host_close(struct hv_host *host)
     free(host);
 }
 
-int hv_xen_host_forked(struct hv_host *host)
+int hv_xen_host_bare(struct hv_host **ret_host)
 {
-    host->forked = true;
+    struct hv_host *host = calloc(1, sizeof(*host));
+
+    if (!host)
+        return -ENOMEM;
+    host->bare = true;
+    *ret_host = host;
     return 0;
 }
 
-bool hv_xen_host_is_forked(const struct hv_host *host)
+bool hv_xen_host_is_bare(const struct hv_host *host)
 {
-    return host->forked;
+    return host->bare;
 }
 
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
@@ -326,21 +331,87 @@ free_guest:
     return err;
 }
 
-void hv_xen_guest_handed_over(struct hv_guest *guest)
+static void close_evtchn(struct hv_guest *guest)
 {
     if (guest->evtchn)
         xenevtchn_close(guest->evtchn);
     guest->evtchn = NULL;
-    if (guest->privcmd_fd >= 0)
-        close(guest->privcmd_fd);
-    guest->privcmd_fd = guest->evtchn_fd = -1;
+    guest->evtchn_fd = -1;
 }
 
 static void guest_close(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    hv_xen_guest_handed_over(guest);
+    close_evtchn(guest);
+    if (guest->privcmd_fd >= 0)
+        close(guest->privcmd_fd);
     free(guest);
+}
+
+/* ---- to another process -----------------------------------------------------------------------*/
+
+struct packed_guest {
+    struct hv_guest_info info;
+    char name[HV_NAME_MAX + 1];
+    uint16_t domid, server_id;
+    uint32_t map_limit_mib;
+    bool buffered_pio;
+};
+_Static_assert(sizeof(struct packed_guest) <= HV_PACKED_BYTES, "it fits");
+
+int hv_xen_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed)
+{
+    struct packed_guest packed = {
+        .info = guest->info,
+        .domid = guest->domid,
+        .server_id = guest->server_id,
+        .map_limit_mib = guest->map_limit_mib,
+        .buffered_pio = guest->buffered_pio,
+    };
+    int fd = fcntl(guest->evtchn_fd, F_DUPFD_CLOEXEC, 0); /* of the same open file */
+
+    if (fd < 0)
+        return -errno;
+    memcpy(packed.name, guest->name, sizeof(packed.name));
+    *ret_packed =
+        (struct hv_packed){.bytes = sizeof(packed), .count = 2, .fds = {guest->privcmd_fd, fd}};
+    memcpy(ret_packed->data, &packed, sizeof(packed));
+    guest->privcmd_fd = -1;
+    close_evtchn(guest);
+    return 0;
+}
+
+int hv_xen_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest)
+{
+    struct hv_guest *guest = calloc(1, sizeof(*guest));
+    struct packed_guest from;
+
+    memcpy(&from, packed->data, sizeof(from));
+    if (guest)
+        guest->evtchn = xenevtchn_fdopen(NULL, packed->fds[1], 0);
+    if (!guest || !guest->evtchn) {
+        close(packed->fds[0]);
+        close(packed->fds[1]);
+        free(guest);
+        return -ENOMEM;
+    }
+    guest->host = host;
+    guest->info = from.info;
+    memcpy(guest->name, from.name, sizeof(guest->name));
+    guest->domid = from.domid;
+    guest->server_id = from.server_id;
+    guest->map_limit_mib = from.map_limit_mib;
+    guest->buffered_pio = from.buffered_pio;
+    guest->privcmd_fd = packed->fds[0];
+    guest->evtchn_fd = packed->fds[1];
+    *ret_guest = guest;
+    return 0;
+}
+
+void hv_xen_guest_let_go(struct hv_guest *guest)
+{
+    guest_close(guest);
 }
 
 static int check_domain(struct hv_host *host, const struct hv_guest_params *params,

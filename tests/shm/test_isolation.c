@@ -40,7 +40,7 @@ static int setup(void **state)
     char path[RIG_PATH], disks[512];
 
     setenv("IOEMUD_ISOLATION", "process", 1);
-    rig_start(&f->rig, NULL);
+    rig_start(&f->rig, "\"worker_guests\": 1");
     for (unsigned i = 0; i < 2; i++) {
         char name[8];
 

@@ -314,20 +314,44 @@ static void fake_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
 {
 }
 
-static unsigned fake_descriptors(const struct hv_guest *guest, int *ret_fds)
+static int fake_pack(struct hv_guest *guest, struct hv_packed *ret_packed)
 {
-    ret_fds[0] = guest->fd;
-    return 1;
-}
+    int fd = dup(guest->fd);
 
-static int fake_forked(struct hv_host *host)
-{
+    assert_false(guest->started); /* that is the other process's */
+    if (fd < 0)
+        return -errno;
+    *ret_packed = (struct hv_packed){.count = 1, .fds = {fd}, .bytes = sizeof(guest->info)};
+    memcpy(ret_packed->data, &guest->info, sizeof(guest->info));
     return 0;
 }
 
-static void fake_handed_over(struct hv_guest *guest)
+/* The process is a copy of this one, without what it is not to have. */
+static int fake_bare(struct hv_host **ret_host)
 {
-    assert_false(guest->started); /* that is the other process's copy */
+    *ret_host = &hosts[0];
+    return 0;
+}
+
+static int fake_unpack(struct hv_host *host, const struct hv_packed *packed,
+                       struct hv_guest **ret_guest)
+{
+    struct hv_guest *guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
+
+    assert_non_null(guest);
+    memset(guest, 0, sizeof(*guest));
+    guest->rig = host->rig;
+    memcpy(&guest->info, packed->data, sizeof(guest->info));
+    guest->fd = packed->fds[0];
+    *ret_guest = guest;
+    return 0;
+}
+
+static void fake_let_go(struct hv_guest *guest)
+{
+    assert_int_equal(guest->claimed, 0);
+    close(guest->fd);
+    free(guest);
 }
 
 static const struct hv_ops fake_ops = {
@@ -343,9 +367,10 @@ static const struct hv_ops fake_ops = {
     .find_domain = fake_find_domain,
     .disks_have_pv = fake_disks_have_pv,
     .nic_has_pv = fake_nic_has_pv,
-    .guest_descriptors = fake_descriptors,
-    .host_forked = fake_forked,
-    .guest_handed_over = fake_handed_over,
+    .guest_pack = fake_pack,
+    .host_bare = fake_bare,
+    .guest_unpack = fake_unpack,
+    .guest_let_go = fake_let_go,
     .guest_start = fake_start,
     .guest_enable = fake_enable,
     .guest_stop = fake_stop,

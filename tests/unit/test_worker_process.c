@@ -39,6 +39,7 @@ static int setup(void **state)
     rig->daemon.worker[0] = NULL;
     rig->daemon.n_workers = 0;
     rig->daemon.config.isolation = ISOLATION_PROCESS;
+    rig->daemon.config.worker_guests = 1;
     *state = rig;
     return 0;
 }
