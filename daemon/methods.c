@@ -14,6 +14,7 @@
 #include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/stats.h"
+#include "daemon/worker_process.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
  * or both merged (the file wins). */
@@ -21,13 +22,20 @@ static int load_file(struct daemon *daemon, const char *name, struct guest_confi
                      struct config_error *ret_error)
 {
     char path[PATH_MAX];
+    int err;
 
     if (!*name || strchr(name, '/') || name[0] == '.' || strlen(name) > CONFIG_NAME_MAX) {
         snprintf(ret_error->text, sizeof(ret_error->text), "not a guest name: %.64s", name);
         return -EINVAL;
     }
     snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);
-    return guest_config_load(path, ret_config, ret_error);
+    err = guest_config_load(path, ret_config, ret_error);
+    if (err)
+        return err;
+    err = guest_config_check_isolation(ret_config, path, daemon->config.isolation, ret_error);
+    if (err)
+        guest_config_finish(ret_config);
+    return err;
 }
 
 /* The same for a guest of which there is nothing but the file: it must be complete. */
@@ -376,12 +384,15 @@ static json_t *describe(const struct guest *guest)
 {
     const struct guest_config *config = &guest->config;
 
+    const struct worker *worker = guest->worker;
+
     return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
-        "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
-        "role", config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-        guest_state_name(guest), "reset", guest->reset, "worker",
-        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
+        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:o*, s:i, s:b, s:o, s:o, s:o, s:o}", "name",
+        guest->name, "domid", (int)guest->domid, "hypervisor",
+        config->hypervisor == GUEST_XEN ? "xen" : "shm", "role",
+        config->role == GUEST_PRIMARY ? "primary" : "secondary", "state", guest_state_name(guest),
+        "reset", guest->reset, "worker", worker ? (int)worker->params.id : -1, "worker_pid",
+        worker && worker->is_process ? json_integer(worker_process_pid(worker)) : NULL, "vcpus",
         guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
         guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
         "nics", describe_nics(guest), "serial", describe_serials(guest));

@@ -233,6 +233,13 @@ static void start_beating(struct daemon *daemon)
     ev_timer_start(daemon->ev, &daemon->beat);
 }
 
+void worker_process_beat_again(struct daemon *daemon)
+{
+    ev_timer_stop(daemon->ev, &daemon->beat);
+    if (daemon->processes)
+        start_beating(daemon);
+}
+
 bool worker_process_progress(const struct daemon *daemon)
 {
     for (const struct worker_process *process = daemon->processes; process; process = process->next)

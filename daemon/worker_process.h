@@ -51,6 +51,8 @@ void worker_process_end(struct guest *guest);
 /* The guest is not the worker's any more; ends that if it was its last one. */
 void worker_process_leave(struct guest *guest);
 
+/* "worker_timeout" has changed. */
+void worker_process_beat_again(struct daemon *daemon);
 /* False while one has not been seen to make progress, though it was ended for that: then the
  * daemon as a whole does not, either. */
 bool worker_process_progress(const struct daemon *daemon);

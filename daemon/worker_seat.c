@@ -113,8 +113,8 @@ int worker_process_start(struct guest *guest, char *ret_why, size_t size)
     if (!err)
         err = worker_process_spawn(process);
     if (!err)
-        err =
-            worker_process_share("ioemud-guest", worker_vm_counts_size(seat->vcpus), &counts_fd, &counts);
+        err = worker_process_share("ioemud-guest", worker_vm_counts_size(seat->vcpus), &counts_fd,
+                                   &counts);
     if (!err) {
         seat->counts = counts;
         err = guest->hv->guest_pack(guest->hv_guest, &packed); /* the last that can fail */

@@ -21,7 +21,7 @@
 #include <cmocka.h>
 
 #include "daemon/guest_nics.h"
-#include "daemon/worker_process.h"
+#include "daemon/worker_process_priv.h"
 #include "tests/unit/guest_rig.h"
 
 #define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
@@ -239,6 +239,290 @@ static void one_that_takes_no_orders_is_ended(void **state)
     guest_rig_settle(rig, 1);
 }
 
+static bool all_good(struct guest_rig *rig, void *arg)
+{
+    const struct answer *answer = arg;
+
+    return answer[0].told == answer[1].told;
+}
+
+/* A process that stands still for a moment has more orders to come than its socket has room for. */
+static void orders_that_the_socket_has_no_room_for_are_carried_out_later(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer[2] = {0};
+    pid_t pid = start(rig, NIC);
+    const struct worker_process *process = worker_process_of(rig->daemon.guests->worker);
+
+    kill(pid, SIGSTOP);
+    while (process->n_waiting < 20) {
+        guest_nic_link(rig->daemon.guests, 0, answer[1].told & 1, on_answer, &answer[0]);
+        answer[1].told++;
+        assert_true(answer[1].told < MANY);
+    }
+    kill(pid, SIGCONT);
+    guest_rig_run(rig, all_good, answer);
+    assert_int_equal(answer[0].err, 0);
+    assert_int_equal(process->n_waiting, 0);
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), pid);
+}
+
+static void a_rom_gets_into_the_process_at_the_start_and_later(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer = {0};
+    struct nic_config nic;
+    struct config_error error;
+    char path[64], json[256];
+    json_t *object;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/x.rom", rig->dir);
+    file = fopen(path, "w");
+    fputs("\x55\xaa", file);
+    for (unsigned i = 0; i < 2046; i++)
+        fputc((int)i, file);
+    fclose(file);
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null', 'rom': '%s'}]}", path);
+    start(rig, json);
+    snprintf(json, sizeof(json), "{\"devid\": 1, \"backend\": \"null\", \"rom\": \"%s\"}", path);
+    object = json_loads(json, 0, NULL);
+    assert_int_equal(nic_config_from_json(object, &nic, &error), 0);
+    json_decref(object);
+    guest_nic_add(rig->daemon.guests, &nic, on_answer, &answer);
+    guest_rig_run(rig, is_told, &answer);
+    assert_int_equal(answer.err, 0);
+    assert_true(guest_has_nic(rig->daemon.guests, 1));
+}
+
+/* ---- they are shared --------------------------------------------------------------------------*/
+
+/* Guests "g0", "g1", ... of which `workers` processes serve as many as there are, each at most
+ * `most` (0: any number). */
+static void share(struct guest_rig *rig, unsigned guests, unsigned workers, unsigned most)
+{
+    rig->daemon.config.worker_guests = most;
+    rig->daemon.config.workers = workers;
+    for (unsigned i = 0; i < guests; i++) {
+        struct rig_outcome outcome = {0};
+        char json[64];
+
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': []}", i);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i + 1);
+        assert_string_equal(outcome.why, "");
+        assert_int_equal(outcome.err, 0);
+    }
+}
+
+static struct guest *guest_named(struct guest_rig *rig, const char *name)
+{
+    struct guest *guest = rig->daemon.guests;
+
+    while (guest && strcmp(guest->config.name, name) != 0)
+        guest = guest->next;
+    assert_non_null(guest);
+    return guest;
+}
+
+static pid_t pid_of(struct guest_rig *rig, const char *name)
+{
+    return worker_process_pid(guest_named(rig, name)->worker);
+}
+
+static unsigned processes(struct guest_rig *rig)
+{
+    const struct worker *worker = NULL;
+    unsigned count = 0;
+
+    while ((worker = worker_process_next(&rig->daemon, worker)))
+        count++;
+    return count;
+}
+
+static void guests_share_as_many_processes_as_there_are_workers(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    share(rig, 6, 2, 0);
+    assert_int_equal(processes(rig), 2);
+    for (const struct worker *worker = worker_process_next(&rig->daemon, NULL); worker;
+         worker = worker_process_next(&rig->daemon, worker))
+        assert_int_equal(worker->guests, 3);
+}
+
+static void no_process_has_more_guests_than_it_may_have(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    share(rig, 5, 1, 2);
+    assert_int_equal(processes(rig), 3);
+    for (const struct worker *worker = worker_process_next(&rig->daemon, NULL); worker;
+         worker = worker_process_next(&rig->daemon, worker))
+        assert_in_range(worker->guests, 1, 2);
+}
+
+/* Instead of none, as with threads. */
+static void a_guest_whose_disks_no_process_has_pages_for_gets_one_more(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+
+    rig->daemon.config.pool_pages = 64;
+    rig->daemon.config.workers = 1;
+    rig->daemon.config.worker_guests = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        char json[256];
+
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': [" GUEST_RIG_DISK "]}", i);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i + 1);
+        assert_int_equal(outcome.err, 0);
+    }
+    assert_int_equal(processes(rig), 2);
+}
+
+static void a_shared_process_ends_with_its_last_guest(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    pid_t pid;
+
+    share(rig, 2, 1, 0);
+    pid = pid_of(rig, "g0");
+    assert_int_equal(pid_of(rig, "g1"), pid);
+    guest_detach(guest_named(rig, "g0"), NULL, NULL);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(pid_of(rig, "g1"), pid);
+    assert_int_equal(kill(pid, 0), 0);
+    guest_detach(guest_named(rig, "g1"), NULL, NULL);
+    guest_rig_settle(rig, 0);
+    while (rig->daemon.processes)
+        ev_run(rig->daemon.ev, EVRUN_ONCE);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
+struct others {
+    pid_t pid;
+};
+
+static bool both_have_another(struct guest_rig *rig, void *arg)
+{
+    const struct others *was = arg;
+
+    for (const struct guest *guest = rig->daemon.guests; guest; guest = guest->next)
+        if (guest->state != GUEST_RUNNING || worker_process_pid(guest->worker) == was->pid)
+            return false;
+    return true;
+}
+
+static void a_shared_process_that_dies_takes_its_guests_along_and_no_other(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned reset = 0;
+    struct others was;
+    pid_t now, stays;
+
+    share(rig, 4, 2, 0);
+    was.pid = pid_of(rig, "g0");
+    stays = pid_of(rig, "g1");
+    assert_int_not_equal(was.pid, stays);
+    kill(was.pid, SIGKILL);
+    guest_rig_run(rig, both_have_another, &was);
+    now = pid_of(rig, "g0");
+    for (const struct guest *guest = rig->daemon.guests; guest; guest = guest->next) {
+        pid_t pid = worker_process_pid(guest->worker);
+
+        reset += guest->reset;
+        assert_int_equal(pid, guest->reset ? now : stays);
+    }
+    assert_int_equal(reset, 2);
+    assert_false(guest_named(rig, "g1")->reset);
+    assert_int_equal(processes(rig), 2);
+}
+
+static void a_guest_that_fails_to_start_leaves_the_process_to_others(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+    pid_t pid;
+
+    share(rig, 1, 1, 0);
+    pid = pid_of(rig, "g0");
+    guest_rig_attach(rig,
+                     "{'name': 'b', 'nics': [{'backend': 'null', 'slot': 4}, {'backend': "
+                     "'null', 'devid': 1, 'slot': 4}]}",
+                     &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_not_equal(outcome.err, 0);
+    assert_int_equal(pid_of(rig, "g0"), pid);
+    assert_int_equal(worker_process_of(guest_named(rig, "g0")->worker)->n_seats, 1);
+}
+
+/* ---- they hang --------------------------------------------------------------------------------*/
+
+static void one_that_hangs_is_ended_and_its_guest_gets_another(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct was was;
+
+    rig->daemon.config.worker_timeout = 1;
+    was.pid = start(rig, GUEST);
+    kill(was.pid, SIGSTOP);
+    guest_rig_run(rig, has_another, &was);
+    assert_int_equal(rig->hv_guests, 1);
+    assert_true(worker_process_progress(&rig->daemon));
+}
+
+static bool makes_no_progress(struct guest_rig *rig, void *arg)
+{
+    return !worker_process_progress(&rig->daemon);
+}
+
+/* The watchdog is not fed then: daemon.c. */
+static void while_one_that_hangs_is_there_the_daemon_makes_no_progress(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct was was;
+
+    rig->daemon.config.worker_timeout = 1;
+    was.pid = start(rig, GUEST);
+    assert_true(worker_process_progress(&rig->daemon));
+    kill(was.pid, SIGSTOP);
+    guest_rig_run(rig, makes_no_progress, NULL);
+    guest_rig_run(rig, has_another, &was);
+    assert_true(worker_process_progress(&rig->daemon));
+}
+
+struct turns {
+    pid_t pid;
+    uint32_t beats, seen;
+};
+
+static bool has_answered(struct guest_rig *rig, void *arg)
+{
+    const struct worker_process *process = worker_process_of(rig->daemon.guests->worker);
+    struct turns *turns = arg;
+
+    if (process->beats != turns->beats)
+        turns->seen++;
+    turns->beats = process->beats;
+    return turns->seen == 4; /* asked, answered, asked, answered */
+}
+
+static void one_that_gives_signs_of_life_stays(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct turns turns = {0};
+
+    rig->daemon.config.worker_timeout = 1;
+    turns.pid = start(rig, GUEST);
+    guest_rig_run(rig, has_answered, &turns);
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), turns.pid);
+}
+
 /* ---- they are captured ------------------------------------------------------------------------*/
 
 /* The worker's end of its link, of which we get a copy; as root only. -1. */
@@ -325,6 +609,28 @@ static bool has_stopped(struct guest_rig *rig, void *arg)
     return rig->daemon.guests->io_stopped != 0;
 }
 
+static void a_report_of_a_guest_that_is_another_s_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_GONE, .guest = 7};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_sign_of_life_that_nobody_asked_for_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_BEAT, .guest = REPORT_NO_GUEST};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_failure_after_the_beginning_ends_the_worker(void **state)
+{
+    struct worker_report report = {
+        .kind = REPORT_FAILED, .guest = REPORT_NO_GUEST, .reply.err = -EIO};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
 /* Told time and again, it is one error and one pause. */
 static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
 {
@@ -392,7 +698,21 @@ int main(void)
         TEST(a_request_is_answered_by_the_process),
         TEST(a_request_that_a_dead_worker_took_along_is_answered),
         TEST(one_that_takes_no_orders_is_ended),
+        TEST(orders_that_the_socket_has_no_room_for_are_carried_out_later),
+        TEST(a_rom_gets_into_the_process_at_the_start_and_later),
+        TEST(guests_share_as_many_processes_as_there_are_workers),
+        TEST(no_process_has_more_guests_than_it_may_have),
+        TEST(a_guest_whose_disks_no_process_has_pages_for_gets_one_more),
+        TEST(a_shared_process_ends_with_its_last_guest),
+        TEST(a_shared_process_that_dies_takes_its_guests_along_and_no_other),
+        TEST(a_guest_that_fails_to_start_leaves_the_process_to_others),
+        TEST(one_that_hangs_is_ended_and_its_guest_gets_another),
+        TEST(while_one_that_hangs_is_there_the_daemon_makes_no_progress),
+        TEST(one_that_gives_signs_of_life_stays),
         TEST(nonsense_ends_the_worker),
+        TEST(a_report_of_a_guest_that_is_another_s_ends_the_worker),
+        TEST(a_sign_of_life_that_nobody_asked_for_ends_the_worker),
+        TEST(a_failure_after_the_beginning_ends_the_worker),
         TEST(an_answer_to_nothing_ends_the_worker),
         TEST(a_second_start_ends_the_worker),
         TEST(an_end_that_nobody_wanted_ends_the_worker),
