@@ -4,9 +4,10 @@
  *
  *   worker: dispatch -> filter -> ring ---news, if somebody waits---> main: `trace-read`
  *
- * The worker's half is daemon/vm_trace.h. The ring is there as long as a trace runs, one for each guest that is traced, and of a fixed
- * size: a reader who is slow misses requests and is told how many. The guest never waits. While
- * there is no trace a request costs one comparison (ioreq/dispatch.h).
+ * The worker's half is daemon/vm_trace.h. The ring is there as long as a trace runs, one for each
+ * guest that is traced, and of a fixed size: a reader who is slow misses requests and is told how
+ * many. The guest never waits. While there is no trace a request costs one comparison
+ * (ioreq/dispatch.h).
  *
  * A trace belongs to the connection that began it and ends with that, with its count, or with the
  * guest.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The shipped daemon with worker processes, one for each guest and one for several: what such a
- * process is to the host, and what its end means for its guests and for others. That guests are served all the same is shown by
- * the other programs here, run with IOEMUD_ISOLATION=process.
+ * process is to the host, and what its end means for its guests and for others. That guests are
+ * served all the same is shown by the other programs here, run with IOEMUD_ISOLATION=process.
  */
 #include <ctype.h>
 #include <dirent.h>
