@@ -477,6 +477,9 @@ static const char *nic_that_connects(const struct nic_config *nic)
     return nic->backend == NIC_SOCKET && nic->mode == NIC_DGRAM && nic->peer[0] ? "peer" : NULL;
 }
 
+static const char needs_connections[] = "this takes connections of the worker's own, which "
+                                        "\"isolation\": \"process\" does not let it make";
+
 int guest_config_check_isolation(const struct guest_config *config, const char *where,
                                  int isolation, struct config_error *ret_error)
 {
@@ -496,9 +499,12 @@ int guest_config_check_isolation(const struct guest_config *config, const char *
         assert(!error);
         error = config_enter_index(&reader, i);
         assert(!error);
-        error = config_fail_at(&reader, key,
-                               "this takes connections of the worker's own, which \"isolation\": "
-                               "\"process\" does not let it make");
+        if (!text) { /* no line to name: the path is all there is */
+            error = config_enter_key(&reader, key);
+            assert(!error);
+        }
+        error = text ? config_fail_at(&reader, key, "%s", needs_connections)
+                     : config_fail(&reader, "%s", needs_connections);
         free(text);
     }
     return error;
