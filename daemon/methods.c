@@ -62,6 +62,11 @@ static int load_merged(struct daemon *daemon, const json_t *object, struct guest
 
     if (err)
         return err;
+    err = guest_config_check_isolation(&line, "(request)", daemon->config.isolation, ret_error);
+    if (err) {
+        guest_config_finish(&line);
+        return err;
+    }
     err = *line.name ? load_file(daemon, line.name, &file, ret_error) : -ENOENT;
     if (err == -ENOENT) {
         *ret_config = line;

@@ -300,7 +300,6 @@ static void vm_is_gone(struct vm *vm)
         return;
     vm->gone = true;
     watch_stop(&vm->worker->watcher, &vm->watch);
-    vm_trace_end(vm);
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
     vm->params.gone(vm->params.ctx);
@@ -473,6 +472,7 @@ void vm_image_closed(void *arg)
 void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
+    vm_trace_end(vm);
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
     bufpio_finish(&vm->bufpio);
