@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -461,6 +462,40 @@ static void a_guest_that_fails_to_start_leaves_the_process_to_others(void **stat
     assert_int_equal(worker_process_of(guest_named(rig, "g0")->worker)->n_seats, 1);
 }
 
+/* With one descriptor more each time: whatever could not be had, nothing stays, and who is served
+ * by the process that there is goes on to be. */
+static void a_lack_of_descriptors_fails_one_guest_and_leaves_nothing(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned failed = 0, descriptors;
+    struct rlimit limit, before;
+
+    share(rig, 1, 1, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    descriptors = guest_rig_descriptors();
+    for (unsigned more = 0; more < 64; more++) {
+        struct rig_outcome outcome = {0};
+
+        /* The next guest shares; every other time it gets a process of its own. */
+        rig->daemon.config.worker_guests = more & 1;
+        limit = (struct rlimit){descriptors + more / 2, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        guest_rig_attach(rig, "{'name': 'x', 'disks': [" GUEST_RIG_DISK "]}", &outcome);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        guest_rig_settle(rig, outcome.err ? 1 : 2);
+        assert_int_equal(outcome.told, 1);
+        failed += outcome.err != 0;
+        if (!outcome.err)
+            guest_detach(guest_named(rig, "x"), NULL, NULL);
+        guest_rig_settle(rig, 1);
+        while (rig->daemon.processes->next)
+            ev_run(rig->daemon.ev, EVRUN_ONCE);
+        assert_int_equal(guest_rig_descriptors(), descriptors);
+    }
+    assert_in_range(failed, 4, 60);
+    assert_int_equal(guest_named(rig, "g0")->state, GUEST_RUNNING);
+}
+
 /* ---- they hang --------------------------------------------------------------------------------*/
 
 static void one_that_hangs_is_ended_and_its_guest_gets_another(void **state)
@@ -706,6 +741,7 @@ int main(void)
         TEST(a_shared_process_ends_with_its_last_guest),
         TEST(a_shared_process_that_dies_takes_its_guests_along_and_no_other),
         TEST(a_guest_that_fails_to_start_leaves_the_process_to_others),
+        TEST(a_lack_of_descriptors_fails_one_guest_and_leaves_nothing),
         TEST(one_that_hangs_is_ended_and_its_guest_gets_another),
         TEST(while_one_that_hangs_is_there_the_daemon_makes_no_progress),
         TEST(one_that_gives_signs_of_life_stays),
