@@ -242,6 +242,11 @@ static void show_list(const struct invocation *invocation, const json_t *result)
     ctl_show_bad_files(result, stdout);
 }
 
+static void show_guest(const struct invocation *invocation, const json_t *result)
+{
+    ctl_show_guest(result, table_terminal_width(stdout), stdout);
+}
+
 static void show_stats(const struct invocation *invocation, const json_t *result)
 {
     ctl_show_stats(result, invocation->n_args > 0, table_terminal_width(stdout), stdout);
@@ -333,6 +338,7 @@ static int follow_trace(const struct invocation *invocation, struct ctl_client *
 
 const struct command ctl_commands[] = {
     {"list", 0, 0, true, false, false, false, no_params, "list", show_list},
+    {"show", 1, 1, true, false, true, false, params_stats, "show", show_guest},
     {"stats", 0, 1, true, false, true, false, params_stats, "stats", show_stats},
     {"top", 0, 1, true, false, true, false, params_stats, "subscribe", NULL, false, true},
     {"metrics", 0, 0, true, false, false, false, params_metrics, "metrics", show_metrics, true},

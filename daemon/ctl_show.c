@@ -2,6 +2,7 @@
 #include "daemon/ctl_show.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/ctl_table.h"
@@ -206,6 +207,18 @@ void ctl_show_list(const json_t *result, unsigned width, FILE *out)
         list_guest(table, json_array_get(guests, i));
     print_and_destroy(table, width, out);
     show_stopped(guests, out);
+}
+
+void ctl_show_guest(const json_t *result, unsigned width, FILE *out)
+{
+    json_t *list = json_pack("{s:[O]}", "guests", json_object_get(result, "guest"));
+    char *config =
+        json_dumps(json_object_get(result, "config"), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+
+    ctl_show_list(list, width, out);
+    fprintf(out, "\n%s\n", config ? config : "-");
+    free(config);
+    json_decref(list);
 }
 
 /* ---- stats ----------------------------------------------------------------------------------- */

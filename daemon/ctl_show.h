@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 void ctl_show_list(const json_t *result, unsigned width, FILE *out);
+/* Of `show`: the guest as in the list, and its description as a file of guests.d has it. */
+void ctl_show_guest(const json_t *result, unsigned width, FILE *out);
 /* `details`: of one guest, its devices' own counters and its memory, too. */
 void ctl_show_stats(const json_t *result, bool details, unsigned width, FILE *out);
 

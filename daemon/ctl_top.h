@@ -93,7 +93,9 @@ int top_run(struct ctl_client *client, const struct top_options *options);
 
 /* daemon/ctl_top_screen.c. */
 int top_screen(struct ctl_client *client, const struct top_options *options, struct top *top);
-/* Takes the next sample; true when there are two to compare. */
+
+/* daemon/ctl_top_samples.c: asks for them; the next, `ret_shown`: there are two to compare. */
+int top_subscribe(struct ctl_client *client, const struct top_options *options);
 int top_next(struct ctl_client *client, const struct top_options *options, struct top *top,
              uint64_t *sequence, bool *ret_shown);
 

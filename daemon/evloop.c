@@ -185,23 +185,37 @@ static void on_idle(struct ev_loop *ev, ev_idle *idle, int revents)
 {
 }
 
-/* A task that is queued while this runs waits for the next turn: a marker ends the round, so the
- * list may change under our hands (undefer) without our holding a pointer into it. */
+/* What is queued so far. A marker ends the round, so the list may change under our hands (undefer)
+ * without our holding a pointer into it. */
+static void run_round(struct evloop *evloop)
+{
+    struct loop_task end = {0};
+
+    evloop_defer(evloop, &end);
+    while (evloop->tasks != &end) {
+        struct loop_task *task = evloop->tasks;
+
+        evloop_undefer(evloop, task);
+        if (task->turn == evloop->turn) {
+            evloop_defer(evloop, task); /* behind the marker: it has had its turn */
+            continue;
+        }
+        task->turn = evloop->turn;
+        task->run(task->arg);
+    }
+    evloop_undefer(evloop, &end);
+}
+
+/* Tasks that tasks have queued run in a second round: what a device asks of a disk at the end of a
+ * turn is submitted without another turn, which would begin with a system call for nothing. All
+ * that comes later waits for the next turn. */
 static void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int revents)
 {
     struct evloop *evloop = prepare->data;
-    struct loop_task end = {0};
 
-    if (evloop->tasks) {
-        evloop_defer(evloop, &end);
-        while (evloop->tasks != &end) {
-            struct loop_task *task = evloop->tasks;
-
-            evloop_undefer(evloop, task);
-            task->run(task->arg);
-        }
-        evloop_undefer(evloop, &end);
-    }
+    evloop->turn++;
+    for (unsigned i = 0; i < 2 && evloop->tasks; i++)
+        run_round(evloop);
     if (evloop->tasks && !ev_is_active(&evloop->again))
         ev_idle_start(ev, &evloop->again);
     else if (!evloop->tasks && ev_is_active(&evloop->again))

@@ -17,6 +17,7 @@ struct evloop {
     ev_prepare prepare; /* runs the deferred tasks before the loop sleeps */
     ev_idle again;      /* keeps it from sleeping when one deferred again */
     struct loop_task *tasks, **tail;
+    uint64_t turn;
     struct loop_look *looks;
 };
 

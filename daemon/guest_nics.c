@@ -149,7 +149,7 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
         break;
     case NIC_LISTEN:
         vm_nic->kind = VM_NET_LISTENER;
-        err = opener_listen(nic->path, SOCK_STREAM, 0660, "", &vm_nic->fd, why);
+        err = opener_listen(nic->path, SOCK_STREAM, 0600, "", &vm_nic->fd, why);
         break;
     case NIC_CONNECT:
         vm_nic->kind = VM_NET_STREAM;

@@ -95,7 +95,7 @@ static int open_serial(struct guest *guest, unsigned index, char *why)
         vm_serial->max_size = serial->max_size;
         break;
     case SERIAL_UNIX:
-        err = opener_listen(serial->path, SOCK_STREAM, 0660, "", &vm_serial->fd, reason);
+        err = opener_listen(serial->path, SOCK_STREAM, 0600, "", &vm_serial->fd, reason);
         vm_serial->listener = !err;
         vm_serial->input = true;
         break;

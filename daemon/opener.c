@@ -23,6 +23,18 @@ static int failed(char *why, const char *what, const char *path)
     return -err;
 }
 
+void opener_hint(const char *path, int err, char *why)
+{
+    static const char *const hidden[] = {"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"};
+    size_t length = strlen(why);
+
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]) && err == -ENOENT; i++)
+        if (!strncmp(path, hidden[i], strlen(hidden[i])))
+            snprintf(why + length, OPENER_WHY_SIZE - length,
+                     " (as a service the daemon does not see %s: images.conf of the examples)",
+                     hidden[i]);
+}
+
 /* A socket file that nobody listens on is left over from a daemon that died. What is no socket is
  * somebody's: connect() refuses that with the same error. */
 static bool is_stale(const struct sockaddr_un *addr, int type)
@@ -45,12 +57,24 @@ static bool is_stale(const struct sockaddr_un *addr, int type)
 static int set_group(const char *path, const char *group, char *why)
 {
     struct group *entry = getgrnam(group);
+    struct stat status;
 
     if (!entry) {
         snprintf(why, OPENER_WHY_SIZE, "socket %s: there is no group %s", path, group);
         return -EINVAL;
     }
-    return chown(path, (uid_t)-1, entry->gr_gid) ? failed(why, "group of socket", path) : 0;
+    /* Who is not root has made it with his own group, and may be kept from asking for it. */
+    if (!lstat(path, &status) && status.st_gid == entry->gr_gid)
+        return 0;
+    if (!chown(path, (uid_t)-1, entry->gr_gid))
+        return 0;
+    if (errno != EPERM)
+        return failed(why, "group of socket", path);
+    snprintf(why, OPENER_WHY_SIZE,
+             "socket %s: no group but its own can be given to it; Group=%s in the unit "
+             "(systemctl edit ioemud) makes %s that",
+             path, group, group);
+    return -EPERM;
 }
 
 int opener_listen(const char *path, int type, mode_t mode, const char *group, int *ret_fd,
@@ -131,6 +155,8 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
         err = raw_probe(disk->path, &options, ret_image, ret_why, OPENER_WHY_SIZE);
         if (!err && disk->type == DISK_CDROM)
             return check_medium(disk, ret_image, ret_why);
+        if (err)
+            opener_hint(disk->path, err, ret_why);
         if (err != -EBUSY || tries == BUSY_TRIES)
             return err;
         usleep(BUSY_WAIT_US);

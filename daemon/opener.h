@@ -19,8 +19,11 @@
 #define OPENER_WHY_SIZE  256
 #define OPENER_PATH_SIZE 128
 
-/* A listening unix socket; a stale one of a dead daemon is replaced. `group` "": the daemon's own.
- */
+/* Adds to why a file could not be opened that its folder is one which the unit hides. */
+void opener_hint(const char *path, int err, char *why);
+
+/* A listening unix socket; a stale one of a dead daemon is replaced. `group` "": the daemon's own;
+ * who is not root can give it no other. */
 int opener_listen(const char *path, int type, mode_t mode, const char *group, int *ret_fd,
                   char *ret_why);
 /* A listening TCP socket that does not block. */

@@ -193,7 +193,7 @@ int opener_dgram(const char *path, int *ret_fd, char *ret_why)
     if (!lstat(path, &st) && S_ISSOCK(st.st_mode) &&
         connect(probe, (struct sockaddr *)&address, sizeof(address)) && errno == ECONNREFUSED)
         unlink(path);
-    old_umask = umask(0117);
+    old_umask = umask(0177);
     err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? failed(ret_why, "socket", path)
                                                                  : 0;
     umask(old_umask);
@@ -325,8 +325,12 @@ int opener_capture(const char *path, int *ret_fd, char *ret_why)
     /* Not through a link, and not over what is there: whoever asks is root. */
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd < 0)
-        return failed(ret_why, "capture", path);
+    if (fd < 0) {
+        int err = failed(ret_why, "capture", path);
+
+        opener_hint(path, err, ret_why);
+        return err;
+    }
     *ret_fd = fd;
     return 0;
 }

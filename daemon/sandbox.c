@@ -34,12 +34,16 @@ static int change_root(const char *root)
     return 0;
 }
 
+/* Of all threads, which glibc's calls for users see to, none for capabilities. The kernel takes
+ * these away with the user 0 (capabilities(7)), so who had some without being root becomes that
+ * first. */
 static int change_user(uid_t uid, gid_t gid)
 {
-    if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+    if (setgroups(0, NULL) || setresgid(gid, gid, gid))
         return -errno;
-    /* The kernel took the capabilities away with the user 0 (capabilities(7)), unless it was told
-     * not to by a securebits that somebody has set. */
+    if ((geteuid() && setresuid(0, 0, 0)) || setresuid(uid, uid, uid))
+        return -errno;
+    /* Unless it was told not to by a securebits that somebody has set. */
     return setuid(0) == 0 ? -EPERM : 0;
 }
 

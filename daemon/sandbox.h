@@ -23,7 +23,7 @@
 struct sandbox_params {
     /* An empty folder that becomes the root directory; NULL: as it is, for want of privileges. */
     const char *root;
-    /* Who it is from now on, without further groups; 0: who it was, likewise. */
+    /* Who it is from now on, without further groups and capabilities; 0: who it was, likewise. */
     uid_t uid;
     gid_t gid;
 };

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whether there can be worker processes, and for whom. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <pwd.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/daemon.h"
@@ -10,13 +14,36 @@
 #include "daemon/opener.h"
 #include "daemon/worker_process.h"
 
+/* What it takes to give a process another user and another root directory, and to end it then. */
+#define WANTED (1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SYS_CHROOT | 1u << CAP_KILL)
+
+/* Those that are in effect, of the first 32, and whether there are any at all. */
+static uint32_t capabilities(bool *ret_any)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    if (syscall(SYS_capget, &header, has)) /* it cannot fail */
+        has[0].effective = 0;
+    *ret_any = has[0].effective || has[1].effective;
+    return has[0].effective;
+}
+
 int worker_process_prepare(struct daemon *daemon, char *ret_why)
 {
     const char *name = daemon->config.worker_user;
     char path[OPENER_PATH_SIZE];
     struct passwd *user;
+    bool any;
 
-    if (geteuid() != 0) {
+    if ((capabilities(&any) & WANTED) != WANTED) {
+        if (any || !geteuid()) {
+            snprintf(ret_why, OPENER_WHY_SIZE,
+                     "\"isolation\": \"process\" takes CAP_SETUID, CAP_SETGID, CAP_SYS_CHROOT and "
+                     "CAP_KILL: isolation.conf of the examples, in "
+                     "/etc/systemd/system/ioemud.service.d");
+            return -EPERM;
+        }
         log_write(&daemon->log, LOG_WARNING, NULL,
                   "event=workers-keep-user hint=\"only root can give worker processes another user "
                   "and an empty root directory; system calls are filtered all the same\"");

@@ -76,6 +76,7 @@ static void take_out(struct bufpio *bufpio, unsigned index)
      * page up to the pointer in the word. */
     uint64_t word = __atomic_exchange_n(&bufpio->entry[index].word, 0, __ATOMIC_SEQ_CST);
     uint32_t bytes = moved(bufpio, window, word);
+    uint8_t copy[BUFPIO_PAGE]; /* the guest can write to the page while the device reads */
 
     window->armed = false;
     window->uncounted += bytes;
@@ -86,10 +87,10 @@ static void take_out(struct bufpio *bufpio, unsigned index)
     if (!bytes)
         return;
     if (window->write) {
-        memcpy(bufpio->bytes, page + window->offset, bytes);
-        bus_port_write_block(bufpio->bus, window->port, 2, bufpio->bytes, bytes / 2);
+        memcpy(copy, page + window->offset, bytes);
+        bus_port_write_block(bufpio->bus, window->port, 2, copy, bytes / 2);
     } else {
-        bus_port_read_block(bufpio->bus, window->port, 2, bufpio->bytes, bytes / 2);
+        bus_port_read_block(bufpio->bus, window->port, 2, copy, bytes / 2);
     }
 }
 

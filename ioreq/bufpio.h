@@ -60,7 +60,6 @@ struct bufpio {
     unsigned armed;
     struct bufpio_window window[BUFPIO_ENTRIES_MAX];
     struct bufpio_counters counters;
-    uint8_t bytes[BUFPIO_PAGE]; /* a private copy of what moves */
 };
 
 /* `page`: hv_ops.bufpio; NULL: inert. `further`: how many data ports the devices may have beside

@@ -331,87 +331,13 @@ free_guest:
     return err;
 }
 
-static void close_evtchn(struct hv_guest *guest)
-{
-    if (guest->evtchn)
-        xenevtchn_close(guest->evtchn);
-    guest->evtchn = NULL;
-    guest->evtchn_fd = -1;
-}
-
-static void guest_close(struct hv_guest *guest)
+void hv_xen_guest_let_go(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    close_evtchn(guest);
+    hv_xen_guest_close_evtchn(guest);
     if (guest->privcmd_fd >= 0)
         close(guest->privcmd_fd);
     free(guest);
-}
-
-/* ---- to another process -----------------------------------------------------------------------*/
-
-struct packed_guest {
-    struct hv_guest_info info;
-    char name[HV_NAME_MAX + 1];
-    uint16_t domid, server_id;
-    uint32_t map_limit_mib;
-    bool buffered_pio;
-};
-_Static_assert(sizeof(struct packed_guest) <= HV_PACKED_BYTES, "it fits");
-
-int hv_xen_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed)
-{
-    struct packed_guest packed = {
-        .info = guest->info,
-        .domid = guest->domid,
-        .server_id = guest->server_id,
-        .map_limit_mib = guest->map_limit_mib,
-        .buffered_pio = guest->buffered_pio,
-    };
-    int fd = fcntl(guest->evtchn_fd, F_DUPFD_CLOEXEC, 0); /* of the same open file */
-
-    if (fd < 0)
-        return -errno;
-    memcpy(packed.name, guest->name, sizeof(packed.name));
-    *ret_packed =
-        (struct hv_packed){.bytes = sizeof(packed), .count = 2, .fds = {guest->privcmd_fd, fd}};
-    memcpy(ret_packed->data, &packed, sizeof(packed));
-    guest->privcmd_fd = -1;
-    close_evtchn(guest);
-    return 0;
-}
-
-int hv_xen_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
-                        struct hv_guest **ret_guest)
-{
-    struct hv_guest *guest = calloc(1, sizeof(*guest));
-    struct packed_guest from;
-
-    memcpy(&from, packed->data, sizeof(from));
-    if (guest)
-        guest->evtchn = xenevtchn_fdopen(NULL, packed->fds[1], 0);
-    if (!guest || !guest->evtchn) {
-        close(packed->fds[0]);
-        close(packed->fds[1]);
-        free(guest);
-        return -ENOMEM;
-    }
-    guest->host = host;
-    guest->info = from.info;
-    memcpy(guest->name, from.name, sizeof(guest->name));
-    guest->domid = from.domid;
-    guest->server_id = from.server_id;
-    guest->map_limit_mib = from.map_limit_mib;
-    guest->buffered_pio = from.buffered_pio;
-    guest->privcmd_fd = packed->fds[0];
-    guest->evtchn_fd = packed->fds[1];
-    *ret_guest = guest;
-    return 0;
-}
-
-void hv_xen_guest_let_go(struct hv_guest *guest)
-{
-    guest_close(guest);
 }
 
 static int check_domain(struct hv_host *host, const struct hv_guest_params *params,
@@ -478,7 +404,7 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
             "event=attach-failed guest=%s domid=%u reason=\"cannot make an ioreq server%s: %s\"",
             params->name, params->domid, err == -ENOSPC ? " (it has all eight)" : "",
             strerror(-err));
-        guest_close(guest);
+        hv_xen_guest_let_go(guest);
         return err;
     }
     guest->server_id = id;
@@ -516,7 +442,7 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
         ;
     *link = guest->next;
     host->map_mib_left += guest->map_reserved_mib;
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 /* Xen counts pauses: an administrator's own stays. */
@@ -698,7 +624,7 @@ static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info,
     guest->server_id = server_id;
     if (!hv_xen_guest_start(guest, NULL))
         hv_xen_guest_enable(guest);
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record)

@@ -17,6 +17,7 @@ build_packages=(
 test_packages=(
     clang libclang-rt-dev clang-format binutils mandoc shellcheck e2fsprogs python3
     python3-jsonschema # the configuration's schemas: tests/schema
+    systemd         # systemd-analyze looks at the unit: tests/style
     spin            # searches through models of protocols: tests/model
     qemu-system-x86 # to compare with: tests/diff
     prometheus      # reads the metrics: tests/shm

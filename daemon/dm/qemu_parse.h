@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c
- * (-netdev). */
+/* What qemu_args.c (the table of options), qemu_disks.c (-drive and -device) and qemu_nics.c
+ * (-netdev) share; the functions are qemu_parse.c's, except where another file is named. */
 #ifndef IOEMUD_DAEMON_DM_QEMU_PARSE_H
 #define IOEMUD_DAEMON_DM_QEMU_PARSE_H
 
@@ -60,20 +60,20 @@ struct parse {
 __attribute__((format(printf, 2, 3))) int parse_fail(struct parse *parse, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void parse_warn(struct parse *parse, const char *format, ...);
 
-/* Handlers: 0, -EINVAL, -ENOMEM. */
+/* qemu_opts_parse() with the message. */
+int parse_list(struct parse *parse, const char *option, const char *value, const char *implied,
+               const char *const *known, struct qemu_opts *ret_opts);
+
+/* Handlers: 0, -EINVAL, -ENOMEM. qemu_disks.c: */
 int parse_drive_option(struct parse *parse, const char *option, const char *value);
 int parse_device_option(struct parse *parse, const char *option, const char *value);
 /* After the last argument: what was described and not used. */
 void parse_drives_end(struct parse *parse);
 
-/* qemu_nics.c. */
+/* qemu_nics.c: */
 int parse_nic_device(struct parse *parse, const char *model, const struct qemu_opts *opts);
 int parse_netdev_option(struct parse *parse, const char *option, const char *value);
 int parse_nics_end(struct parse *parse); /* after the last argument: "nics" */
 void parse_nics_finish(struct parse *parse);
-
-/* qemu_opts_parse() with the message. */
-int parse_list(struct parse *parse, const char *option, const char *value, const char *implied,
-               const char *const *known, struct qemu_opts *ret_opts);
 
 #endif

@@ -19,8 +19,10 @@ struct loop_watch; /* the loop's */
 struct loop_task {
     void (*run)(void *arg);
     void *arg;
+    /* The loop's: */
     struct loop_task *next;
     bool queued;
+    uint64_t turn; /* in which it ran last */
 };
 
 /* One shot. Embedded in its owner, zeroed, `expire` and `arg` set. */
@@ -49,8 +51,9 @@ struct loop_ops {
                  void *arg, struct loop_watch **ret_watch);
     void (*rewatch)(void *ctx, struct loop_watch *watch, unsigned events);
     void (*unwatch)(void *ctx, struct loop_watch *watch); /* NULL is fine; from its own cb too */
-    /* After all the work of this turn, before the loop sleeps. A task may defer again: it then runs
-     * in the next turn, which starts without sleeping. Its memory may be gone after run(). */
+    /* After all the work of this turn, before the loop sleeps. A task may defer others, which may
+     * run in this turn yet, and itself: it then runs in the next, which starts without sleeping.
+     * Its memory may be gone after run(). */
     void (*defer)(void *ctx, struct loop_task *task);
     void (*undefer)(void *ctx, struct loop_task *task);
     void (*add_look)(void *ctx, struct loop_look *look);

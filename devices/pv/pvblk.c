@@ -192,12 +192,17 @@ static void push(struct pvblk *pv)
         }
 }
 
-/* Whether there is more to be taken, now. Otherwise the frontend is to tell of it, or the end of a
- * command brings the next turn. */
+/* Whether there is more to be taken, now, or a barrier has waited for what ended in this turn (who
+ * is in line for the disk's slots and pages hears of them). Otherwise the frontend is to tell of
+ * it, or the end of a command brings the next turn. */
 static bool more(struct pvblk *pv)
 {
     bool any = false;
 
+    if (pv->ended && pv->barrier)
+        return true;
+    if (pv->broken)
+        return false;
     if (pv->hungry)
         return pv->free && !pv->barrier;
     for (unsigned i = 0; i < pv->n_queues; i++)
@@ -213,14 +218,16 @@ void pvblk_turn(struct pvblk *pv)
         (pv->params.ops->held && pv->params.ops->held(pv->params.ctx)))
         return;
     fetch.count = 0;
+    pv->turning = true;
+    pv->ended = false;
     if (!pv->broken)
         take(pv, &fetch);
     pvblk_fetch(pv, &fetch);
     pvblk_advance(pv);
     pvblk_run_batch(pv);
-    if (pv->broken)
-        return;
-    push(pv);
+    pv->turning = false;
+    if (!pv->broken)
+        push(pv);
     if (more(pv))
         pv->params.ops->want_turn(pv->params.ctx);
 }

@@ -76,7 +76,9 @@ static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
     if (cmd == pv->barrier)
         pv->barrier = NULL;
     pvblk_answer(pv, cmd, cmd->status);
-    pv->params.ops->want_turn(pv->params.ctx);
+    pv->ended = true;
+    if (!pv->turning)
+        pv->params.ops->want_turn(pv->params.ctx);
 }
 
 /* What has been done is to be followed by something else. */

@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/evloop.h"
 #include "devices/backend/aio.h"
 #include "devices/backend/images.h"
 #include "devices/backend/pool.h"
+#include "tests/bench/bench.h"
 
 #define DEPTH_MAX 256u
 
@@ -28,19 +28,10 @@ struct bench {
     struct pool *pool;
     struct blk *blk;
     uint32_t bytes;
-    bool write, random;
-    uint64_t blocks, next, seed, done;
-    uint64_t end_ns;
+    struct bench_places places;
+    uint64_t done, end_ns;
     unsigned in_flight;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void give_up(const char *what, const char *why)
 {
@@ -51,16 +42,10 @@ static void give_up(const char *what, const char *why)
 static void submit_one(struct bench *bench)
 {
     struct blk_req *req;
-    uint64_t block = bench->next++ % bench->blocks;
+    uint64_t sector = bench_place(&bench->places) * bench->bytes / BLK_SECTOR;
 
-    if (bench->random) {
-        bench->seed ^= bench->seed << 13;
-        bench->seed ^= bench->seed >> 7;
-        bench->seed ^= bench->seed << 17;
-        block = bench->seed % bench->blocks;
-    }
-    if (blk_get(bench->blk, bench->write ? BLK_WRITE : BLK_READ, block * bench->bytes / BLK_SECTOR,
-                bench->bytes, 0, &req))
+    if (blk_get(bench->blk, bench->places.write ? BLK_WRITE : BLK_READ, sector, bench->bytes, 0,
+                &req))
         give_up("request", "refused");
     bench->in_flight++;
     blk_submit(req);
@@ -75,7 +60,7 @@ static void on_done(void *owner, struct blk_req *req, int error)
     bench->in_flight--;
     bench->done++;
     blk_put(req);
-    if (now_ns() < bench->end_ns)
+    if (bench_now() < bench->end_ns)
         submit_one(bench);
     else if (!bench->in_flight)
         ev_break(bench->ev, EVBREAK_ALL);
@@ -83,10 +68,10 @@ static void on_done(void *owner, struct blk_req *req, int error)
 
 static const struct blk_client_ops client_ops = {.done = on_done};
 
-static void open_disk(struct bench *bench, const char *path, unsigned depth)
+static void open_disk(struct bench *bench, const char *path, const char *rw, unsigned depth)
 {
     const struct loop *loop = &bench->evloop.loop;
-    const struct raw_options options = {.direct = true, .read_only = !bench->write};
+    const struct raw_options options = {.direct = true, .read_only = !strstr(rw, "write")};
     unsigned pages = depth * BLK_REQ_PAGES;
     struct blk_image *image;
     struct raw_image file;
@@ -101,12 +86,12 @@ static void open_disk(struct bench *bench, const char *path, unsigned depth)
         blk_open(image, depth, &bench->blk))
         give_up(path, "no memory, or fs.aio-max-nr");
     blk_bind(bench->blk, &client_ops, bench);
-    bench->blocks = file.bytes / bench->bytes;
+    bench_places_init(&bench->places, rw, file.bytes / bench->bytes);
 }
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.seed = 88172645463325252u};
+    struct bench bench = {0};
     unsigned depth = argc == 6 ? (unsigned)atoi(argv[4]) : 0;
     uint64_t begin;
 
@@ -115,17 +100,15 @@ int main(int argc, char **argv)
         return 2;
     }
     bench.bytes = (uint32_t)atoi(argv[3]) * 1024;
-    bench.write = strstr(argv[2], "write") != NULL;
-    bench.random = strncmp(argv[2], "rand", 4) == 0;
     bench.ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     evloop_init(&bench.evloop, bench.ev);
-    open_disk(&bench, argv[1], depth);
-    begin = now_ns();
+    open_disk(&bench, argv[1], argv[2], depth);
+    begin = bench_now();
     bench.end_ns = begin + (uint64_t)atoi(argv[5]) * 1000000u;
     for (unsigned i = 0; i < depth; i++)
         submit_one(&bench);
     ev_run(bench.ev, 0);
-    printf("%.0f\n", (double)bench.done / ((double)(now_ns() - begin) / 1e9));
+    printf("%.0f\n", (double)bench.done / ((double)(bench_now() - begin) / 1e9));
     blk_close(bench.blk, NULL, NULL);
     aio_destroy(bench.aio);
     pool_destroy(bench.pool);

@@ -11,7 +11,6 @@
  * bench_flood [ROUNDS [MS [GUESTS]]]    default: 6 rounds of 1000 ms each way, 9 guests
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
@@ -27,9 +26,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/peer/e1000.h"
 #include "tests/shm/rig.h"
 
@@ -73,28 +72,12 @@ static struct bench {
     uint64_t processor_ns[FLOODS];
 } bench;
 
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void check(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "bench_flood: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
 static void set_up(int socket, const char *name)
 {
     struct ifreq ifr = {.ifr_flags = IFF_UP | IFF_NOARP};
 
     snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-    check(ioctl(socket, SIOCSIFFLAGS, &ifr) == 0, name);
+    bench_check_call(ioctl(socket, SIOCSIFFLAGS, &ifr) == 0, name);
 }
 
 /* A process that does nothing but send to the interface; what does not fit into its queue is lost.
@@ -108,7 +91,7 @@ static pid_t flood(const char *name)
     pid_t pid = fork();
     int fd;
 
-    check(pid >= 0, "fork");
+    bench_check_call(pid >= 0, "fork");
     if (pid)
         return pid;
     fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -135,11 +118,12 @@ static void *read_disk(void *arg)
     uint64_t block = (uint64_t)(reader - bench.reader) * 7;
 
     while (!atomic_load(&bench.stop) && reader->n < SAMPLES) {
-        uint64_t start = now_ns(CLOCK_MONOTONIC), processor = now_ns(bench.processor);
+        uint64_t start = bench_now(), processor = bench_now_ns(bench.processor);
 
-        check(!ide_dma_read(&reader->ide, block * SECTORS, SECTORS, BUF), "DMA read");
-        reader->sample[PROCESSOR][reader->n] = (uint32_t)(now_ns(bench.processor) - processor);
-        reader->sample[LATENCY][reader->n++] = (uint32_t)(now_ns(CLOCK_MONOTONIC) - start);
+        bench_check_call(!ide_dma_read(&reader->ide, block * SECTORS, SECTORS, BUF), "DMA read");
+        reader->sample[PROCESSOR][reader->n] =
+            (uint32_t)(bench_now_ns(bench.processor) - processor);
+        reader->sample[LATENCY][reader->n++] = (uint32_t)(bench_now() - start);
         block = (block * 5 + 1) % BLOCKS;
     }
     return NULL;
@@ -160,13 +144,14 @@ static void make_guests(void)
         rig_image(&bench.rig, name, (uint64_t)BLOCKS * SECTORS, image);
         snprintf(disks, sizeof(disks), "{\"vdev\": \"hda\", \"path\": \"%s\"}", image);
         rig_guest(&bench.rig, name, disks);
-        check(!ide_init(&reader->ide, rig_peer(&bench.rig, name, 1, RAM), 0, 0, 0, PRD), name);
+        bench_check_call(!ide_init(&reader->ide, rig_peer(&bench.rig, name, 1, RAM), 0, 0, 0, PRD),
+                         name);
         for (unsigned j = 0; j < FIGURES; j++) {
             reader->sample[j] = malloc(SAMPLES * sizeof(*reader->sample[j]));
-            check(reader->sample[j], "memory");
+            bench_check_call(reader->sample[j], "memory");
         }
     }
-    check(!clock_getcpuclockid(bench.rig.pid, &bench.processor), "the daemon's clock");
+    bench_check_call(!clock_getcpuclockid(bench.rig.pid, &bench.processor), "the daemon's clock");
 }
 
 static void append(enum flooded flooded, enum figure figure, const struct reader *reader)
@@ -175,7 +160,7 @@ static void append(enum flooded flooded, enum figure figure, const struct reader
     unsigned had = bench.n_all[flooded];
 
     *all = realloc(*all, (had + reader->n + 1) * sizeof(**all));
-    check(*all, "memory");
+    bench_check_call(*all, "memory");
     memcpy(*all + had, reader->sample[figure], reader->n * sizeof(**all));
 }
 
@@ -184,7 +169,7 @@ static void run(enum flooded flooded, unsigned ms)
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     const struct timespec drain = {.tv_nsec = 50000000};
     pid_t pid = flood(interface[flooded]);
-    uint64_t processor = now_ns(bench.processor);
+    uint64_t processor = bench_now_ns(bench.processor);
     uint32_t before = bench.nic.got;
     pthread_t taker;
 
@@ -205,7 +190,7 @@ static void run(enum flooded flooded, unsigned ms)
     atomic_store(&bench.stop_taking, true);
     pthread_join(taker, NULL);
     bench.packets[flooded] += bench.nic.got - before;
-    bench.processor_ns[flooded] += now_ns(bench.processor) - processor;
+    bench.processor_ns[flooded] += bench_now_ns(bench.processor) - processor;
     for (unsigned i = 0; i < bench.guests; i++) {
         append(flooded, LATENCY, &bench.reader[i]);
         append(flooded, PROCESSOR, &bench.reader[i]);
@@ -213,20 +198,13 @@ static void run(enum flooded flooded, unsigned ms)
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Mean, median, 99th percentile, in us. */
 static void summarize(uint32_t *all, unsigned n, double ret_us[3])
 {
     uint64_t sum = 0;
 
-    check(n >= 100, "too few reads");
-    qsort(all, n, sizeof(*all), by_value);
+    bench_check_call(n >= 100, "too few reads");
+    qsort(all, n, sizeof(*all), bench_by_value);
     for (unsigned i = 0; i < n; i++)
         sum += all[i];
     ret_us[0] = (double)sum / n / 1e3;
@@ -264,9 +242,9 @@ int main(int argc, char **argv)
         fputs("bench_flood [ROUNDS [MS [GUESTS]]]\n", stderr);
         return 2;
     }
-    check(unshare(CLONE_NEWNET) == 0, "a network namespace (are you root?)");
+    bench_check_call(unshare(CLONE_NEWNET) == 0, "a network namespace (are you root?)");
     tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    check(tap >= 0 && ioctl(tap, TUNSETIFF, &ifr) == 0, "/dev/net/tun");
+    bench_check_call(tap >= 0 && ioctl(tap, TUNSETIFF, &ifr) == 0, "/dev/net/tun");
     control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     make_guests();
     for (unsigned f = 0; f < FLOODS; f++)

@@ -9,24 +9,25 @@
  * A round trip is a read of a register, one after the other, of one guest. Its fair share:
  *   - while others are idle, what it is when there is no other guest: the same quantile;
  *   - while others hammer, all N of them in the same loop: N / (requests of all a second), which is
- *     what each waits on average when all are served alike (Little's law), whatever the two
+ *     what each waits on average when all are served alike (Little's law), whatever the
  *     processors that daemon and guests share can do. Both quantiles are held against that.
- * What is asked of the daemon is to stay within 2 x of that. For the hammering guests' own threads
- * the kernel decides who runs; they are as many as the guests.
+ * What is asked of the daemon is to stay within 2 x of that. One processor plays all the guests,
+ * one after the other, without sleeping; the workers have the rest. With a thread for each guest
+ * the kernel's slices would be what is measured.
  */
-#include <pthread.h>
-#include <stdatomic.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/shm/crowd.h"
 
 #define SAMPLES 2000000u
 #define LEAST   5000u /* however long it takes */
 #define WARM    100u
+#define HANG_NS 10000000000ull
 
 /* Goals. */
 #define IDLE_KIB   64.
@@ -36,27 +37,10 @@
 static struct bench {
     struct rig rig;
     struct crowd crowd;
-    unsigned guests, hammering, idle_s, ms;
-    atomic_bool stop;
+    unsigned guests, hammering, idle_s, ms, workers;
     unsigned failed; /* goals */
     uint32_t *sample;
 } bench;
-
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void check(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "bench_many: %s\n", what);
-    exit(1);
-}
 
 /* One line of the table; `most` < 0: no goal. */
 static void row(const char *what, double value, const char *unit, double most)
@@ -73,18 +57,18 @@ static void row(const char *what, double value, const char *unit, double most)
 
 static double attach(unsigned first, unsigned end)
 {
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = bench_now();
     char reason[112] = "";
 
     for (unsigned i = first; i < end; i++)
-        check(crowd_attach(&bench.crowd, i, reason), reason);
-    return (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+        bench_check(crowd_attach(&bench.crowd, i, reason), reason);
+    return (double)(bench_now() - start) / 1e9;
 }
 
 static void boot(unsigned first, unsigned end)
 {
     for (unsigned i = first; i < end; i++)
-        check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
+        bench_check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
 }
 
 /* Descriptors and private memory with nobody attached: after a first guest, which brings what is
@@ -100,7 +84,7 @@ static struct used used_now(void)
     return (struct used){rig_descriptors(&bench.rig), rig_private_kib(&bench.rig)};
 }
 
-static struct used attach_all(unsigned long pool_kib)
+static struct used attach_all(unsigned pages)
 {
     unsigned n = bench.guests, tenth = n >= 10 ? n / 10 : 1;
     struct used none, attached, booted;
@@ -109,7 +93,7 @@ static struct used attach_all(unsigned long pool_kib)
     attach(0, 1);
     boot(0, 1);
     crowd_detach(&bench.crowd, 0);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
     none = used_now();
     first = attach(0, tenth);
     middle = attach(tenth, n - tenth);
@@ -124,7 +108,7 @@ static struct used attach_all(unsigned long pool_kib)
     row("  private memory, attached", (double)(attached.kib - none.kib) / n, "KiB", -1);
     row("  private memory, idle after its disk was used", (double)(booted.kib - none.kib) / n,
         "KiB", IDLE_KIB);
-    row("  its part of the disk buffers, there from the start", (double)pool_kib / n, "KiB", -1);
+    row("  its part of the disk buffers, there from the start", 4. * pages / n, "KiB", -1);
     return none;
 }
 
@@ -136,48 +120,45 @@ static void idle(void)
     uint64_t processor;
     clockid_t clock;
 
-    check(!clock_getcpuclockid(bench.rig.pid, &clock), "the daemon's clock");
+    bench_check(!clock_getcpuclockid(bench.rig.pid, &clock), "the daemon's clock");
     sleep(1);
     before = rig_wakeups(&bench.rig);
-    processor = now_ns(clock);
+    processor = bench_now_ns(clock);
     sleep(bench.idle_s);
     row("all idle: wake-ups a second",
         (double)(rig_wakeups(&bench.rig) - before) / (double)bench.idle_s, "", 0);
-    row("  processor time a second", (double)(now_ns(clock) - processor) / 1e3 / bench.idle_s, "us",
-        -1);
+    row("  processor time a second", (double)(bench_now_ns(clock) - processor) / 1e3 / bench.idle_s,
+        "us", -1);
 }
 
 /* ---- round trips ----------------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 struct trip {
     double median, p999; /* us */
-    unsigned n;
 };
+
+static struct trip quantiles(unsigned n)
+{
+    qsort(bench.sample, n, sizeof(*bench.sample), bench_by_value);
+    return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3};
+}
 
 static struct trip round_trips(unsigned index)
 {
     const struct ide *ide = &bench.crowd.guest[index].ide;
-    uint64_t end = now_ns(CLOCK_MONOTONIC) + (uint64_t)bench.ms * 1000000u;
+    uint64_t end = bench_now() + (uint64_t)bench.ms * 1000000u;
     unsigned n = 0;
 
     for (unsigned i = 0; i < WARM; i++)
         peer_in(ide->peer, 0, ide->ctl, 1);
-    while (n < SAMPLES && (n < LEAST || now_ns(CLOCK_MONOTONIC) < end) && !peer_error(ide->peer)) {
-        uint64_t start = now_ns(CLOCK_MONOTONIC);
+    while (n < SAMPLES && (n < LEAST || bench_now() < end) && !peer_error(ide->peer)) {
+        uint64_t start = bench_now();
 
         peer_in(ide->peer, 0, ide->ctl, 1);
-        bench.sample[n++] = (uint32_t)(now_ns(CLOCK_MONOTONIC) - start);
+        bench.sample[n++] = (uint32_t)(bench_now() - start);
     }
-    check(!peer_error(ide->peer), "a guest is not answered");
-    qsort(bench.sample, n, sizeof(*bench.sample), by_value);
-    return (struct trip){bench.sample[n / 2] / 1e3, bench.sample[n - 1 - n / 1000] / 1e3, n};
+    bench_check(!peer_error(ide->peer), "a guest is not answered");
+    return quantiles(n);
 }
 
 static void report(const char *when, struct trip trip, double fair_median, double fair_p999)
@@ -193,56 +174,67 @@ static void report(const char *when, struct trip trip, double fair_median, doubl
     row("  99.9 %, of its fair share", trip.p999 / fair_p999, "x", FAIR);
 }
 
-struct hammer {
-    pthread_t thread;
-    struct peer *peer;
-    uint16_t port;
-    uint64_t n;
-};
-
-static void *hammer_thread(void *arg)
+static void begin(unsigned index)
 {
-    struct hammer *hammer = arg;
+    const struct ide *ide = &bench.crowd.guest[index].ide;
 
-    while (!atomic_load_explicit(&bench.stop, memory_order_relaxed)) {
-        peer_in(hammer->peer, 0, hammer->port, 1);
-        hammer->n++;
-    }
-    return NULL;
+    bench_check(peer_in_begin(ide->peer, 0, ide->ctl, 1), "a guest's port is not claimed");
 }
 
-/* Guests 1 to `hammering`; guest 0 is measured. */
+static bool ended(unsigned index)
+{
+    uint64_t value;
+
+    return peer_in_ended(bench.crowd.guest[index].ide.peer, 0, &value);
+}
+
+/* Guests 0 to `hammering`, each with a read under way all the time, for bench.ms from `start` on;
+ * guest 0 is measured. Returns how many reads there were. */
+static uint64_t hammer(uint64_t start, unsigned *ret_n)
+{
+    uint64_t end = start + (uint64_t)bench.ms * 1000000u, now = start, begun = start, all = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i <= bench.hammering; i++)
+        begin(i);
+    while (now < end) {
+        for (unsigned i = 0; i <= bench.hammering; i++) {
+            if (!ended(i))
+                continue;
+            now = bench_now();
+            all++;
+            if (i == 0) {
+                if (n < SAMPLES)
+                    bench.sample[n++] = (uint32_t)(now - begun);
+                begun = now;
+            }
+            begin(i);
+        }
+        now = bench_now();
+    }
+    for (unsigned i = 0; i <= bench.hammering; i++)
+        while (!ended(i))
+            bench_check(bench_now() < end + HANG_NS, "a guest is not answered");
+    *ret_n = n;
+    return all;
+}
+
 static void hammered(void)
 {
-    struct hammer *hammer = calloc(bench.hammering, sizeof(*hammer));
     char when[32];
     struct trip trip;
-    uint64_t start, all;
+    uint64_t start = bench_now(), all, took;
+    unsigned n;
     double fair_us;
 
-    check(hammer, "memory");
-    atomic_store(&bench.stop, false);
-    start = now_ns(CLOCK_MONOTONIC);
-    for (unsigned i = 0; i < bench.hammering; i++) {
-        const struct ide *ide = &bench.crowd.guest[i + 1].ide;
-
-        hammer[i].peer = ide->peer;
-        hammer[i].port = ide->ctl;
-        check(!pthread_create(&hammer[i].thread, NULL, hammer_thread, &hammer[i]), "threads");
-    }
-    trip = round_trips(0);
-    atomic_store(&bench.stop, true);
-    all = trip.n + WARM;
-    for (unsigned i = 0; i < bench.hammering; i++) {
-        pthread_join(hammer[i].thread, NULL);
-        check(!peer_error(hammer[i].peer), "a hammering guest is not answered");
-        all += hammer[i].n;
-    }
-    fair_us = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e3 * (bench.hammering + 1) / (double)all;
+    all = hammer(start, &n);
+    took = bench_now() - start;
+    bench_check(n >= LEAST, "the guest that is measured is hardly answered");
+    trip = quantiles(n);
+    fair_us = (double)took / 1e3 * (bench.hammering + 1) / (double)all;
     snprintf(when, sizeof(when), "%u hammer", bench.hammering);
     report(when, trip, fair_us, fair_us);
     row("  its fair share", fair_us, "us", -1);
-    free(hammer);
 }
 
 /* With no other guest in the daemon. */
@@ -254,7 +246,7 @@ static struct trip alone(void)
     boot(0, 1);
     trip = round_trips(0);
     crowd_detach(&bench.crowd, 0);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
     return trip;
 }
 
@@ -262,14 +254,14 @@ static struct trip alone(void)
 
 static void detach_all(struct used none)
 {
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = bench_now();
     struct used used;
 
     for (unsigned i = 0; i < bench.guests; i++)
         crowd_detach(&bench.crowd, i);
-    check(rig_wait_descriptors(&bench.rig, none.descriptors, 60000), "guests do not go");
-    row("detach: all", (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9, "s", -1);
-    check(rig_wait_guests(&bench.rig, 0, 5000), "guests remain");
+    bench_check(rig_wait_descriptors(&bench.rig, none.descriptors, 60000), "guests do not go");
+    row("detach: all", (double)(bench_now() - start) / 1e9, "s", -1);
+    bench_check(rig_wait_guests(&bench.rig, 0, 5000), "guests remain");
     used = used_now();
     row("  descriptors that stay", (double)used.descriptors - none.descriptors, "", DETACH_FDS);
     row("  mappings of guests' memory that stay", rig_memfd_mappings(&bench.rig), "", 0);
@@ -278,10 +270,11 @@ static void detach_all(struct used none)
 
 int main(int argc, char **argv)
 {
-    unsigned long pool_kib;
     char config[128];
+    unsigned pages;
     struct used none;
     struct trip trip;
+    cpu_set_t cpus;
 
     bench.guests = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
     bench.hammering = argc > 2 ? (unsigned)atoi(argv[2]) : 99;
@@ -292,22 +285,22 @@ int main(int argc, char **argv)
         return 2;
     }
     bench.sample = malloc(SAMPLES * sizeof(*bench.sample));
-    check(bench.sample, "memory");
+    bench_check(bench.sample, "memory");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    rig_start(&bench.rig, crowd_config(bench.guests, config));
-    pool_kib = strtoul(strstr(config, "pool_pages") + strlen("pool_pages\": "), NULL, 10) * 4 *
-               CROWD_WORKERS;
+    bench_check(!sched_getaffinity(0, sizeof(cpus), &cpus), "processors");
+    bench.workers = CPU_COUNT(&cpus) > 2 ? (unsigned)CPU_COUNT(&cpus) - 1 : 1;
+    rig_start(&bench.rig, crowd_config(bench.guests, bench.workers, config, &pages));
     crowd_create(&bench.crowd, &bench.rig, bench.guests);
-    printf("%u guests, %u workers\n", bench.guests, CROWD_WORKERS);
+    printf("%u guests, workers: %u\n", bench.guests, bench.workers);
     trip = alone();
-    none = attach_all(pool_kib);
+    none = attach_all(pages);
     idle();
     report("no other", trip, 0, 0);
     report("the others idle", round_trips(0), trip.median, trip.p999);
     hammered();
     detach_all(none);
     crowd_destroy(&bench.crowd);
-    check(rig_stop(&bench.rig) == 0, "the daemon does not end well");
+    bench_check(rig_stop(&bench.rig) == 0, "the daemon does not end well");
     if (bench.failed)
         printf("%u goals missed\n", bench.failed);
     free(bench.sample);

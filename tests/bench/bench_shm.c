@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/shm/rig.h"
 
 #define RAM         (16u << 20)
@@ -25,38 +25,23 @@
 
 static double seconds = 0.5;
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Runs `once` for the time of a line and prints the distribution of how long it took. */
 static void latency(const char *what, void (*once)(void *arg), void *arg)
 {
     uint32_t *sample = malloc(SAMPLES * sizeof(*sample));
-    uint64_t end = now_ns() + (uint64_t)(seconds * 1e9), sum = 0;
+    uint64_t end = bench_now() + (uint64_t)(seconds * 1e9), sum = 0;
     unsigned n = 0;
 
     for (unsigned i = 0; i < 100; i++)
         once(arg);
-    while (n < SAMPLES && now_ns() < end) {
-        uint64_t start = now_ns();
+    while (n < SAMPLES && bench_now() < end) {
+        uint64_t start = bench_now();
 
         once(arg);
-        sample[n] = (uint32_t)(now_ns() - start);
+        sample[n] = (uint32_t)(bench_now() - start);
         sum += sample[n++];
     }
-    qsort(sample, n, sizeof(*sample), by_value);
+    qsort(sample, n, sizeof(*sample), bench_by_value);
     printf("  %-44s %8.2f %8.2f %8.2f us  (n=%u)\n", what, (double)sum / n / 1e3,
            sample[n / 2] / 1e3, sample[n - 1 - n / 100] / 1e3, n);
     free(sample);
@@ -65,14 +50,14 @@ static void latency(const char *what, void (*once)(void *arg), void *arg)
 /* The same for something that moves `bytes`. */
 static void throughput(const char *what, void (*once)(void *arg), void *arg, size_t bytes)
 {
-    uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9), n = 0;
+    uint64_t start = bench_now(), end = start + (uint64_t)(seconds * 1e9), n = 0;
     double took;
 
-    while (now_ns() < end) {
+    while (bench_now() < end) {
         once(arg);
         n++;
     }
-    took = (double)(now_ns() - start) / 1e9;
+    took = (double)(bench_now() - start) / 1e9;
     printf("  %-44s %8.1f MiB/s %10.0f commands/s\n", what,
            (double)n * (double)bytes / took / (1 << 20), (double)n / took);
 }

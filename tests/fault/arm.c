@@ -35,10 +35,17 @@ void faults_close(struct faults *faults)
 
 void faults_arm(struct faults *faults, enum faults_class class, unsigned first, unsigned last)
 {
+    faults_arm_every(faults, class, first, last, 0);
+}
+
+void faults_arm_every(struct faults *faults, enum faults_class class, unsigned first, unsigned last,
+                      unsigned every)
+{
     atomic_store(&faults->seen, 0);
     atomic_store(&faults->denied, 0);
     atomic_store(&faults->first, first);
     atomic_store(&faults->last, last);
+    atomic_store(&faults->every, every);
     atomic_store(&faults->armed, class + 1u);
 }
 

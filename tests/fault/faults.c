@@ -33,6 +33,17 @@ extern const char __executable_start[];
 
 static struct faults *faults; /* NULL: nobody wants any */
 
+/* Whether the call of this number is one of those that are denied. */
+static bool is_denied(unsigned seen)
+{
+    unsigned first = atomic_load(&faults->first), last = atomic_load(&faults->last);
+    unsigned every = atomic_load(&faults->every);
+
+    if (seen < first)
+        return false;
+    return (every ? (seen - first) % every : seen - first) <= last - first;
+}
+
 /* Whether this call is one that is denied. */
 static bool denied(enum faults_class class, const char *name, const void *caller)
 {
@@ -41,7 +52,7 @@ static bool denied(enum faults_class class, const char *name, const void *caller
     if (!faults || atomic_load(&faults->armed) != class + 1u)
         return false;
     seen = atomic_fetch_add(&faults->seen, 1) + 1;
-    if (seen < atomic_load(&faults->first) || seen > atomic_load(&faults->last))
+    if (!is_denied(seen))
         return false;
     if (seen == atomic_load(&faults->first)) {
         snprintf(faults->name, sizeof(faults->name), "%s", name);

@@ -32,6 +32,7 @@ struct faults {
     atomic_uint armed;       /* class + 1; 0: nothing is denied */
     atomic_uint seen;        /* calls of that class since then */
     atomic_uint first, last; /* which of them are denied, from 1 on */
+    atomic_uint every;       /* and each time that so many have passed since; 0: then no more */
     atomic_uint denied;      /* how many were */
     char name[32];           /* of the first */
     uint64_t where;          /* its return address */
@@ -51,6 +52,9 @@ struct faults *faults_open(void);
 void faults_close(struct faults *faults);
 /* From now on the calls `first` to `last` of this class are denied. */
 void faults_arm(struct faults *faults, enum faults_class class, unsigned first, unsigned last);
+/* These and, from there on, as many of each `every`, which is more than these are. */
+void faults_arm_every(struct faults *faults, enum faults_class class, unsigned first, unsigned last,
+                      unsigned every);
 struct faults_report faults_disarm(struct faults *faults);
 
 #endif

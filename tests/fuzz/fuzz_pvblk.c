@@ -81,8 +81,8 @@ static void table(struct pv_rig *rig, struct script *script)
         struct blkif_segment segment;
 
         take_segment(script, &segment);
-        pv_rig_segment(page + (size_t)((first + i) % 512) * 8, segment.ref, segment.first,
-                       segment.last);
+        blkfront_segment(page + (size_t)((first + i) % 512) * 8, segment.ref, segment.first,
+                         segment.last);
     }
 }
 
@@ -90,19 +90,20 @@ static void raw(struct pv_rig *rig, struct script *script, unsigned queue)
 {
     uint8_t *entry = pv_rig_entry(rig, queue);
 
-    for (unsigned i = 0; i < rig->layout.entry && script->size; i++)
+    for (unsigned i = 0; i < rig->front[queue].layout.entry && script->size; i++)
         entry[i] = take(script);
 }
 
 /* More than there are entries, when the frontend has asked on without looking at answers. */
 static unsigned answers(struct pv_rig *rig)
 {
-    struct pv_response response;
+    struct blkfront_response response;
     unsigned n = 0;
 
     for (unsigned queue = 0; queue < rig->options.n_queues; queue++)
         for (unsigned i = 0;
-             i < MAX_ACTIONS + rig->entries && pv_rig_response(rig, queue, &response); i++)
+             i < MAX_ACTIONS + rig->front[queue].entries && pv_rig_response(rig, queue, &response);
+             i++)
             n++;
     return n;
 }

@@ -247,10 +247,10 @@ int ide_dma_finish(struct ide *ide, uint32_t rises_before)
     return rc;
 }
 
-int ide_dma_prd(struct ide *ide, bool write, uint64_t lba, unsigned count,
-                const struct ide_prd *prd, unsigned prd_count)
+/* Selects the drive and has its command running; IRQs counted from *ret_rises on are its answer. */
+static int begin(struct ide *ide, bool write, uint64_t lba, unsigned count,
+                 const struct ide_prd *prd, unsigned prd_count, uint32_t *ret_rises)
 {
-    uint32_t before;
     int rc;
 
     out8(ide, DEVICE, 0xe0 | ide->drive << 4);
@@ -258,12 +258,22 @@ int ide_dma_prd(struct ide *ide, bool write, uint64_t lba, unsigned count,
     if (rc < 0)
         return rc;
     in8(ide, STATUS); /* what was left over is not taken for ours */
-    before = ide->irq == IDE_NATIVE ? 0 : peer_isa_rises(ide->peer, ide->irq);
+    *ret_rises = ide->irq == IDE_NATIVE ? 0 : peer_isa_rises(ide->peer, ide->irq);
     ide_dma_start(ide, write, lba, count, prd, prd_count);
-    return ide_dma_finish(ide, before);
+    return 0;
 }
 
-static int dma(struct ide *ide, bool write, uint64_t lba, unsigned count, uint64_t gpa)
+int ide_dma_prd(struct ide *ide, bool write, uint64_t lba, unsigned count,
+                const struct ide_prd *prd, unsigned prd_count)
+{
+    uint32_t before;
+    int rc = begin(ide, write, lba, count, prd, prd_count, &before);
+
+    return rc < 0 ? rc : ide_dma_finish(ide, before);
+}
+
+int ide_dma_begin(struct ide *ide, bool write, uint64_t lba, unsigned count, uint64_t gpa,
+                  uint32_t *ret_rises)
 {
     struct ide_prd prd[32];
     uint64_t end = gpa + (uint64_t)count * SECTOR;
@@ -277,7 +287,15 @@ static int dma(struct ide *ide, bool write, uint64_t lba, unsigned count, uint64
         prd[n++] = (struct ide_prd){.gpa = (uint32_t)gpa, .bytes = (uint32_t)(stop - gpa)};
         gpa = stop;
     }
-    return ide_dma_prd(ide, write, lba, count, prd, n);
+    return begin(ide, write, lba, count, prd, n, ret_rises);
+}
+
+static int dma(struct ide *ide, bool write, uint64_t lba, unsigned count, uint64_t gpa)
+{
+    uint32_t before;
+    int rc = ide_dma_begin(ide, write, lba, count, gpa, &before);
+
+    return rc < 0 ? rc : ide_dma_finish(ide, before);
 }
 
 int ide_dma_read(struct ide *ide, uint64_t lba, unsigned count, uint64_t gpa)

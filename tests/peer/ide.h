@@ -95,5 +95,9 @@ int ide_wait_drq(struct ide *ide);
 void ide_dma_start(struct ide *ide, bool write, uint64_t lba, unsigned count,
                    const struct ide_prd *prd, unsigned prd_count);
 int ide_dma_finish(struct ide *ide, uint32_t rises_before);
+/* ide_dma_read() and _write() up to where they would wait: for an IRQ after *ret_rises, which is
+ * what ide_dma_finish() wants to know. For who has commands on both channels at once. */
+int ide_dma_begin(struct ide *ide, bool write, uint64_t lba, unsigned count, uint64_t gpa,
+                  uint32_t *ret_rises);
 
 #endif

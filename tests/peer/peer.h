@@ -72,6 +72,10 @@ struct hv_shm_grant *peer_grant_entry(struct peer *peer, uint32_t ref);
 /* Instructions. size 1, 2 or 4. */
 uint32_t peer_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size);
 void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, uint32_t value);
+/* peer_in() for who plays many processors in one thread, and does not sleep: begun, and looked
+ * after until it has ended. False: not claimed; it has not ended yet. */
+bool peer_in_begin(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size);
+bool peer_in_ended(struct peer *peer, unsigned vcpu, uint64_t *ret_value);
 /* rep ins, rep outs: `gpa` is where the first element is; df: downwards. */
 void peer_rep_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, uint64_t gpa,
                  size_t count, bool df);

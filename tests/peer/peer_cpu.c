@@ -79,24 +79,38 @@ static bool answered(struct peer *peer, const struct ioreq_slot *slot, unsigned 
     return true;
 }
 
-uint64_t peer_issue(struct peer *peer, unsigned vcpu)
+/* As it lies in the slot. watch: its answer is looked for there, nobody need ring. */
+static void post(struct peer *peer, unsigned vcpu, bool watch)
 {
     struct ioreq_slot *slot = &peer->pages->slots[vcpu];
     uint8_t flags = slot->flags & (uint8_t)~IOREQ_STATE_MASK;
 
-    if (peer->spin_ns)
+    if (watch)
         __atomic_fetch_or(&peer->pages->control.watched_slots[vcpu / 64], 1ull << vcpu % 64,
                           __ATOMIC_RELAXED);
     __atomic_store_n(&slot->flags, flags | IOREQ_STATE_READY, __ATOMIC_RELEASE);
     peer_kick(peer, vcpu);
-    if (!answered(peer, slot, vcpu))
-        return UINT64_MAX;
+}
+
+/* Its data; the slot is free. */
+static uint64_t take(struct ioreq_slot *slot)
+{
+    uint8_t flags = slot->flags & (uint8_t)~IOREQ_STATE_MASK;
+
     __atomic_store_n(&slot->flags, flags, __ATOMIC_RELEASE);
     return slot->data;
 }
 
-static uint64_t request(struct peer *peer, unsigned vcpu, uint8_t type, uint64_t addr,
-                        unsigned size, uint32_t count, uint8_t flags, uint64_t data)
+uint64_t peer_issue(struct peer *peer, unsigned vcpu)
+{
+    struct ioreq_slot *slot = &peer->pages->slots[vcpu];
+
+    post(peer, vcpu, peer->spin_ns);
+    return answered(peer, slot, vcpu) ? take(slot) : UINT64_MAX;
+}
+
+static void fill(struct peer *peer, unsigned vcpu, uint8_t type, uint64_t addr, unsigned size,
+                 uint32_t count, uint8_t flags, uint64_t data)
 {
     struct ioreq_slot *slot = &peer->pages->slots[vcpu];
 
@@ -107,6 +121,12 @@ static uint64_t request(struct peer *peer, unsigned vcpu, uint8_t type, uint64_t
     slot->vp_eport = vcpu + 1;
     slot->type = type;
     slot->flags = flags;
+}
+
+static uint64_t request(struct peer *peer, unsigned vcpu, uint8_t type, uint64_t addr,
+                        unsigned size, uint32_t count, uint8_t flags, uint64_t data)
+{
+    fill(peer, vcpu, type, addr, size, count, flags, data);
     return peer_issue(peer, vcpu);
 }
 
@@ -161,6 +181,29 @@ uint32_t peer_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size)
     if (from_page(peer, &to, size, false, &value))
         return value;
     return (uint32_t)(request(peer, vcpu, to.type, to.addr, size, 1, IOREQ_READ, 0) & ones(size));
+}
+
+bool peer_in_begin(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size)
+{
+    struct target to;
+
+    if (!port_target(peer, port, size, &to))
+        return false;
+    fill(peer, vcpu, to.type, to.addr, size, 1, IOREQ_READ, 0);
+    post(peer, vcpu, true);
+    return true;
+}
+
+bool peer_in_ended(struct peer *peer, unsigned vcpu, uint64_t *ret_value)
+{
+    struct ioreq_slot *slot = &peer->pages->slots[vcpu];
+
+    if (slot_state(slot) != IOREQ_STATE_RESP_READY)
+        return false;
+    *ret_value = take(slot) & ones(slot->size);
+    __atomic_fetch_and(&peer->pages->control.watched_slots[vcpu / 64], ~(1ull << vcpu % 64),
+                       __ATOMIC_RELAXED);
+    return true;
 }
 
 void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, uint32_t value)

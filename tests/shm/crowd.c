@@ -16,12 +16,12 @@ _Static_assert(IN + CROWD_SECTORS / 2 * 512u <= CROWD_RAM, "half a disk each");
 #define PAGES_DISK 8u
 #define PAGES_MORE 32u
 
-const char *crowd_config(unsigned count, char text[128])
+const char *crowd_config(unsigned count, unsigned workers, char text[128], unsigned *ret_pages)
 {
-    unsigned each = (count + CROWD_WORKERS - 1) / CROWD_WORKERS + 1;
+    unsigned each = (count + workers - 1) / workers + 1, pages = each * PAGES_DISK + PAGES_MORE;
 
-    snprintf(text, 128, "\"workers\": %u, \"pool_pages\": %u", CROWD_WORKERS,
-             each * PAGES_DISK + PAGES_MORE);
+    snprintf(text, 128, "\"workers\": %u, \"pool_pages\": %u", workers, pages);
+    *ret_pages = pages * workers;
     return text;
 }
 

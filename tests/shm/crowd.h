@@ -14,7 +14,6 @@
 
 #define CROWD_RAM     (256u << 10)
 #define CROWD_SECTORS 256u /* of each disk */
-#define CROWD_WORKERS 2u
 
 struct crowd {
     struct rig *rig;
@@ -25,8 +24,9 @@ struct crowd {
     } * guest;
 };
 
-/* ioemud.json's keys for rig_start(): two workers, and disk buffers for so many guests. */
-const char *crowd_config(unsigned count, char text[128]);
+/* ioemud.json's keys for rig_start(): so many workers, with disk buffers for so many guests.
+ * *ret_pages (4 KiB) is what these are, of all workers. */
+const char *crowd_config(unsigned count, unsigned workers, char text[128], unsigned *ret_pages);
 /* Raises this process's limit of descriptors, makes images and descriptions. */
 void crowd_create(struct crowd *crowd, struct rig *rig, unsigned count);
 void crowd_destroy(struct crowd *crowd);

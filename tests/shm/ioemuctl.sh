@@ -7,7 +7,7 @@ dir=$(mktemp -d /tmp/ioemud-ctl-XXXXXX)
 pid=
 trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$dir"' EXIT
 failed=0
-mkdir "$dir/guests.d"
+mkdir "$dir/guests.d" "$dir/shown"
 
 # expect STATUS TEXT COMMAND...: TEXT, a fixed string, is in the output.
 expect()
@@ -132,6 +132,15 @@ expect 1 'disk hda has no "path"' ctl attach "$dir/guests.d/half.json"
 expect 1 'disk hda has no "path"' ctl attach half
 expect 0 'sim2 is attached' ctl attach "$dir/sim2.json"
 expect 0 'sim1' stats list
+expect 0 'shm  primary  waiting' stats show sim1
+expect 1 'no guest nobody' stats show nobody
+expect 2 'missing after show' ctl show
+expect 2 '--force does not go with show' ctl show sim1 --force
+# What is shown below the table is a file that is good, and says what the guest was attached with.
+stats show sim1 | sed -n '/^{/,$p' >"$dir/shown/sim1.json"
+expect 0 'sim1.json: good' "$IOEMUD" -c "$dir/ioemud.json" --check "$dir/shown/sim1.json"
+expect 0 '"size": 1048576' cat "$dir/shown/sim1.json"
+expect 0 '"config":{"hypervisor":"shm"' stats --json show sim1
 expect 0 'hda   (memory)' ctl list
 expect 0 '0 e1000' ctl list
 expect 0 '"name":"sim2"' ctl --json list

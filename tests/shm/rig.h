@@ -74,9 +74,8 @@ bool rig_wait_running(struct rig *rig, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
-/* Of the daemon: open descriptors, mappings of guests' memory, private memory in KiB, threads. What is
- * clean does not count: of a program or a library it is private while nobody else happens to run it.
- */
+/* Of the daemon: open descriptors, mappings of guests' memory, private memory in KiB, threads. What
+ * is clean does not count: of a program or a library it is private while nobody else runs it. */
 unsigned rig_descriptors(struct rig *rig);
 /* Until there are no more than `most`: a control connection of ours is closed there a moment later.
  */

@@ -222,7 +222,7 @@ static void reads(struct peer *peer)
     assert_int_equal(ide_dma_read(&disk, 7, 8, 0x100000), 0);
 }
 
-/* Of what the process has of its own and can write to, but for a sanitizer's shadow of terabytes. */
+/* Of what the process has of its own and can write to, but for a sanitizer's terabytes. */
 #define MAPPING_MAX (1ul << 30)
 static bool memory_has(pid_t pid, const char *text)
 {
@@ -393,18 +393,6 @@ static void a_shared_worker_that_dies_is_told_of_with_all_its_guests(void **stat
     peer_close(peer[1]);
 }
 
-/* A line to the control socket, and one back: free() it. */
-static char *say(FILE *link, const char *line)
-{
-    char *answer = NULL;
-    size_t size = 0;
-
-    fprintf(link, "%s\n", line);
-    fflush(link);
-    assert_true(getline(&answer, &size, link) > 0);
-    return answer;
-}
-
 static FILE *dial(struct fixture *f)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -417,8 +405,11 @@ static FILE *dial(struct fixture *f)
 
 static void expect(FILE *link, const char *line, const char *in_answer)
 {
-    char *answer = say(link, line);
+    char *answer = NULL;
+    size_t size = 0;
 
+    fprintf(link, "%s\n", line);
+    assert_true(fflush(link) == 0 && getline(&answer, &size, link) > 0);
     if (!strstr(answer, in_answer))
         fail_msg("%s: %s", line, answer);
     free(answer);

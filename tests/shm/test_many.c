@@ -12,7 +12,8 @@
 
 #include "tests/shm/crowd.h"
 
-#define GUESTS 100u
+#define GUESTS  100u
+#define WORKERS 2u
 
 struct fixture {
     struct rig rig;
@@ -23,8 +24,9 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     char config[128];
+    unsigned pages;
 
-    rig_start(&f->rig, crowd_config(GUESTS, config));
+    rig_start(&f->rig, crowd_config(GUESTS, WORKERS, config, &pages));
     crowd_create(&f->crowd, &f->rig, GUESTS);
     *state = f;
     return 0;

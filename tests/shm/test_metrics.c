@@ -255,6 +255,35 @@ static unsigned ask_dashboard(struct fixture *f, const json_t *panels)
     return asked;
 }
 
+/* Those that a look at the dashboard begins with: label_values(QUERY, LABEL). */
+static unsigned ask_variables(struct fixture *f, const json_t *variables)
+{
+    unsigned asked = 0;
+
+    for (size_t i = 0; i < json_array_size(variables); i++) {
+        const json_t *variable = json_array_get(variables, i);
+        const char *type = json_string_value(json_object_get(variable, "type"));
+        char expr[256], label[32], query[512], counted[1024];
+
+        if (strcmp(type, "query") != 0)
+            continue;
+        assert_int_equal(sscanf(json_string_value(json_object_get(variable, "query")),
+                                "label_values(%255[^,], %31[a-z])", expr, label),
+                         2);
+        fill_in(expr, query, sizeof(query));
+        /* Only series that have this label. */
+        snprintf(
+            counted, sizeof(counted),
+            "count by (%s, has) (label_replace(%s, \"has\", \"it\", \"%s\", \".+\")) and on (has) "
+            "label_replace(vector(1), \"has\", \"it\", \"\", \"\")",
+            label, query, label);
+        if (answers(f, counted) <= 0)
+            fail_msg("no values for %s", query);
+        asked++;
+    }
+    return asked;
+}
+
 static void prometheus_scrapes_them_and_answers_the_dashboards_queries(void **state)
 {
     struct fixture *f = *state;
@@ -274,6 +303,8 @@ static void prometheus_scrapes_them_and_answers_the_dashboards_queries(void **st
         }
     assert_int_equal(answers(f, "up == 1"), 1);
     assert_true(ask_dashboard(f, json_object_get(dashboard, "panels")) > 20);
+    assert_int_equal(
+        ask_variables(f, json_object_get(json_object_get(dashboard, "templating"), "list")), 2);
     json_decref(dashboard);
 }
 

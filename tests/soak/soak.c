@@ -4,8 +4,12 @@
  * is: hanging up, detached, in the middle of a transfer, while the configuration is read again and
  * media and NICs are changed. Between rounds, with nobody attached, it must have as many
  * descriptors, threads and mappings of guests' memory as ever, and its private memory not grow.
+ *
  * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), each second round it is
- * denied something, too, and may refuse what it likes.
+ * denied something, too, and may refuse what it likes: allocations, system calls and operations of
+ * its hypervisor by turns, of these one in 128, first those from the first on, next time from the
+ * second on, until each has had its turn; then one in 256, and so on. (A round has some 30,000
+ * allocations; tests/fault has each of them on its own.)
  *
  * soak [SECONDS [GUESTS]]    default: 60 s, 16 guests
  *
@@ -27,6 +31,7 @@
 #include "tests/shm/crowd.h"
 #include "tests/shm/sanitized.h"
 
+#define WORKERS     2u
 #define WARM_ROUNDS 5u  /* until what is made once has been made */
 #define SAMPLES     20u /* printed */
 #define GROWS_KIB                                                                                  \
@@ -46,6 +51,7 @@ static struct soak {
     uint64_t start_ns;
     double seconds;
     unsigned rounds, denied, refused;
+    unsigned every, turn; /* one call in so many is denied; how often that has been done */
     uint64_t attached, transfers;
     struct sample *sample; /* of each round after the first */
     unsigned n_samples;
@@ -246,15 +252,26 @@ static void print_sample(const struct sample *s)
            soak.refused, s->kib, s->descriptors, s->threads);
 }
 
+/* One call or up to three in a row, of each `every`. */
+static void deny_next(void)
+{
+    unsigned first = 1 + soak.turn / FAULTS_CLASSES;
+    enum faults_class class = (enum faults_class)(soak.turn % FAULTS_CLASSES);
+
+    faults_arm_every(soak.faults, class, first, first + below(3), soak.every);
+    if (++soak.turn < FAULTS_CLASSES * soak.every)
+        return;
+    printf("%8.1f s  each has been denied, one in %u at a time\n", at_s(), soak.every);
+    soak.turn = 0;
+    soak.every *= 2;
+}
+
 static void one_round(void)
 {
     bool deny = soak.faults && soak.rounds % 2;
 
-    if (deny) {
-        unsigned first = 1 + below(400);
-
-        faults_arm(soak.faults, (enum faults_class)below(FAULTS_CLASSES), first, first + below(3));
-    }
+    if (deny)
+        deny_next();
     work_and_go(deny);
     if (deny)
         soak.denied += faults_disarm(soak.faults).denied;
@@ -307,10 +324,12 @@ int main(int argc, char **argv)
     unsigned guests = argc > 2 ? (unsigned)atoi(argv[2]) : 16;
     double next_print = 0;
     char config[128];
+    unsigned pages;
     bool good;
 
     soak.seconds = argc > 1 ? atof(argv[1]) : 60;
     soak.random = 20261126;
+    soak.every = 128;
     if (soak.seconds <= 0 || !guests) {
         fputs("soak [SECONDS [GUESTS]]\n", stderr);
         return 2;
@@ -318,7 +337,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("IOEMUD_SOAK_FAULTS"))
         soak.faults = faults_open();
-    rig_start(&soak.rig, crowd_config(guests + 1, config));
+    rig_start(&soak.rig, crowd_config(guests + 1, WORKERS, config, &pages));
     crowd_create(&soak.crowd, &soak.rig, guests);
     rig_image(&soak.rig, "medium", 64, soak.medium);
     soak.start_ns = now_ns();

@@ -5,9 +5,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const struct blkif_layout layout_32 = BLKIF_LAYOUT_32;
-static const struct blkif_layout layout_64 = BLKIF_LAYOUT_64;
-
 uint8_t pv_rig_byte(uint64_t offset)
 {
     return (uint8_t)(offset * 7 + offset / 512 + (offset >> 17));
@@ -26,7 +23,7 @@ uint8_t *pv_rig_ring(struct pv_rig *rig, unsigned queue)
 
 uint32_t *pv_rig_index(struct pv_rig *rig, unsigned queue, uint32_t which)
 {
-    return (uint32_t *)(void *)(pv_rig_ring(rig, queue) + which);
+    return blkfront_index(&rig->front[queue], which);
 }
 
 static uint8_t *zeroes(size_t size)
@@ -248,13 +245,14 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
         rig->options = *options;
     if (!rig->options.n_queues)
         rig->options.n_queues = 1;
-    rig->layout = rig->options.protocol == BLKIF_X86_32 ? layout_32 : layout_64;
-    rig->entries = blkif_ring_entries(rig->options.protocol, 1u << rig->options.ring_order);
     rig->loop = fake_loop_create();
     rig->turn = (struct loop_task){.run = run_turn, .arg = rig};
     rig->ram = zeroes((size_t)PV_PAGES * GRANT_PAGE);
     if (!rig->options.blank)
         memset(rig->ram, 0xee, (size_t)PV_PAGES * GRANT_PAGE);
+    for (unsigned i = 0; i < PVBLK_QUEUES; i++)
+        blkfront_init(&rig->front[i], pv_rig_ring(rig, i), 1u << rig->options.ring_order,
+                      rig->options.protocol);
     memset(rig->grant, PV_WRITABLE, sizeof(rig->grant));
     rig->grants = (struct grants){.ops = &grant_ops,
                                   .ctx = rig,
@@ -322,11 +320,7 @@ int pv_rig_connect(struct pv_rig *rig)
 
     for (unsigned i = 0; i < PVBLK_QUEUES; i++) {
         memset(pv_rig_ring(rig, i), 0xaa, PVBLK_RING_PAGES * GRANT_PAGE);
-        *pv_rig_index(rig, i, BLKIF_REQ_PROD) = 0;
-        *pv_rig_index(rig, i, BLKIF_RSP_PROD) = 0;
-        *pv_rig_index(rig, i, BLKIF_REQ_EVENT) = 1;
-        *pv_rig_index(rig, i, BLKIF_RSP_EVENT) = 1;
-        rig->front[i].req_prod = rig->front[i].rsp_cons = 0;
+        blkfront_reset(&rig->front[i]);
     }
     pv_rig_rings(rig, &rings);
     return pvblk_connect(rig->pv, &rings);
@@ -339,48 +333,15 @@ void pv_rig_fault(struct pv_rig *rig, const struct mem_faults *faults)
 
 /* ---- the frontend -----------------------------------------------------------------------------*/
 
-static uint8_t *entry_at(struct pv_rig *rig, unsigned queue, uint32_t index)
-{
-    return pv_rig_ring(rig, queue) + BLKIF_RING_HEAD +
-           (size_t)(index & (rig->entries - 1)) * rig->layout.entry;
-}
-
 uint8_t *pv_rig_entry(struct pv_rig *rig, unsigned queue)
 {
-    uint8_t *entry = entry_at(rig, queue, rig->front[queue].req_prod++);
-
-    memset(entry, 0, rig->layout.entry);
-    return entry;
-}
-
-void pv_rig_segment(uint8_t *at, uint32_t ref, uint8_t first, uint8_t last)
-{
-    memset(at, 0, BLKIF_SEGMENT_BYTES);
-    memcpy(at, &ref, sizeof(ref));
-    at[4] = first;
-    at[5] = last;
-}
-
-static uint8_t *new_entry(struct pv_rig *rig, unsigned queue, uint8_t operation, uint64_t id,
-                          uint64_t sector)
-{
-    uint8_t *entry = pv_rig_entry(rig, queue);
-
-    entry[0] = operation;
-    memcpy(entry + rig->layout.id, &id, sizeof(id));
-    memcpy(entry + rig->layout.sector, &sector, sizeof(sector));
-    return entry;
+    return blkfront_entry(&rig->front[queue]);
 }
 
 void pv_rig_request(struct pv_rig *rig, unsigned queue, uint8_t operation, uint64_t id,
                     uint64_t sector, const struct blkif_segment *segments, unsigned n)
 {
-    uint8_t *entry = new_entry(rig, queue, operation, id, sector);
-
-    entry[1] = (uint8_t)n;
-    for (unsigned i = 0; i < n && i < BLKIF_SEGMENTS; i++)
-        pv_rig_segment(entry + rig->layout.segments + (size_t)i * BLKIF_SEGMENT_BYTES,
-                       segments[i].ref, segments[i].first, segments[i].last);
+    blkfront_request(&rig->front[queue], operation, id, sector, segments, n);
 }
 
 void pv_rig_page_request(struct pv_rig *rig, unsigned queue, uint8_t operation, uint64_t id,
@@ -394,30 +355,18 @@ void pv_rig_page_request(struct pv_rig *rig, unsigned queue, uint8_t operation, 
 void pv_rig_discard(struct pv_rig *rig, unsigned queue, uint64_t id, uint64_t sector,
                     uint64_t sectors, uint8_t flag)
 {
-    uint8_t *entry = new_entry(rig, queue, BLKIF_DISCARD, id, sector);
-
-    entry[1] = flag;
-    memcpy(entry + rig->layout.discard_sectors, &sectors, sizeof(sectors));
+    blkfront_discard(&rig->front[queue], id, sector, sectors, flag);
 }
 
 void pv_rig_indirect(struct pv_rig *rig, unsigned queue, uint8_t operation, uint64_t id,
                      uint64_t sector, uint32_t table, unsigned n)
 {
-    uint8_t *entry = new_entry(rig, queue, BLKIF_INDIRECT, id, sector);
-
-    entry[1] = operation;
-    entry[2] = (uint8_t)n;
-    entry[3] = (uint8_t)(n >> 8);
-    memcpy(entry + rig->layout.indirect_refs, &table, sizeof(table));
+    blkfront_indirect(&rig->front[queue], operation, id, sector, table, n);
 }
 
 bool pv_rig_publish(struct pv_rig *rig, unsigned queue)
 {
-    uint32_t *prod = pv_rig_index(rig, queue, BLKIF_REQ_PROD);
-    uint32_t old = *prod, now = rig->front[queue].req_prod;
-
-    __atomic_store_n(prod, now, __ATOMIC_SEQ_CST);
-    return now - *pv_rig_index(rig, queue, BLKIF_REQ_EVENT) < now - old;
+    return blkfront_publish(&rig->front[queue]);
 }
 
 void pv_rig_settle(struct pv_rig *rig)
@@ -436,25 +385,18 @@ void pv_rig_kick(struct pv_rig *rig)
     pv_rig_settle(rig);
 }
 
-bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct pv_response *ret_response)
+bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct blkfront_response *ret_response)
 {
-    uint32_t prod = *pv_rig_index(rig, queue, BLKIF_RSP_PROD);
-    const uint8_t *entry;
-
-    if (prod == rig->front[queue].rsp_cons)
+    if (!blkfront_response(&rig->front[queue], ret_response))
         return false;
-    entry = entry_at(rig, queue, rig->front[queue].rsp_cons++);
-    *pv_rig_index(rig, queue, BLKIF_RSP_EVENT) = rig->front[queue].rsp_cons + 1;
-    memcpy(&ret_response->id, entry, 8);
-    ret_response->operation = entry[8];
-    memcpy(&ret_response->status, entry + 10, 2);
+    blkfront_rearm(&rig->front[queue]);
     return true;
 }
 
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,
                    int16_t status)
 {
-    struct pv_response response;
+    struct blkfront_response response;
 
     assert(pv_rig_response(rig, queue, &response));
     assert(response.id == id && response.operation == operation);

@@ -14,6 +14,7 @@
 #include "devices/backend/images.h"
 #include "devices/backend/pool.h"
 #include "devices/pv/pvblk.h"
+#include "tests/peer/blkfront.h"
 #include "tests/unit/fake_loop.h"
 
 #define PV_DATA_PAGES 1024u
@@ -36,12 +37,6 @@ struct pv_rig_options {
 
 enum pv_grant { PV_NONE, PV_READ_ONLY, PV_WRITABLE };
 
-struct pv_response {
-    uint64_t id;
-    uint8_t operation;
-    int16_t status;
-};
-
 struct pv_rig {
     struct pv_rig_options options;
     struct fake_loop *loop;
@@ -51,8 +46,6 @@ struct pv_rig {
     struct blk_image *image;
     struct blk *blk;
     struct pvblk *pv;
-    struct blkif_layout layout;
-    uint32_t entries;
 
     uint8_t *ram; /* PV_PAGES */
     uint8_t grant[PV_PAGES];
@@ -74,9 +67,7 @@ struct pv_rig {
     unsigned broken, drained;
     bool held;
     bool blk_closed;
-    struct {
-        uint32_t req_prod, rsp_cons;
-    } front[PVBLK_QUEUES];
+    struct blkfront front[PVBLK_QUEUES];
 };
 
 void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options);
@@ -105,13 +96,12 @@ void pv_rig_discard(struct pv_rig *rig, unsigned queue, uint64_t id, uint64_t se
 /* The segments must lie in page `table` already. */
 void pv_rig_indirect(struct pv_rig *rig, unsigned queue, uint8_t operation, uint64_t id,
                      uint64_t sector, uint32_t table, unsigned n);
-void pv_rig_segment(uint8_t *at, uint32_t ref, uint8_t first, uint8_t last);
 
 /* Shows the backend the new requests, and tells it if it asked for that. */
 bool pv_rig_publish(struct pv_rig *rig, unsigned queue);
 void pv_rig_kick(struct pv_rig *rig);   /* all queues; then as long as anything happens */
 void pv_rig_settle(struct pv_rig *rig); /* as long as anything happens */
-bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct pv_response *ret_response);
+bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct blkfront_response *ret_response);
 /* The only response there is has this status. */
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,
                    int16_t status);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/ctl_top.h"
+#include "tests/unit/json_text.h"
 
 static int setup(void **state)
 {
@@ -30,19 +31,10 @@ static int teardown(void **state)
 /* A sample; quotes as '. */
 static void update(struct top *top, double seconds, const char *text)
 {
-    char *json = strdup(text);
-    json_error_t error;
-    json_t *stats;
+    json_t *stats = json_text(text);
 
-    for (char *c = json; *c; c++)
-        if (*c == '\'')
-            *c = '"';
-    stats = json_loads(json, 0, &error);
-    if (!stats)
-        fail_msg("%s at %d", error.text, error.position);
     top_update(top, stats, seconds);
     json_decref(stats);
-    free(json);
 }
 
 static const struct top_row *row_of(const struct top *top, const char *name)

@@ -16,7 +16,7 @@ struct fixture {
     struct evloop evloop;
     struct loop_task a, b;
     unsigned ran_a, ran_b, events;
-    bool again, drop_b;
+    bool again, drop_b, a_defers_b, b_defers_a;
 };
 
 static void run_a(void *arg)
@@ -28,11 +28,17 @@ static void run_a(void *arg)
         f->evloop.loop.ops->defer(&f->evloop, &f->a);
     if (f->drop_b)
         f->evloop.loop.ops->undefer(&f->evloop, &f->b);
+    if (f->a_defers_b)
+        f->evloop.loop.ops->defer(&f->evloop, &f->b);
 }
 
 static void run_b(void *arg)
 {
-    ((struct fixture *)arg)->ran_b++;
+    struct fixture *f = arg;
+
+    f->ran_b++;
+    if (f->b_defers_a)
+        f->evloop.loop.ops->defer(&f->evloop, &f->a);
 }
 
 static void on_events(void *arg, unsigned events)
@@ -89,6 +95,36 @@ static void deferring_again_waits_for_the_next_turn_and_does_not_sleep(void **st
     f->again = false;
     ev_run(f->ev, EVRUN_ONCE);
     assert_int_equal(f->ran_a, 2);
+}
+
+static void what_a_task_defers_runs_in_the_same_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    f->a_defers_b = true;
+    f->evloop.loop.ops->defer(&f->evloop, &f->a);
+    ev_run(f->ev, EVRUN_NOWAIT);
+    assert_int_equal(f->ran_a, 1);
+    assert_int_equal(f->ran_b, 1);
+    assert_false(f->b.queued);
+}
+
+static void tasks_that_defer_each_other_run_once_a_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    f->a_defers_b = f->b_defers_a = true;
+    f->evloop.loop.ops->defer(&f->evloop, &f->a);
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        ev_run(f->ev, EVRUN_ONCE); /* does not sleep either */
+        assert_int_equal(f->ran_a, turn);
+        assert_int_equal(f->ran_b, turn);
+    }
+    f->a_defers_b = false;
+    ev_run(f->ev, EVRUN_ONCE);
+    assert_int_equal(f->ran_a, 4);
+    assert_int_equal(f->ran_b, 3);
+    assert_false(f->b.queued);
 }
 
 static void undeferring_works_from_another_task(void **state)
@@ -199,6 +235,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(deferred_work_runs_once_at_the_end_of_the_turn),
         TEST(deferring_again_waits_for_the_next_turn_and_does_not_sleep),
+        TEST(what_a_task_defers_runs_in_the_same_turn),
+        TEST(tasks_that_defer_each_other_run_once_a_turn),
         TEST(undeferring_works_from_another_task),
         TEST(watches_report_what_they_are_asked_for),
         TEST(timers_expire_once_move_and_are_disarmed),

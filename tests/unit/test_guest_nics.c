@@ -15,6 +15,7 @@
 #include "daemon/guest_nics.h"
 #include "devices/backend/net_internal.h"
 #include "tests/unit/guest_rig.h"
+#include "tests/unit/json_text.h"
 
 static struct rig_outcome outcome;
 
@@ -84,16 +85,10 @@ static bool is_told(struct guest_rig *rig, void *arg)
 
 static int add(struct guest_rig *rig, const char *text, struct answer *ret_answer)
 {
-    char json[512];
     struct nic_config config;
     struct config_error error;
-    json_t *object;
+    json_t *object = json_text(text);
 
-    snprintf(json, sizeof(json), "%s", text);
-    for (char *c = json; *c; c++)
-        *c = *c == '\'' ? '"' : *c;
-    object = json_loads(json, 0, NULL);
-    assert_non_null(object);
     assert_int_equal(nic_config_from_json(object, &config, &error), 0);
     json_decref(object);
     *ret_answer = (struct answer){0};

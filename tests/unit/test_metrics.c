@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/metrics.h"
+#include "tests/unit/json_text.h"
 
 static const char example[] =
     "{'daemon': {'version': '1.2', 'uptime_s': 7, 'log_suppressed': 0,"
@@ -32,25 +33,9 @@ static const char example[] =
     "  'serial': [{'port': 0, 'dropped': 1}],"
     "  'devices': [{'name': 'ide', 'model': 'piix3-ide', 'counters': {'commands': 9}}]}]}";
 
-static json_t *load(const char *text)
-{
-    char *json = strdup(text);
-    json_error_t error;
-    json_t *stats;
-
-    for (char *c = json; *c; c++)
-        if (*c == '\'')
-            *c = '"';
-    stats = json_loads(json, 0, &error);
-    if (!stats)
-        fail_msg("%s at %d", error.text, error.position);
-    free(json);
-    return stats;
-}
-
 static char *text_of(const char *json, enum metrics_format format)
 {
-    json_t *stats = load(json);
+    json_t *stats = json_text(json);
     char *text = metrics_text(stats, format);
 
     assert_non_null(text);
@@ -194,7 +179,7 @@ static void each_family_is_in_one_piece(void **state)
 
 static void names_of_guests_cannot_end_a_label(void **state)
 {
-    json_t *stats = load("{'guests': [{'state': 'running', 'domid': 1}]}");
+    json_t *stats = json_text("{'guests': [{'state': 'running', 'domid': 1}]}");
     char *text;
 
     json_object_set_new(json_array_get(json_object_get(stats, "guests"), 0), "name",

@@ -37,14 +37,14 @@ static void scribble(struct pv_rig *rig)
 static void xsa_155_a_request_is_what_it_was_when_it_was_taken(void **state)
 {
     struct pv_rig rig;
-    struct pv_response response;
+    struct blkfront_response response;
 
     pv_rig_init(&rig, NULL);
     rig.after_copy = scribble;
     for (unsigned i = 0; i < 11; i++)
         memset(pv_rig_page(&rig, i), (int)i + 1, GRANT_PAGE);
     for (unsigned i = 0; i < 11; i++)
-        pv_rig_segment(pv_rig_page(&rig, 600) + 8 * i, i, 0, 7);
+        blkfront_segment(pv_rig_page(&rig, 600) + 8 * i, i, 0, 7);
     pv_rig_page_request(&rig, 0, BLKIF_WRITE, 1, 800, 1);
     pv_rig_indirect(&rig, 0, BLKIF_WRITE, 2, 1000, 600, 11);
     pv_rig_kick(&rig);
@@ -106,11 +106,11 @@ static void xsa_155_a_frontend_that_changes_requests_while_they_are_read(void **
     rig.rings_are_no_data = true;
     assert_int_equal(pthread_create(&thread, NULL, meddle, &meddler), 0);
     for (unsigned round = 0; round < 2000; round++) {
-        struct pv_response response;
+        struct blkfront_response response;
         unsigned answers = 0;
 
         for (unsigned i = 0; i < 16; i++) {
-            pv_rig_segment(pv_rig_page(&rig, 600) + 8 * i, i, 0, 7);
+            blkfront_segment(pv_rig_page(&rig, 600) + 8 * i, i, 0, 7);
             if (i % 2)
                 pv_rig_indirect(&rig, 0, i & 2 ? BLKIF_READ : BLKIF_WRITE, i, i, 600, 16);
             else
@@ -140,7 +140,7 @@ static void more_requests_than_the_ring_has_room_for_break_it(void **state)
 
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pv_rig rig;
-        struct pv_response response;
+        struct blkfront_response response;
         unsigned turns;
 
         pv_rig_init(&rig, NULL);
@@ -254,8 +254,8 @@ static void segments_that_leave_their_page_are_refused(void **state)
                     segments[j].first = bad[i][0];
                     segments[j].last = bad[i][1];
                 }
-                pv_rig_segment(pv_rig_page(&rig, 1000) + 8 * j, j, segments[j].first,
-                               segments[j].last);
+                blkfront_segment(pv_rig_page(&rig, 1000) + 8 * j, j, segments[j].first,
+                                 segments[j].last);
             }
             pv_rig_request(&rig, 0, BLKIF_READ, 1, 0, segments, 11);
             pv_rig_kick(&rig);
@@ -314,7 +314,7 @@ static void operations_that_are_none_are_not_supported(void **state)
         pv_rig_expect(&rig, 0, operation, (uint8_t)operation, BLKIF_EOPNOTSUPP);
     }
     for (unsigned operation = 2; operation < 256; operation++) { /* not within indirect ones */
-        pv_rig_segment(pv_rig_page(&rig, 600), 1, 0, 7);
+        blkfront_segment(pv_rig_page(&rig, 600), 1, 0, 7);
         pv_rig_indirect(&rig, 0, (uint8_t)operation, operation, 0, 600, 1);
         pv_rig_kick(&rig);
         pv_rig_expect(&rig, 0, operation, (uint8_t)operation, BLKIF_ERROR);
@@ -337,7 +337,7 @@ static void sectors_beyond_the_end_are_refused_in_64_bits(void **state)
 
     pv_rig_init(&rig, NULL);
     for (unsigned i = 0; i < 256; i++)
-        pv_rig_segment(pv_rig_page(&rig, 1000) + 8 * i, i, 0, 7);
+        blkfront_segment(pv_rig_page(&rig, 1000) + 8 * i, i, 0, 7);
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         for (uint8_t operation = BLKIF_READ; operation <= BLKIF_FLUSH; operation++) {
             pv_rig_page_request(&rig, 0, operation, i, bad[i], 1);
@@ -351,7 +351,7 @@ static void sectors_beyond_the_end_are_refused_in_64_bits(void **state)
         pv_rig_discard(&rig, 0, i, 0, 0, 0);
         pv_rig_kick(&rig);
         for (unsigned j = 0; j < 5; j++) {
-            struct pv_response response;
+            struct blkfront_response response;
 
             assert_true(pv_rig_response(&rig, 0, &response));
             assert_int_equal(response.status, BLKIF_ERROR);
@@ -383,7 +383,7 @@ static void what_was_not_granted_is_an_error_of_its_request_only(void **state)
         pv_rig_page_request(&rig, 0, BLKIF_READ, 4, 0, 4);
         pv_rig_kick(&rig);
         for (unsigned j = 0; j < 4; j++) {
-            struct pv_response response;
+            struct blkfront_response response;
 
             assert_true(pv_rig_response(&rig, 0, &response));
             assert_int_equal(response.status, response.id == 2 ? BLKIF_OKAY : BLKIF_ERROR);
@@ -428,13 +428,14 @@ static void xsa_216_an_answer_has_no_bytes_but_its_own(void **state)
         pv_rig_init(&rig, &(struct pv_rig_options){.protocol = i ? BLKIF_X86_64 : BLKIF_X86_32});
         entry = pv_rig_ring(&rig, 0) + BLKIF_RING_HEAD;
         pv_rig_page_request(&rig, 0, BLKIF_READ, UINT64_MAX, 0, 0xabababab);
-        memset(pv_rig_ring(&rig, 0) + BLKIF_RING_HEAD + size, 0xab, rig.layout.entry - size);
+        memset(pv_rig_ring(&rig, 0) + BLKIF_RING_HEAD + size, 0xab,
+               rig.front[0].layout.entry - size);
         pv_rig_kick(&rig);
         pv_rig_expect(&rig, 0, UINT64_MAX, BLKIF_READ, BLKIF_ERROR);
         assert_int_equal(entry[9], 0);
         for (unsigned j = 12; j < size; j++)
             assert_int_equal(entry[j], 0);
-        for (unsigned j = size; j < rig.layout.entry; j++)
+        for (unsigned j = size; j < rig.front[0].layout.entry; j++)
             assert_int_equal(entry[j], 0xab);
         pv_rig_finish(&rig);
     }
@@ -443,11 +444,11 @@ static void xsa_216_an_answer_has_no_bytes_but_its_own(void **state)
 /* A frontend that asks for more whenever it has an answer holds its worker for a turn only. */
 static void produce(struct pv_rig *rig)
 {
-    struct pv_response response;
+    struct blkfront_response response;
 
     while (pv_rig_response(rig, 0, &response))
         pv_rig_page_request(rig, 0, BLKIF_READ, response.id, 0, 1);
-    while (rig->front[0].req_prod - rig->front[0].rsp_cons < rig->entries)
+    while (rig->front[0].req_prod - rig->front[0].rsp_cons < rig->front[0].entries)
         pv_rig_page_request(rig, 0, BLKIF_READ, 1, 0, 1);
     pv_rig_publish(rig, 0);
 }

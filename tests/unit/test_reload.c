@@ -13,6 +13,7 @@
 #include "daemon/trace.h"
 #include "devices/backend/net.h"
 #include "tests/unit/guest_rig.h"
+#include "tests/unit/json_text.h"
 
 struct fixture {
     struct guest_rig rig; /* first */
@@ -52,8 +53,7 @@ static void write_config(struct fixture *f, const char *keys)
 
     assert_non_null(file);
     fprintf(file, "{\"run_dir\": \"%s\", \"guests_dir\": \"%s/guests.d\"", f->rig.dir, f->rig.dir);
-    for (const char *c = keys; *c; c++)
-        fputc(*c == '\'' ? '"' : *c, file);
+    json_text_write(keys, file);
     fputs("}", file);
     assert_int_equal(fclose(file), 0);
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libaio.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -372,6 +374,76 @@ static void it_is_nobody_in_an_empty_place(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* As in the unit: another user than root, who has capabilities that stay when the user changes. */
+static int become_able(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct able[_LINUX_CAPABILITY_U32S_3];
+
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setresuid(1, 1, 1) ||
+        syscall(SYS_capget, &header, able))
+        return -1;
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        able[i].effective = able[i].inheritable = able[i].permitted;
+    if (syscall(SYS_capset, &header, able) || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0))
+        return -1;
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0);
+}
+
+static int left(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3];
+    int found = 0;
+
+    if (syscall(SYS_capget, &header, has))
+        return 64;
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        found |= has[i].effective || has[i].permitted;
+    return found | (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0) != 0) << 1 |
+           (syscall(SYS_setuid, 0) == 0) << 2 | (syscall(SYS_getuid) != NOBODY) << 3;
+}
+
+static void *left_in_a_thread(void *arg)
+{
+    sem_wait(arg);
+    return (void *)(intptr_t)left();
+}
+
+static int what_is_left(void)
+{
+    const struct sandbox_params params = {.uid = NOBODY, .gid = NOBODY};
+    const char *why;
+    pthread_t thread;
+    void *in_thread;
+    sem_t confined;
+
+    sem_init(&confined, 0, 0);
+    if (become_able() || pthread_create(&thread, NULL, left_in_a_thread, &confined))
+        return 90;
+    if (sandbox_confine(&params, &why))
+        return 91;
+    sem_post(&confined);
+    pthread_join(thread, &in_thread);
+    return left() | (int)(intptr_t)in_thread;
+}
+
+static void no_thread_of_who_was_able_without_being_root_is_any_more(void **state)
+{
+    pid_t pid;
+    int status;
+
+    if (geteuid() != 0)
+        skip();
+    pid = fork();
+    assert_true(pid >= 0);
+    if (!pid)
+        _exit(what_is_left());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void a_place_that_is_not_there_is_told_of(void **state)
 {
     struct sandbox_params params = {.root = "/nonexistent"};
@@ -514,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_was_there_before_is_confined_too),
         cmocka_unit_test(a_thread_may_be_made_and_is_confined),
         cmocka_unit_test(it_is_nobody_in_an_empty_place),
+        cmocka_unit_test(no_thread_of_who_was_able_without_being_root_is_any_more),
         cmocka_unit_test(a_place_that_is_not_there_is_told_of),
         cmocka_unit_test(all_that_serving_guests_takes_goes_through),
         cmocka_unit_test(it_can_end_itself_by_abort),

@@ -244,9 +244,46 @@ daemon_start()
     not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
     finish
 }
+daemon_active() { systemctl is-active -q ioemud; }
+daemon_down() { ! daemon_active; }
+# project_away: what the lab has unpacked makes way for the package; project_back undoes it.
+project_away()
+{
+    ioemuctl shutdown --force 2>/dev/null
+    wait_for 20 daemon_down
+    systemctl reset-failed ioemud 2>/dev/null
+    rm -rf $CONFIGS/etc-ioemud /run/ioemud
+    mv /etc/ioemud $CONFIGS/etc-ioemud
+    tar -tf /lab/install.tar | grep -v '/$' | sed 's,^\.,,' | tr '\n' '\0' | xargs -0 rm -f
+    rm -rf /usr/libexec/ioemud /usr/share/doc/ioemud
+    systemctl daemon-reload
+}
+project_back()
+{
+    tar -C / --keep-directory-symlink -xf /lab/install.tar
+    rm -rf /etc/ioemud
+    mv $CONFIGS/etc-ioemud /etc/ioemud
+    systemctl daemon-reload
+    systemctl reset-failed ioemud 2>/dev/null
+}
 no_qemu() { ! pgrep -f -- 'qemu-system.* -xen-domid [1-9]' >/dev/null; }
 # counter GUEST JQ_PATH: a number of that guest's statistics.
 counter() { ioemuctl -j stats "$1" | jq -r ".guests[0]$2"; }
+
+# counts_agree NAME SAID: whether the statistics are what this tiny guest (tiny/count.c) counted itself, which it
+# has said in the file SAID. Prints what is not, and fails if it has not counted everything.
+counts_agree()
+{
+    local differ
+    grep -q '^counted end' "$2" || { echo "it did not come to its end: $(tail -n 1 "$2")"; return 1; }
+    [ "$(grep -c '^counted [a-z_/0-9]* [0-9]' "$2")" = 24 ] || { echo "it did not count everything"; return 1; }
+    differ=$(ioemuctl -j stats "$1" | jq -r --rawfile said "$2" '
+        (.guests[0] | . + {disk: .disks[0]}) as $has | $said | split("\n")[] |
+        capture("^counted (?<path>[^ ]+) (?<count>[0-9]+)$") | (.count | tonumber) as $count | .path as $path |
+        ($has | getpath($path | split("/")) // 0) as $is | select($is != $count) |
+        "\($path) is \($is), the guest says \($count)"') || { echo "no statistics"; return 1; }
+    [ -z "$differ" ] || { paste -sd ';' <<<"$differ"; return 1; }
+}
 
 # holdings: what the daemon holds, on one line, to be compared before and after: event channels,
 # descriptors, foreign mappings, and the hypervisor's domains.

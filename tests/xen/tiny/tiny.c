@@ -28,6 +28,8 @@ struct gate tiny_idt[32];
 extern const uint32_t exception_table[32];
 extern char ap_trampoline[], ap_trampoline_end[];
 
+struct tiny_counts tiny_counts;
+
 static uint8_t hypercall_page[4096] __attribute__((aligned(4096)));
 static uint32_t passed, failed, khz;
 static void (*volatile ap_function)(void);
@@ -67,6 +69,52 @@ uint64_t divide64(uint64_t a, uint32_t b)
     high /= b;
     __asm__("divl %2" : "+a"(low), "+d"(rest) : "r"(b));
     return (uint64_t)high << 32 | low;
+}
+
+/* The interrupt controllers and their edge registers, the timer and its gate, the clock, and the
+ * port that prints: emulated in the hypervisor. */
+static bool is_xens(uint16_t port)
+{
+    static const uint16_t ports[][2] = {{0x20, 0x21},  {0x40, 0x43}, {0x61, 0x61},
+                                        {0x70, 0x71},  {0xa0, 0xa1}, {DEBUG_PORT, DEBUG_PORT},
+                                        {0x4d0, 0x4d1}};
+
+    for (uint32_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+        if (port >= ports[i][0] && port <= ports[i][1])
+            return true;
+    return false;
+}
+
+void tiny_count(uint16_t port, bool read, uint32_t size, uint32_t elements)
+{
+    bool pci = port >= PCI_DATA && port < PCI_DATA + 4;
+    enum tiny_kind kind =
+        pci ? (read ? TINY_PCI_READ : TINY_PCI_WRITE) : (read ? TINY_PIO_READ : TINY_PIO_WRITE);
+
+    if (is_xens(port))
+        return;
+    tiny_counts.requests[kind][size >> 1]++;
+    tiny_counts.bytes += size * elements;
+    if (elements == 1)
+        return;
+    tiny_counts.strings++;
+    tiny_counts.string_bytes += size * elements;
+}
+
+void tiny_counts_print(void)
+{
+    static const char *const names[] = {"pio_read", "pio_write", "pci_read", "pci_write"};
+    /* To print is to access a port, which is Xen's and not counted. */
+    for (uint32_t kind = 0; kind < TINY_KINDS; kind++) {
+        const uint32_t *of = tiny_counts.requests[kind];
+
+        print("counted ioreqs/%s %u\n", names[kind], of[0] + of[1] + of[2]);
+        for (uint32_t size = 0; size < 3; size++)
+            print("counted accesses/%s/%u %u\n", names[kind], 1u << size, of[size]);
+    }
+    print("counted ioreqs/string %u\n", tiny_counts.strings);
+    print("counted ioreqs/string_bytes %u\n", tiny_counts.string_bytes);
+    print("counted bytes %u\n", tiny_counts.bytes);
 }
 
 static void put(char c)
