@@ -152,7 +152,7 @@ static void leave_worker(struct guest *guest)
     if (!worker->is_process)
         return;
     guest->worker = NULL;
-    worker_process_destroy(worker);
+    worker_process_leave(guest);
 }
 
 static void start_failed(struct guest *guest, int err, const char *why)
@@ -254,6 +254,18 @@ static void run_lost(struct mail *mail)
     guest_lost(OWNER(mail, lost));
 }
 
+static void on_traced(void *ctx) /* worker */
+{
+    struct guest *guest = ctx;
+
+    mailbox_post(&guest->daemon->mailbox, &guest->traced);
+}
+
+static void run_traced(struct mail *mail)
+{
+    trace_news(OWNER(mail, traced));
+}
+
 /* Whether its devices start anew; then they count from zero, and no drive is being changed. */
 static bool may_revive(struct guest *guest)
 {
@@ -280,6 +292,7 @@ void guest_worker_died(struct guest *guest, const char *how)
         guest_started(guest, -EIO, why);
         return;
     }
+    trace_guest_gone(guest);
     revive = may_revive(guest);
     if (guest->hv_guest) { /* else it had told that before */
         guest->log_limit = guest->params.log_limit;
@@ -317,7 +330,7 @@ static int choose_worker(struct guest *guest, char *why)
 
         if (err)
             return err;
-        guest->worker = worker_process_new(guest->daemon, guest->config.n_disks);
+        guest->worker = worker_process_choose(guest->daemon, guest->config.n_disks);
         if (guest->worker)
             return 0;
         snprintf(why, GUEST_WHY_SIZE, "out of memory");
@@ -380,6 +393,7 @@ static void fill_params(struct guest *guest)
     params->gone = on_gone;
     params->serial_full = guest_serial_full;
     params->stopped = guest_io_stopped;
+    params->traced = on_traced;
     params->ctx = guest;
 }
 
@@ -408,7 +422,7 @@ static int to_worker(struct guest *guest, char *why)
 static void give_worker_back(struct guest *guest)
 {
     if (guest->worker && guest->worker->is_process)
-        worker_process_destroy(guest->worker);
+        worker_process_give_back(guest->worker);
     guest->worker = NULL;
 }
 
@@ -475,6 +489,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .stopped.run = run_stopped,
         .drained.run = run_drained,
         .lost.run = run_lost,
+        .traced.run = run_traced,
     };
     snprintf(guest->name, sizeof(guest->name), "%s", guest->config.name);
     /* Without them, for want of memory, a reload finds nothing to compare with. */

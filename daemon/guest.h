@@ -94,6 +94,7 @@ struct guest {
     struct hv_guest *hv_guest;
     bool recorded;
     struct worker *worker;
+    struct worker_seat *seat; /* with a worker process: daemon/worker_process_priv.h */
     struct vm *vm; /* the worker's; its counters are read from here while RUNNING. NULL: it is in
                       a process of its own */
     struct vm_params params;
@@ -107,7 +108,7 @@ struct guest {
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */
-    struct mail start, started, stop, stopped, drained, lost;
+    struct mail start, started, stop, stopped, drained, lost, traced;
     struct guest_stop {
         struct mail mail;
         struct guest *guest;

@@ -6,6 +6,7 @@
  *                       server and opens, restricts and closes the guest's descriptors.
  *   hv_xen_toolstack.c  main thread: what libxl wrote to XenStore.
  *   hv_xen_data.c       the worker's thread: libxenevtchn and privcmd on those descriptors.
+ *   hv_xen_pack.c       a guest is sent from the one to the other.
  *   hv_xen.c            lines, dirty pages, shutdown, and the ops table.
  */
 #ifndef IOEMUD_IOREQ_HV_XEN_H
@@ -77,11 +78,17 @@ int hv_xen_host_dispatch(struct hv_host *host);
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_xen_guest_destroy(struct hv_guest *guest);
-/* In a worker process, before hv_ops.worker_open(); and whether this is one. */
-int hv_xen_host_forked(struct hv_host *host);
-bool hv_xen_host_is_forked(const struct hv_host *host);
-/* Closes the guest's descriptors. */
-void hv_xen_guest_handed_over(struct hv_guest *guest);
+/* hv_ops's, of a worker process; and whether this is one. */
+int hv_xen_host_bare(struct hv_host **ret_host);
+bool hv_xen_host_is_bare(const struct hv_host *host);
+/* hv_xen_pack.c */
+void hv_xen_guest_close_evtchn(struct hv_guest *guest);
+int hv_xen_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed);
+int hv_xen_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest);
+/* hv_xen_control.c */
+/* Closes what the guest has opened. */
+void hv_xen_guest_let_go(struct hv_guest *guest);
 int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record);
 int hv_xen_guest_pause(struct hv_guest *guest, bool pause);

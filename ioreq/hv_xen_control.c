@@ -45,7 +45,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
-    bool forked; /* this is the copy in a worker process */
+    bool bare; /* a worker process's: all else is empty */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -136,15 +136,20 @@ void hv_xen_host_close(struct hv_host *host)
     free(host);
 }
 
-int hv_xen_host_forked(struct hv_host *host)
+int hv_xen_host_bare(struct hv_host **ret_host)
 {
-    host->forked = true;
+    struct hv_host *host = calloc(1, sizeof(*host));
+
+    if (!host)
+        return -ENOMEM;
+    host->bare = true;
+    *ret_host = host;
     return 0;
 }
 
-bool hv_xen_host_is_forked(const struct hv_host *host)
+bool hv_xen_host_is_bare(const struct hv_host *host)
 {
-    return host->forked;
+    return host->bare;
 }
 
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
@@ -326,20 +331,12 @@ free_guest:
     return err;
 }
 
-void hv_xen_guest_handed_over(struct hv_guest *guest)
-{
-    if (guest->evtchn)
-        xenevtchn_close(guest->evtchn);
-    guest->evtchn = NULL;
-    if (guest->privcmd_fd >= 0)
-        close(guest->privcmd_fd);
-    guest->privcmd_fd = guest->evtchn_fd = -1;
-}
-
-static void guest_close(struct hv_guest *guest)
+void hv_xen_guest_let_go(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    hv_xen_guest_handed_over(guest);
+    hv_xen_guest_close_evtchn(guest);
+    if (guest->privcmd_fd >= 0)
+        close(guest->privcmd_fd);
     free(guest);
 }
 
@@ -418,7 +415,7 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
             "event=attach-failed guest=%s domid=%u reason=\"cannot make an ioreq server%s: %s\"",
             params->name, params->domid, err == -ENOSPC ? " (it has all eight)" : "",
             strerror(-err));
-        guest_close(guest);
+        hv_xen_guest_let_go(guest);
         return err;
     }
     guest->server_id = id;
@@ -460,7 +457,7 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
         ;
     *link = guest->next;
     host->map_mib_left += guest->map_reserved_mib;
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 /* Xen counts pauses: an administrator's own stays. */
@@ -577,7 +574,7 @@ static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info,
     guest->server_id = server_id;
     if (!hv_xen_guest_start(guest, NULL))
         hv_xen_guest_enable(guest);
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record)
