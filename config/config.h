@@ -34,26 +34,28 @@ struct http_config {
     unsigned port; /* 0: nowhere */
 };
 
-/* What serves guests: threads of the daemon, several guests each; or a process for each guest. */
+/* What serves guests: threads of the daemon, or processes; several guests each. */
 enum isolation { ISOLATION_THREAD, ISOLATION_PROCESS };
 
 /* /etc/ioemud/ioemud.json */
 struct daemon_config {
-    unsigned workers;     /* 0: one per online CPU */
-    int isolation;        /* enum isolation */
-    char *worker_user;    /* whom worker processes become; default ioemud-worker */
-    unsigned pool_pages;  /* per worker, of 4 KiB */
-    unsigned aio_depth;   /* requests in flight in the kernel, per worker */
-    unsigned poll_us;     /* longest adaptive polling after service; 0 off */
-    char *control_socket; /* default /run/ioemud/control.sock */
-    char *stats_socket;   /* default /run/ioemud/stats.sock */
-    char *stats_group;    /* who may read statistics; "": root only */
-    char *guests_dir;     /* default /etc/ioemud/guests.d */
-    char *run_dir;        /* default /run/ioemud: guests/ holds the records */
-    char *shm_socket;     /* "": hv_shm peers are not accepted */
-    bool xen;             /* serve Xen domains (default: if /dev/xen/privcmd is there) */
-    bool xen_set;         /* `xen` was given */
-    bool pv_disks;        /* serve the qdisk backends of the guests that we have */
+    unsigned workers;        /* 0: one per online CPU */
+    int isolation;           /* enum isolation */
+    unsigned worker_guests;  /* that a worker process may have; 0: any number */
+    unsigned worker_timeout; /* seconds without a sign of life that end one; 0: none do */
+    char *worker_user;       /* whom worker processes become; default ioemud-worker */
+    unsigned pool_pages;     /* per worker, of 4 KiB */
+    unsigned aio_depth;      /* requests in flight in the kernel, per worker */
+    unsigned poll_us;        /* longest adaptive polling after service; 0 off */
+    char *control_socket;    /* default /run/ioemud/control.sock */
+    char *stats_socket;      /* default /run/ioemud/stats.sock */
+    char *stats_group;       /* who may read statistics; "": root only */
+    char *guests_dir;        /* default /etc/ioemud/guests.d */
+    char *run_dir;           /* default /run/ioemud: guests/ holds the records */
+    char *shm_socket;        /* "": hv_shm peers are not accepted */
+    bool xen;                /* serve Xen domains (default: if /dev/xen/privcmd is there) */
+    bool xen_set;            /* `xen` was given */
+    bool pv_disks;           /* serve the qdisk backends of the guests that we have */
     unsigned
         swap_pages; /* per worker: frames to exchange with guests' (ioreq/swap_xen.h); 0: none */
     unsigned swap_from; /* bytes of a read from which on they are */
@@ -156,7 +158,8 @@ struct nic_config {
     uint32_t given;
 };
 
-enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY };
+/* GUEST_PV: a PV or PVH domain, which has no emulated devices. */
+enum guest_role { GUEST_PRIMARY, GUEST_SECONDARY, GUEST_PV };
 enum guest_unplug { GUEST_UNPLUG_AUTO, GUEST_UNPLUG_NEVER };
 enum guest_hypervisor { GUEST_XEN, GUEST_SHM };
 
@@ -192,6 +195,7 @@ int daemon_config_parse(const char *text, size_t length, const char *where,
 /* The defaults, as with an empty object. */
 int daemon_config_defaults(struct daemon_config *ret_config);
 void daemon_config_finish(struct daemon_config *config);
+const char *guest_role_name(enum guest_role role);
 /* As JSON again, every key but those that are not set; NULL on ENOMEM. */
 json_t *daemon_config_to_json(const struct daemon_config *config);
 /* For clients: the path of the control socket, or of the statistics socket, as the daemon's own
@@ -210,6 +214,10 @@ int guest_config_parse(const char *text, size_t length, const char *where,
 /* Whether nothing is missing (all that is there has been checked by who read it). */
 int guest_config_check(const struct guest_config *config, const char *where,
                        struct config_error *ret_error);
+/* Whether "isolation" (enum isolation) leaves it a worker that can do all that. `where` is read
+ * again for the place, if it is a file. */
+int guest_config_check_isolation(const struct guest_config *config, const char *where,
+                                 int isolation, struct config_error *ret_error);
 /* 1 to CONFIG_NAME_MAX of A-Z a-z 0-9 . _ + @ : - with a letter or digit first: harmless in a
  * file's name and in a line of the log. */
 bool guest_config_name_is_good(const char *name);

@@ -30,6 +30,10 @@ static const char *const isolations[] = {
 #define SWAP_FROM_MIN 4096
 #define SWAP_FROM_MAX 131072
 
+/* As many as there can be control connections. */
+#define WORKER_GUESTS_MAX  4096
+#define WORKER_TIMEOUT_MAX 3600
+
 static int read_metrics(struct config_reader *reader, const json_t *value, void *into);
 static int read_http(struct config_reader *reader, const json_t *value, void *into);
 
@@ -54,6 +58,8 @@ static const struct config_key daemon_keys[] = {
     KEY(swap_pages, CONFIG_UNSIGNED, 0, SWAP_PAGES_MAX),
     KEY(swap_from, CONFIG_UNSIGNED, SWAP_FROM_MIN, SWAP_FROM_MAX),
     KEY(isolation, CONFIG_ENUM, 0, 0, isolations),
+    KEY(worker_guests, CONFIG_UNSIGNED, 0, WORKER_GUESTS_MAX),
+    KEY(worker_timeout, CONFIG_UNSIGNED, 0, WORKER_TIMEOUT_MAX),
     KEY(worker_user, CONFIG_STRING, 1, 31),
     KEY(log_level, CONFIG_ENUM, 0, 0, log_levels),
     KEY(metrics, CONFIG_CUSTOM, 0, 0, NULL, read_metrics),
@@ -141,6 +147,7 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .control_socket = strdup("/run/ioemud/control.sock"),
         .stats_socket = strdup("/run/ioemud/stats.sock"),
         .stats_group = strdup(""),
+        .worker_timeout = 180,
         .worker_user = strdup("ioemud-worker"),
         .guests_dir = strdup("/etc/ioemud/guests.d"),
         .run_dir = strdup("/run/ioemud"),
@@ -188,6 +195,10 @@ static int check_daemon(struct config_reader *reader, struct daemon_config *conf
         strcmp(config->shm_socket, config->stats_socket) == 0)
         return config_fail_at(reader, "shm_socket",
                               "this path is already another socket's: one of its own is needed");
+    if (config->pv_disks && config->isolation == ISOLATION_PROCESS)
+        return config_fail_at(reader, "pv_disks",
+                              "a worker process has no access to what guests grant, since that "
+                              "cannot be limited to its own: \"isolation\": \"thread\" is needed");
     return 0;
 }
 

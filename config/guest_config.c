@@ -20,7 +20,7 @@ static const char *const fault_error_names[] = {"EIO",   "ENOSPC",  "ENODEV",
                                                 "ENXIO", "ENODATA", NULL};
 static const char *const format_names[] = {"raw", "mem", NULL};
 static const char *const serial_names[] = {"none", "pty", "file", "unix", NULL};
-static const char *const role_names[] = {"primary", "secondary", NULL};
+static const char *const role_names[] = {"primary", "secondary", "pv", NULL};
 static const char *const unplug_names[] = {"auto", "never", NULL};
 static const char *const hypervisor_names[] = {"xen", "shm", NULL};
 
@@ -423,6 +423,24 @@ static int check_secondary(struct config_reader *reader, const struct guest_conf
     return 0;
 }
 
+/* There is nothing to describe: its PV disks are the toolstack's. */
+static int check_pv(struct config_reader *reader, const struct guest_config *config)
+{
+    static const char *const emulated[] = {"disks", "nics",     "serial", "boot",
+                                           "slot",  "platform", "unplug"};
+
+    if (config->hypervisor != GUEST_XEN)
+        return config_fail_at(reader, "role",
+                              "\"pv\" is for domains of Xen, not for \"hypervisor\": \"shm\"");
+    for (unsigned i = 0; i < sizeof(emulated) / sizeof(emulated[0]); i++)
+        if (config->given & config_key_bit(&guest_config_table, emulated[i]))
+            return config_fail_at(reader, emulated[i],
+                                  "\"%s\" is about emulated devices: a guest with \"role\": \"pv\" "
+                                  "has none, and its PV disks are in xl's description",
+                                  emulated[i]);
+    return 0;
+}
+
 int guest_config_check_with(struct config_reader *reader, const struct guest_config *config,
                             bool complete)
 {
@@ -430,6 +448,8 @@ int guest_config_check_with(struct config_reader *reader, const struct guest_con
 
     if (config->role == GUEST_SECONDARY)
         error = check_secondary(reader, config);
+    else if (config->role == GUEST_PV)
+        error = check_pv(reader, config);
     else if (config->given & config_key_bit(&guest_config_table, "slot"))
         error = config_fail_at(reader, "slot",
                                "\"slot\" places a secondary controller: it goes with \"role\": "
@@ -561,6 +581,11 @@ int guest_config_parse(const char *text, size_t length, const char *where,
     return error;
 }
 
+const char *guest_role_name(enum guest_role role)
+{
+    return role_names[role];
+}
+
 int guest_config_load(const char *path, struct guest_config *ret_config,
                       struct config_error *ret_error)
 {
@@ -573,67 +598,4 @@ int guest_config_load(const char *path, struct guest_config *ret_config,
     error = guest_config_parse(text, length, path, ret_config, ret_error);
     free(text);
     return error;
-}
-
-/* ---- and back -------------------------------------------------------------------------------- */
-
-static int write_disk(const struct disk_config *disk, json_t *disks)
-{
-    json_t *object = config_write_object(&disk_config_table, disk);
-    int failed = json_object_set_new(object, "vdev", json_string(disk->vdev));
-
-    if (disk->fault.given)
-        failed |= json_object_set_new(object, "fault",
-                                      config_write_object(&fault_config_table, &disk->fault));
-    /* What does not go with the format would be refused on the way in. */
-    if (object)
-        json_object_del(object, disk->backend == DISK_MEM ? "path" : "size");
-    if (object && !disk->path[0])
-        json_object_del(object, "path");
-    if (object && disk->type == DISK_CDROM)
-        json_object_del(object, "read_only");
-    return failed | json_array_append_new(disks, object);
-}
-
-static int write_serial(const struct serial_config *serial, json_t *serials)
-{
-    json_t *object = config_write_object(&serial_config_table, serial);
-
-    if (object && !serial->path[0])
-        json_object_del(object, "path");
-    if (object && serial->kind != SERIAL_FILE)
-        json_object_del(object, "max_size");
-    return json_array_append_new(serials, object);
-}
-
-json_t *guest_config_to_json(const struct guest_config *config)
-{
-    json_t *object = config_write_object(&guest_config_table, config);
-    json_t *disks = json_array(), *serials = json_array(), *nics = json_array();
-    int failed = !object;
-
-    for (unsigned i = 0; i < config->n_disks; i++)
-        failed |= write_disk(&config->disk[i], disks);
-    for (unsigned i = 0; i < config->n_serials; i++)
-        failed |= write_serial(&config->serial[i], serials);
-    for (unsigned i = 0; i < config->n_nics; i++)
-        failed |= json_array_append_new(nics, nic_config_write(&config->nic[i]));
-    failed |= json_object_set_new(object, "name", json_string(config->name));
-    failed |= json_object_set_new(object, "disks", disks);
-    failed |= json_object_set_new(object, "nics", nics);
-    if (config->role == GUEST_SECONDARY) {
-        json_object_del(object, "platform");
-        json_object_del(object, "unplug");
-        json_decref(serials);
-    } else {
-        failed |= json_object_set_new(object, "boot", json_string(config->boot_order));
-        failed |= json_object_set_new(object, "serial", serials);
-    }
-    if (config->slot == 0)
-        json_object_del(object, "slot");
-    if (failed) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
 }

@@ -109,6 +109,18 @@ static const char *state_of(const json_t *guest)
 }
 
 /* A row for each disk, NIC or serial port, whichever are most; the guest stands in the first. */
+/* Its number, and in brackets that of its process if it is one. */
+static void cell_worker(struct table *table, const json_t *guest)
+{
+    const json_t *pid = json_object_get(guest, "worker_pid");
+
+    if (json_is_integer(pid))
+        table_cellf(table, "%" JSON_INTEGER_FORMAT " (%" JSON_INTEGER_FORMAT ")",
+                    json_integer_value(json_object_get(guest, "worker")), json_integer_value(pid));
+    else
+        cell_plain(table, guest, "worker");
+}
+
 static void list_guest(struct table *table, const json_t *guest)
 {
     const json_t *disks = json_object_get(guest, "disks");
@@ -135,11 +147,13 @@ static void list_guest(struct table *table, const json_t *guest)
         for (size_t j = 0; j < COUNT_OF(texts); j++)
             table_cell(table, i ? "" : text_of(guest, texts[j]));
         table_cell(table, i ? "" : state_of(guest));
-        for (size_t j = 0; j < 2; j++)
-            if (i)
-                table_cell(table, "");
-            else
-                cell_plain(table, guest, j ? "vcpus" : "worker");
+        if (i) {
+            table_cell(table, "");
+            table_cell(table, "");
+        } else {
+            cell_worker(table, guest);
+            cell_plain(table, guest, "vcpus");
+        }
         cell_disk(table, json_array_get(disks, i));
         cell_nic(table, json_array_get(nics, i));
         cell_serial(table, json_array_get(serials, i));

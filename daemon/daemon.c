@@ -18,6 +18,7 @@
 #include "daemon/record.h"
 #include "daemon/reload.h"
 #include "daemon/resources.h"
+#include "daemon/served.h"
 #include "daemon/stats.h"
 #include "daemon/worker_process.h"
 
@@ -73,6 +74,8 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
         return -ENOENT;
     }
     err = guest_config_check(&attach.config, path, &error);
+    if (!err)
+        err = guest_config_check_isolation(&attach.config, path, daemon->config.isolation, &error);
     if (err) {
         peer_refused(daemon, name, "event=peer-refused why=\"%s\"", error.text);
         guest_config_finish(&attach.config);
@@ -168,6 +171,7 @@ static int open_host(struct daemon *daemon, enum daemon_hv hv, int listen_fd, ch
         .events = &host_events,
         .ctx = daemon,
         .listen_fd = listen_fd,
+        .packs = daemon->config.isolation == ISOLATION_PROCESS,
         .swap_pages = daemon->config.pv_disks ? daemon->config.swap_pages : 0,
         .swap_from = daemon->config.swap_from,
     };
@@ -209,8 +213,7 @@ static int open_hosts(struct daemon *daemon, char *why)
     return err;
 }
 
-/* How many there are to be. */
-static unsigned daemon_workers(const struct daemon *daemon)
+unsigned daemon_worker_count(const struct daemon *daemon)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned count = daemon->config.workers ? daemon->config.workers
@@ -222,7 +225,7 @@ static unsigned daemon_workers(const struct daemon *daemon)
 
 static int start_workers(struct daemon *daemon, char *why)
 {
-    unsigned count = daemon_workers(daemon);
+    unsigned count = daemon_worker_count(daemon);
     struct worker_params params = {
         .pool_pages = daemon->config.pool_pages,
         .aio_depth = daemon->config.aio_depth,
@@ -256,7 +259,8 @@ static int start_workers(struct daemon *daemon, char *why)
 
 static void feed_watchdog(void *ctx)
 {
-    sd_notify(0, "WATCHDOG=1");
+    if (worker_process_progress(ctx))
+        sd_notify(0, "WATCHDOG=1");
 }
 
 static void worker_is_late(void *ctx, unsigned worker, bool hangs)
@@ -365,12 +369,12 @@ static int check_limits(struct daemon *daemon, char *why)
 {
     uint64_t descriptors = resources_raise_descriptors();
     char hint[RESOURCES_WHY_SIZE];
-    int err = resources_check_aio("/proc/sys/fs", daemon_workers(daemon), daemon->config.aio_depth,
-                                  why, OPENER_WHY_SIZE);
+    int err = resources_check_aio("/proc/sys/fs", daemon_worker_count(daemon),
+                                  daemon->config.aio_depth, why, OPENER_WHY_SIZE);
 
     if (err)
         return err;
-    err = resources_check_descriptors(descriptors, daemon_workers(daemon), hint);
+    err = resources_check_descriptors(descriptors, daemon_worker_count(daemon), hint);
     if (err == -EMFILE)
         snprintf(why, OPENER_WHY_SIZE, "%s", hint);
     else if (err)
@@ -388,6 +392,8 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         .config = *config,
         .hv = {[DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops},
         .lock_fd = -1,
+        .image_program = SERVED_PROGRAM,
+        .worker_program = "/proc/self/exe",
     };
     log_init(&daemon->log, config->log_level);
     signal(SIGPIPE, SIG_IGN);
@@ -488,6 +494,7 @@ void daemon_finish(struct daemon *daemon)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
     worker_process_forget(daemon);
+    served_forget(daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])
             continue;

@@ -31,6 +31,7 @@ enum daemon_hv {
 struct guest;
 struct http;
 struct rom;
+struct served;
 struct worker_process;
 
 struct daemon {
@@ -47,10 +48,15 @@ struct daemon {
     unsigned n_workers;               /* threads */
     struct worker_process *processes; /* daemon/worker_process.h: those that have not ended */
     unsigned next_worker;             /* the number of the next one */
+    const char *worker_program;       /* what they execute; NULL: they go on as we are (tests) */
+    ev_timer beat;                    /* whether they live */
     uid_t worker_uid;                 /* whom they become; 0: they stay who we are */
     gid_t worker_gid;
     struct guest *guests;
-    struct rom *roms; /* of NICs: daemon/guest_nics.c */
+    struct rom *roms;          /* of NICs: daemon/guest_nics.c */
+    struct served *served;     /* daemon/served.h: programs that have not ended */
+    unsigned images_served;    /* so far, for names */
+    const char *image_program; /* SERVED_PROGRAM */
     struct guests_dir guests_dir;
     struct rpc_server *control, *stats;
     struct subscriptions subscriptions;
@@ -77,6 +83,9 @@ void daemon_finish(struct daemon *daemon);
 
 /* Detaches all guests and ends daemon_run() when their last disk request is back. */
 void daemon_stop(struct daemon *daemon);
+
+/* How many workers there are to be, as far as guests do not need more. */
+unsigned daemon_worker_count(const struct daemon *daemon);
 
 /* daemon/methods.c: what the sockets answer. */
 extern const struct rpc_method daemon_control_methods[];

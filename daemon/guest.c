@@ -62,15 +62,6 @@ static void guest_free(struct guest *guest)
         ev_break(daemon->ev, EVBREAK_ALL);
 }
 
-static void lease_closed(void *arg)
-{
-    struct guest *guest = arg;
-
-    guest->lease = NULL;
-    guest_log(guest, LOG_INFO, "event=lease-closed");
-    guest_detach(guest, NULL, NULL);
-}
-
 void guest_unpark(struct daemon *daemon)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)
@@ -90,6 +81,15 @@ void guest_unpark(struct daemon *daemon)
     }
 }
 
+static enum machine_role machine_role_of(enum guest_role role)
+{
+    static const enum machine_role roles[] = {[GUEST_PRIMARY] = MACHINE_PRIMARY,
+                                              [GUEST_SECONDARY] = MACHINE_SECONDARY,
+                                              [GUEST_PV] = MACHINE_NONE};
+
+    return roles[role];
+}
+
 /* All but what guest_open() and plug_vcpus() fill in: before them. */
 static void fill_spec(struct guest *guest)
 {
@@ -97,7 +97,7 @@ static void fill_spec(struct guest *guest)
     const struct guest_config *config = &guest->config;
 
     *spec = (struct machine_spec){
-        .role = config->role == GUEST_PRIMARY ? MACHINE_PRIMARY : MACHINE_SECONDARY,
+        .role = machine_role_of(config->role),
         .slot = guest_secondary_slot(config),
         .platform = config->platform,
         .unplug = guest_unplug(guest),
@@ -152,7 +152,7 @@ static void leave_worker(struct guest *guest)
     if (!worker->is_process)
         return;
     guest->worker = NULL;
-    worker_process_destroy(worker);
+    worker_process_leave(guest);
 }
 
 static void start_failed(struct guest *guest, int err, const char *why)
@@ -234,6 +234,7 @@ void guest_drained(struct guest *guest)
     guest_free(guest);
     return_memory(daemon);
     guest_unpark(daemon); /* what it held may be what they wait for */
+    guest_pvdisks_retry(daemon);
 }
 
 static void run_drained(struct mail *mail)
@@ -251,6 +252,18 @@ void guest_lost(struct guest *guest)
 static void run_lost(struct mail *mail)
 {
     guest_lost(OWNER(mail, lost));
+}
+
+static void on_traced(void *ctx) /* worker */
+{
+    struct guest *guest = ctx;
+
+    mailbox_post(&guest->daemon->mailbox, &guest->traced);
+}
+
+static void run_traced(struct mail *mail)
+{
+    trace_news(OWNER(mail, traced));
 }
 
 /* Whether its devices start anew; then they count from zero, and no drive is being changed. */
@@ -279,6 +292,7 @@ void guest_worker_died(struct guest *guest, const char *how)
         guest_started(guest, -EIO, why);
         return;
     }
+    trace_guest_gone(guest);
     revive = may_revive(guest);
     if (guest->hv_guest) { /* else it had told that before */
         guest->log_limit = guest->params.log_limit;
@@ -316,7 +330,7 @@ static int choose_worker(struct guest *guest, char *why)
 
         if (err)
             return err;
-        guest->worker = worker_process_new(guest->daemon, guest->config.n_disks);
+        guest->worker = worker_process_choose(guest->daemon, guest->config.n_disks);
         if (guest->worker)
             return 0;
         snprintf(why, GUEST_WHY_SIZE, "out of memory");
@@ -379,6 +393,7 @@ static void fill_params(struct guest *guest)
     params->gone = on_gone;
     params->serial_full = guest_serial_full;
     params->stopped = guest_io_stopped;
+    params->traced = on_traced;
     params->ctx = guest;
 }
 
@@ -407,7 +422,7 @@ static int to_worker(struct guest *guest, char *why)
 static void give_worker_back(struct guest *guest)
 {
     if (guest->worker && guest->worker->is_process)
-        worker_process_destroy(guest->worker);
+        worker_process_give_back(guest->worker);
     guest->worker = NULL;
 }
 
@@ -460,13 +475,13 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .domid = attach->domid,
         .vcpus = attach->vcpus,
         .run = attach->run,
-        .reset = attach->reset,
+        /* PV disks are not: their frontends go on with another backend. */
+        .reset = attach->reset && attach->config.role != GUEST_PV,
         .origin = attach->origin,
         .by_itself = attach->by_itself,
         .peer = attach->peer,
         .done = attach->done,
         .done_ctx = attach->ctx,
-        .lease = attach->lease,
         .hv = daemon->hv[attach->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM],
         .start.run = run_start,
         .started.run = run_started,
@@ -474,6 +489,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .stopped.run = run_stopped,
         .drained.run = run_drained,
         .lost.run = run_lost,
+        .traced.run = run_traced,
     };
     snprintf(guest->name, sizeof(guest->name), "%s", guest->config.name);
     /* Without them, for want of memory, a reload finds nothing to compare with. */
@@ -488,8 +504,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         guest->params.serial[i].fd = -1;
     guest_serial_init(guest);
     daemon->guests = guest;
-    if (guest->lease)
-        rpc_conn_on_close(guest->lease, lease_closed, guest);
+    guest_set_lease(guest, attach->lease);
     return guest;
 }
 
@@ -520,6 +535,13 @@ static int refusal(struct daemon *daemon, const struct guest_attach *attach, cha
             "domain %u is one of Xen's, but guest %s is described with \"hypervisor\": \"shm\"",
             attach->domid, config->name);
         return -EINVAL;
+    }
+    if (config->role == GUEST_PV && !daemon->config.pv_disks) {
+        snprintf(why, GUEST_WHY_SIZE,
+                 "guest %s has no emulated devices, and PV disks are not served: \"pv_disks\" is "
+                 "false in ioemud.json",
+                 config->name);
+        return -EOPNOTSUPP;
     }
     guest_names_refresh(daemon); /* for what is said of others */
     return xen ? guest_conflict(daemon, attach, why) : 0;

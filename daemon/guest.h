@@ -94,6 +94,7 @@ struct guest {
     struct hv_guest *hv_guest;
     bool recorded;
     struct worker *worker;
+    struct worker_seat *seat; /* with a worker process: daemon/worker_process_priv.h */
     struct vm *vm; /* the worker's; its counters are read from here while RUNNING. NULL: it is in
                       a process of its own */
     struct vm_params params;
@@ -107,7 +108,7 @@ struct guest {
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */
-    struct mail start, started, stop, stopped, drained, lost;
+    struct mail start, started, stop, stopped, drained, lost, traced;
     struct guest_stop {
         struct mail mail;
         struct guest *guest;
@@ -156,6 +157,11 @@ struct guest *guest_attached_by_itself(struct daemon *daemon, const struct guest
 void guest_when_attached(struct guest *guest,
                          void (*done)(void *ctx, struct guest *guest, int err, const char *why),
                          void *ctx);
+/* daemon/guest_lease.c. From now on it ends when this connection does; NULL: with none. */
+void guest_set_lease(struct guest *guest, struct rpc_conn *lease);
+/* Its device model, with a lease, has come for one that was attached by itself: nothing emulated,
+ * so its line says nothing that it would not have yet. Told as by guest_attach(). */
+void guest_take_over(struct guest *guest, struct guest_attach *attach);
 /* Ends the guest from whatever state; `gone(ctx)` (may be NULL: then whoever asked before is told)
  * follows when it has drained. One can ask at a time: see guest->gone. */
 void guest_detach(struct guest *guest, void (*gone)(void *ctx), void *ctx);

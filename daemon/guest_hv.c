@@ -26,20 +26,27 @@ int guest_create_hv(struct guest *guest, char *why)
         .domid = guest->domid,
         .peer = guest->peer,
         .primary = guest->config.role == GUEST_PRIMARY,
+        .no_server = guest->config.role == GUEST_PV,
         .buffered_pio = guest->config.buffered_pio,
         .map_limit_mib = guest->config.map_limit_mib,
     };
+    bool recorded = hv == DAEMON_XEN && !params.no_server;
     struct hv_record intended = {0}, made;
-    int err = guest->hv->guest_intend(daemon->host[hv], &params, &intended);
+    int err = params.no_server ? 0 : guest->hv->guest_intend(daemon->host[hv], &params, &intended);
 
-    if (!err && hv == DAEMON_XEN) {
+    if (!err && recorded) {
         err = record(guest, &intended, why);
         if (err)
             return err;
     }
     if (!err)
         err = guest->hv->guest_create(daemon->host[hv], &params, &guest->hv_guest);
-    if (err && hv == DAEMON_XEN)
+    if (err && params.no_server)
+        snprintf(why, GUEST_WHY_SIZE, "domain %u: %s", guest->domid,
+                 err == -ESRCH     ? "there is no such domain"
+                 : err == -ENOTSUP ? "it is an HVM domain: \"role\": \"pv\" is for others"
+                                   : strerror(-err));
+    else if (err && hv == DAEMON_XEN)
         snprintf(why, GUEST_WHY_SIZE, "domain %u: no ioreq server: %s", guest->domid,
                  err == -ESRCH     ? "there is no such domain"
                  : err == -ENOTSUP ? "it is no HVM domain, or has more than 128 vCPUs"
@@ -51,6 +58,8 @@ int guest_create_hv(struct guest *guest, char *why)
     if (err || hv != DAEMON_XEN)
         return err;
     guest_follow_name(guest);
+    if (!recorded)
+        return 0;
     guest->hv->guest_record(guest->hv_guest, &made);
     return made.server_id == intended.server_id ? 0 : record(guest, &made, why);
 }

@@ -26,7 +26,7 @@ static void log_no_bufpio(const struct guest *guest)
 
     /* A process's has it in another copy. */
     if (guest->hv != daemon->hv[DAEMON_XEN] || guest->worker->is_process ||
-        !guest->config.buffered_pio || daemon->no_bufpio ||
+        guest->config.role == GUEST_PV || !guest->config.buffered_pio || daemon->no_bufpio ||
         guest->hv->guest_info(guest->hv_guest)->features & HV_FEATURE_BUFFERED_PIO)
         return;
     daemon->no_bufpio = true;

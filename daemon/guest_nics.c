@@ -2,9 +2,11 @@
 #include "daemon/guest_nics.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ struct rom {
     unsigned users;
     uint32_t bytes;
     uint8_t *data;
+    int fd; /* a memfd with the same, for worker processes; -1: not made yet */
 };
 
 static int rom_get(struct daemon *daemon, const char *path, struct rom **ret_rom, char *why)
@@ -44,7 +47,7 @@ static int rom_get(struct daemon *daemon, const char *path, struct rom **ret_rom
             snprintf(why, OPENER_WHY_SIZE, "ROM %s: out of memory", path);
             return -ENOMEM;
         }
-        *rom = (struct rom){.next = daemon->roms, .bytes = bytes, .data = data};
+        *rom = (struct rom){.next = daemon->roms, .bytes = bytes, .data = data, .fd = -1};
         daemon->roms = rom;
     }
     rom->users++;
@@ -62,8 +65,40 @@ static void rom_put(struct daemon *daemon, struct rom *rom)
         *at = rom->next;
         break;
     }
+    if (rom->fd >= 0)
+        close(rom->fd);
     free(rom->data);
     free(rom);
+}
+
+/* Nobody can change it any more. */
+static int fill_rom_fd(struct rom *rom, int fd)
+{
+    ssize_t written = pwrite(fd, rom->data, rom->bytes, 0);
+
+    if (written != (ssize_t)rom->bytes)
+        return written < 0 ? -errno : -ENOSPC;
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) ? -errno
+                                                                                            : 0;
+}
+
+static int rom_descriptor(struct rom *rom, int *ret_fd)
+{
+    int err = 0, fd = rom->fd;
+
+    if (fd < 0) {
+        fd = memfd_create("ioemud-rom", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+            return -errno;
+        err = fill_rom_fd(rom, fd);
+        if (err) {
+            close(fd);
+            return err;
+        }
+        rom->fd = fd;
+    }
+    *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return *ret_fd < 0 ? -errno : 0;
 }
 
 /* "auto": the model's own where it is installed, when the guest is to look at the network at all:
@@ -88,9 +123,15 @@ static int open_rom(struct guest *guest, const struct nic_config *nic, struct vm
     if (err)
         return err;
     guest->rom[nic->devid] = rom;
-    vm_nic->rom = rom->data;
     vm_nic->rom_bytes = rom->bytes;
-    return 0;
+    if (guest->daemon->config.isolation == ISOLATION_THREAD) {
+        vm_nic->rom = rom->data;
+        return 0;
+    }
+    err = rom_descriptor(rom, &vm_nic->rom_fd);
+    if (err)
+        snprintf(why, OPENER_WHY_SIZE, "ROM: %s", strerror(-err));
+    return err;
 }
 
 static int open_socket(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
@@ -207,12 +248,13 @@ static int open_nic(struct guest *guest, const struct nic_config *nic, struct vm
     int err;
 
     *vm_nic = (struct vm_nic){
-        .model = nic_config_model(nic),
         .slot = nic->slot,
         .fd = -1,
         .keep_fd = -1,
+        .rom_fd = -1,
         .link = nic->link,
     };
+    snprintf(vm_nic->model, sizeof(vm_nic->model), "%s", nic_config_model(nic));
     nic_config_mac(nic, guest->config.name, vm_nic->mac);
     guest_nic_limits(guest, nic, &vm_nic->limits);
     err = open_rom(guest, nic, vm_nic, reason);
@@ -222,7 +264,8 @@ static int open_nic(struct guest *guest, const struct nic_config *nic, struct vm
         snprintf(why, GUEST_WHY_SIZE, "NIC %u: %s", nic->devid, reason);
         rom_put(guest->daemon, guest->rom[nic->devid]);
         guest->rom[nic->devid] = NULL;
-        vm_nic->model = NULL;
+        vm_nic_discard(vm_nic); /* of its ROM */
+        vm_nic->model[0] = '\0';
     }
     return err;
 }
@@ -381,7 +424,9 @@ static struct op *new_op(struct guest *guest, enum vm_op kind, unsigned number,
     }
     *op = (struct op){
         .call = {.request = {.op = kind,
-                             .nic = {.number = number, .fd = -1, .nic = {.fd = -1, .keep_fd = -1}}},
+                             .nic = {.number = number,
+                                     .fd = -1,
+                                     .nic = {.fd = -1, .keep_fd = -1, .rom_fd = -1}}},
                  .done = answered},
         .guest = guest,
         .number = number,
@@ -444,8 +489,8 @@ void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_don
         op->err = open_nic(guest, &op->config, &op->call.request.nic.nic, op->why);
         op->opened = !op->err;
         if (op->opened && guest->worker->is_process)
-            op->err = worker_process_nic_refusal(&op->call.request.nic.nic, true, op->why,
-                                                 sizeof(op->why));
+            op->err =
+                worker_process_nic_refusal(&op->call.request.nic.nic, op->why, sizeof(op->why));
         if (op->opened && op->err)
             vm_request_discard(&op->call.request);
     }
@@ -474,5 +519,5 @@ bool guest_has_nic(const struct guest *guest, unsigned number)
         return false;
     if (guest->vm)
         return __atomic_load_n(&guest->vm->net[number], __ATOMIC_ACQUIRE);
-    return worker_process_counts(guest->worker, NULL, &counts) && counts.nic[number].here;
+    return worker_process_vm_counts(guest, &counts) && counts.nic[number].here;
 }

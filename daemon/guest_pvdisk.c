@@ -8,38 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/vm_pv.h"
-#include "devices/pv/pvblk_ctl.h"
+#include "daemon/guest_pvdisk_internal.h"
+#include "daemon/served.h"
 
 /* libxl's for disks that the domain's device model is to serve. */
 #define BACKENDS "/local/domain/0/backend/qdisk"
 
-/* A path in `params`, and its format. */
-#define PARAMS_MAX 1100u
-
 #define OWNER(mail, member) ((struct pvdisk *)((char *)(mail)-offsetof(struct pvdisk, member)))
-
-struct pvdisk {
-    struct pvdisk *next;
-    struct guest *guest;
-    unsigned devid;
-    unsigned unit;                                    /* VM_UNITS */
-    char vdev[16];                                    /* as xl calls it */
-    char backend[XENBUS_PATH], frontend[XENBUS_PATH]; /* frontend "": not watched */
-    bool seen;                                        /* by the present scan() */
-    bool useless; /* it cannot be served: kept so that it is said once */
-    bool closing; /* the negotiation is over */
-    bool counted; /* `pv` is there for the statistics */
-    struct pvblk_ctl *ctl;
-    struct pvblk_disk disk;
-
-    struct vm_pv *pv; /* the worker's, from `opened` to `close` */
-    struct vm_pv_params params;
-    struct pvblk_rings rings;
-    int err;
-    const char *why; /* of `broken`: a constant */
-    struct mail open, opened, connect, connected, disconnect, drained, broken, close, closed;
-};
 
 static bool serving(const struct guest *guest)
 {
@@ -64,21 +39,13 @@ static void to_control(struct pvdisk *disk, struct mail *mail)
 
 static bool wanted(const struct guest *guest)
 {
-    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role == GUEST_PRIMARY;
+    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role != GUEST_SECONDARY;
 }
 
 /* A worker process gets no further descriptors of event channels. */
 bool guest_pvdisks_served(const struct guest *guest)
 {
     return wanted(guest) && guest->daemon->config.isolation != ISOLATION_PROCESS;
-}
-
-const char *guest_pvdisk_path(const char *params)
-{
-    /* libxl calls raw images "aio". Others are served by a program behind a socket, if at all. */
-    const char *path = strncmp(params, "aio:", 4) && strncmp(params, "raw:", 4) ? NULL : params + 4;
-
-    return path && *path == '/' ? path : NULL;
 }
 
 static void token_of(const struct guest *guest, char *token, size_t size)
@@ -207,6 +174,7 @@ static void forget(struct pvdisk *disk)
         link = &(*link)->next;
     *link = disk->next;
     unwatch_frontend(disk);
+    served_cancel(disk->served);
     pvblk_ctl_destroy(disk->ctl);
     free(disk);
 }
@@ -284,101 +252,6 @@ static void run_closed(struct mail *mail)
 
 /* ---- what libxl wrote -------------------------------------------------------------------------*/
 
-static bool reads_as(const struct pvdisk *disk, const char *node, const char *value)
-{
-    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
-    char text[XENBUS_VALUE];
-
-    return !xenbus_read(bus, disk->backend, node, text, sizeof(text)) && !strcmp(text, value);
-}
-
-/* The emulated disk that is the same one's: xl describes a guest's first four disks for both. */
-static const struct disk_config *twin_of(const struct pvdisk *disk, const char *path)
-{
-    const struct guest *guest = disk->guest;
-
-    for (unsigned i = 0; i < guest->config.n_disks; i++) {
-        const struct disk_config *config = &guest->config.disk[i];
-        struct hv_disk emulated = {.place = (unsigned)(config->vdev[2] - 'a'),
-                                   .path = config->path};
-
-        if (config->type == DISK_HARD && config->backend != DISK_MEM &&
-            guest->hv->pv->disk_is(disk->devid, path, &emulated))
-            return config;
-    }
-    return NULL;
-}
-
-/* The open file of the twin's, with its lock and by its options. */
-static int share_image(struct pvdisk *disk, const struct disk_config *twin, char *why)
-{
-    unsigned drive = (unsigned)(twin->vdev[2] - 'a');
-    struct raw_image image = disk->guest->twin[drive];
-
-    if (image.fd < 0) { /* guest_pvdisks_keep() failed */
-        snprintf(why, OPENER_WHY_SIZE, "%s is not to be had twice", twin->path);
-        return -EMFILE;
-    }
-    image.fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 0);
-    if (image.fd < 0) {
-        snprintf(why, OPENER_WHY_SIZE, "%s: %s", twin->path, strerror(errno));
-        return -errno;
-    }
-    image.lent = true;
-    guest_disk_errors(twin, &disk->params.disk);
-    disk->params.disk.raw = image;
-    disk->params.twin = (int)drive;
-    return 0;
-}
-
-static int open_own_image(struct pvdisk *disk, const char *path, bool read_only, char *why)
-{
-    struct disk_config config = {
-        .path = (char *)(uintptr_t)path,
-        .read_only = read_only,
-        .direct = true,
-        .cache = DISK_WRITEBACK,
-        .discard = reads_as(disk, "discard-enable", "0") ? DISK_DISCARD_IGNORE : DISK_DISCARD_UNMAP,
-    };
-
-    guest_disk_errors(&config, &disk->params.disk);
-    return opener_disk(&config, &disk->params.disk.raw, why);
-}
-
-static int open_image(struct pvdisk *disk, char *why)
-{
-    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
-    bool read_only = !reads_as(disk, "mode", "w");
-    const struct raw_image *raw = &disk->params.disk.raw;
-    const struct disk_config *twin;
-    char text[PARAMS_MAX];
-    const char *path;
-    int err = xenbus_read(bus, disk->backend, "params", text, sizeof(text));
-
-    path = err ? NULL : guest_pvdisk_path(text);
-    if (!path) {
-        snprintf(why, OPENER_WHY_SIZE, "its image is no raw file or device");
-        return err ? err : -EOPNOTSUPP;
-    }
-    disk->params.disk = (struct vm_disk){.drive = disk->unit, .raw.fd = -1};
-    disk->params.twin = -1;
-    twin = twin_of(disk, path);
-    err = twin ? share_image(disk, twin, why) : open_own_image(disk, path, read_only, why);
-    if (err)
-        return err;
-    disk->params.read_only = read_only || raw->read_only;
-    disk->params.discard = raw->discard && !reads_as(disk, "discard-enable", "0");
-    disk->disk = (struct pvblk_disk){
-        .sectors = raw->bytes / BLK_SECTOR,
-        .physical_block = raw->physical_block,
-        .read_only = disk->params.read_only,
-        .removable = reads_as(disk, "removable", "1"),
-        .discard = disk->params.discard,
-        .discard_granularity = raw->discard_granularity,
-    };
-    return 0;
-}
-
 /* For people: what xl was given, without what does not belong into a log. */
 static void read_name(struct pvdisk *disk)
 {
@@ -396,6 +269,41 @@ static void read_name(struct pvdisk *disk)
         snprintf(disk->vdev, sizeof(disk->vdev), "%u", disk->devid);
 }
 
+/* As the domain of before does when a guest is rebooted: the toolstack takes its disks for closed
+ * when nothing more is asked of them, which is before the last that was has ended. */
+static bool somebody_leaves(const struct daemon *daemon)
+{
+    const struct guest *guest = daemon->guests;
+
+    while (guest && !guest_leaves(guest))
+        guest = guest->next;
+    return guest;
+}
+
+void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
+{
+    char text[OPENER_WHY_SIZE];
+
+    if (!err) {
+        err = disk->guest->hv->pv->channels_open(disk->guest->hv_guest, &disk->params.channels);
+        if (err) {
+            snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
+            why = text;
+            raw_discard(&disk->params.disk.raw);
+        }
+    }
+    if (err) {
+        on_log(disk, "image", why);
+        disk->useless = true;
+        disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
+        return;
+    }
+    disk->params.broken = on_broken;
+    disk->params.drained = on_drained;
+    disk->params.ctx = disk;
+    to_worker(disk, &disk->open);
+}
+
 static void begin(struct pvdisk *disk)
 {
     char why[OPENER_WHY_SIZE] = "";
@@ -404,27 +312,14 @@ static void begin(struct pvdisk *disk)
     read_name(disk);
     /* HVM guests have an emulated drive for it, whose media come and go, and leave the twin alone.
      */
-    if (reads_as(disk, "device-type", "cdrom")) {
+    if (disk->guest->config.role == GUEST_PRIMARY &&
+        pvdisk_reads_as(disk, "device-type", "cdrom")) {
         disk->useless = true;
         return;
     }
-    err = open_image(disk, why);
-    if (!err) {
-        err = disk->guest->hv->pv->channels_open(disk->guest->hv_guest, &disk->params.channels);
-        if (err) {
-            snprintf(why, sizeof(why), "event channels: %s", strerror(-err));
-            raw_discard(&disk->params.disk.raw);
-        }
-    }
-    if (err) {
-        on_log(disk, "image", why);
-        disk->useless = true;
-        return;
-    }
-    disk->params.broken = on_broken;
-    disk->params.drained = on_drained;
-    disk->params.ctx = disk;
-    to_worker(disk, &disk->open);
+    err = pvdisk_open_image(disk, why);
+    if (err != -EINPROGRESS)
+        pvdisk_opened(disk, err, why);
 }
 
 /* One that is not, is what is left of a disk that was detached. */
@@ -511,6 +406,28 @@ static void scan(struct guest *guest)
         else if (disk->ctl && !disk->closing)
             pvblk_ctl_event(disk->ctl);
     }
+}
+
+static bool forget_waiting(struct guest *guest)
+{
+    bool any = false;
+    struct pvdisk *next;
+
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = next) {
+        next = disk->next;
+        if (!disk->waits)
+            continue;
+        forget(disk);
+        any = true;
+    }
+    return any;
+}
+
+void guest_pvdisks_retry(struct daemon *daemon)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (guest->pv_watched && serving(guest) && forget_waiting(guest))
+            scan(guest);
 }
 
 /* ---- life -------------------------------------------------------------------------------------*/

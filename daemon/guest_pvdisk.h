@@ -8,7 +8,8 @@
  *
  * For guests of hv_xen, where the daemon's configuration has "pv_disks". A disk that the guest also
  * has as an emulated drive, its twin, is served from the twin's open file, and by its options. An
- * image that is in use otherwise is not served; that is logged once. CD-ROMs are left to the
+ * image that is in use otherwise is not served; that is logged once. One that is not raw has a
+ * program that reads it (daemon/served.h). CD-ROMs are left to the
  * emulated drives.
  */
 #ifndef IOEMUD_DAEMON_GUEST_PVDISK_H
@@ -32,6 +33,8 @@ void guest_pvdisks_start(struct guest *guest);
 void guest_pvdisks_stop(struct guest *guest);
 /* The worker has let go of all of them: says so in the store, and frees them. */
 void guest_pvdisks_finish(struct guest *guest);
+/* A guest has drained: what it had may be what disks of others wait for. */
+void guest_pvdisks_retry(struct daemon *daemon);
 /* hv_host_events.store, for all guests. */
 void guest_pvdisks_event(struct daemon *daemon, const char *token);
 
@@ -50,7 +53,8 @@ bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info);
 /* For people. */
 const char *guest_pvdisk_name(const struct guest *guest, unsigned unit);
 
-/* For tests: what libxl writes as `params` of a qdisk, "FORMAT:PATH". NULL: none that is served. */
-const char *guest_pvdisk_path(const char *params);
+/* For tests: what libxl writes as `params` of a qdisk, "FORMAT:PATH". NULL: none that is served.
+ * *ret_served: the format by which a program serves it (daemon/served.h); NULL: it is raw. */
+const char *guest_pvdisk_path(const char *params, const char **ret_served);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/worker_process.h"
 
 static const char help[] =
     "Usage: ioemud [OPTION]...\n"
@@ -53,12 +54,12 @@ static int load_config(const char *given, struct daemon_config *ret_config)
 }
 
 /* Returns how many of the files are bad. What xl's line may still add is not missing. */
-static unsigned check_guest(const char *path)
+static unsigned check_guest(const char *path, int isolation)
 {
     struct guest_config config;
     struct config_error error;
 
-    if (guests_dir_load(path, &config, &error)) {
+    if (guests_dir_load(path, isolation, &config, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
@@ -74,11 +75,11 @@ static int check(const struct daemon_config *config, char **files, int n_files)
     unsigned bad = 0;
 
     for (int i = 0; i < n_files; i++)
-        bad += check_guest(files[i]);
+        bad += check_guest(files[i], config->isolation);
     snprintf(pattern, sizeof(pattern), "%s/*.json", config->guests_dir);
     if (!n_files && !glob(pattern, 0, NULL, &found))
         for (size_t i = 0; i < found.gl_pathc; i++)
-            bad += check_guest(found.gl_pathv[i]);
+            bad += check_guest(found.gl_pathv[i], config->isolation);
     if (!n_files && !found.gl_pathc)
         printf("%s: no guests described\n", config->guests_dir);
     globfree(&found);
@@ -99,6 +100,10 @@ static void occupy_standard_descriptors(void)
         close(fd);
 }
 
+/* As in daemon_start(). */
+static const struct hv_ops *const hypervisors[] = {
+    [DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops};
+
 int main(int argc, char **argv)
 {
     const char *config_path = NULL;
@@ -107,6 +112,8 @@ int main(int argc, char **argv)
     bool check_only = false;
     int option, level = -1;
 
+    if (argc == 2 && !strcmp(argv[1], WORKER_ARGUMENT))
+        worker_child_main(WORKER_LINK, hypervisors);
     occupy_standard_descriptors();
     while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
         switch (option) {

@@ -14,6 +14,7 @@
 #include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/stats.h"
+#include "daemon/worker_process.h"
 
 /* Where a description comes from: an object in the request, or NAME.json in the guests' folder,
  * or both merged (the file wins). */
@@ -21,13 +22,20 @@ static int load_file(struct daemon *daemon, const char *name, struct guest_confi
                      struct config_error *ret_error)
 {
     char path[PATH_MAX];
+    int err;
 
     if (!*name || strchr(name, '/') || name[0] == '.' || strlen(name) > CONFIG_NAME_MAX) {
         snprintf(ret_error->text, sizeof(ret_error->text), "not a guest name: %.64s", name);
         return -EINVAL;
     }
     snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);
-    return guest_config_load(path, ret_config, ret_error);
+    err = guest_config_load(path, ret_config, ret_error);
+    if (err)
+        return err;
+    err = guest_config_check_isolation(ret_config, path, daemon->config.isolation, ret_error);
+    if (err)
+        guest_config_finish(ret_config);
+    return err;
 }
 
 /* The same for a guest of which there is nothing but the file: it must be complete. */
@@ -54,6 +62,11 @@ static int load_merged(struct daemon *daemon, const json_t *object, struct guest
 
     if (err)
         return err;
+    err = guest_config_check_isolation(&line, "(request)", daemon->config.isolation, ret_error);
+    if (err) {
+        guest_config_finish(&line);
+        return err;
+    }
     err = *line.name ? load_file(daemon, line.name, &file, ret_error) : -ENOENT;
     if (err == -ENOENT) {
         *ret_config = line;
@@ -164,6 +177,7 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     json_int_t domid = json_integer_value(json_object_get(params, "domid"));
     json_int_t vcpus = json_integer_value(json_object_get(params, "vcpus"));
     struct config_error error;
+    struct guest *own;
     struct dm_attach *dm;
     int fd;
 
@@ -196,7 +210,11 @@ static void method_dm_attach(void *ctx, struct rpc_call *call, const json_t *par
     attach.reset = json_is_true(json_object_get(params, "again"));
     attach.lease = rpc_call_conn(call);
     attach.ctx = dm;
-    guest_attach(daemon, &attach);
+    own = guest_attached_by_itself(daemon, &attach.config, attach.domid);
+    if (own && own->config.role == GUEST_PV && attach.config.role == GUEST_PV)
+        guest_take_over(own, &attach);
+    else
+        guest_attach(daemon, &attach);
 }
 
 /* The guest that `key` of the request names, or is the domain of; "domid" says which of several.
@@ -304,89 +322,6 @@ static void method_insert(void *ctx, struct rpc_call *call, const json_t *params
         change_medium(ctx, call, params, path);
 }
 
-static json_t *describe_disks(const struct guest *guest)
-{
-    json_t *disks = json_array();
-
-    for (unsigned i = 0; i < guest->config.n_disks; i++) {
-        const struct disk_config *disk = &guest->config.disk[i];
-
-        bool cdrom = disk->type == DISK_CDROM;
-
-        json_array_append_new(disks,
-                              json_pack("{s:s, s:s, s:s, s:s, s:b, s:o*}", "vdev", disk->vdev,
-                                        "type", cdrom ? "cdrom" : "disk", "path", disk->path,
-                                        "format", disk->backend == DISK_MEM ? "mem" : "raw",
-                                        "read_only", disk->read_only || cdrom, "stopped",
-                                        daemon_disk_stop(guest, (unsigned)(disk->vdev[2] - 'a'))));
-    }
-    return disks;
-}
-
-static json_t *describe_pv_disks(const struct guest *guest)
-{
-    struct guest_pvdisk info = {0};
-    json_t *disks = json_array();
-
-    while (guest->state == GUEST_RUNNING && guest_pvdisks_next(guest, &info))
-        json_array_append_new(disks, json_pack("{s:s, s:i, s:b, s:o*}", "vdev", info.vdev, "devid",
-                                               (int)info.devid, "connected", info.connected,
-                                               "stopped", daemon_disk_stop(guest, info.unit)));
-    return disks;
-}
-
-static json_t *describe_serials(const struct guest *guest)
-{
-    json_t *serials = json_array();
-
-    for (unsigned i = 0; i < guest->config.n_serials; i++) {
-        char label[24];
-
-        if (guest->config.serial[i].kind == SERIAL_NONE)
-            continue;
-        snprintf(label, sizeof(label), "serial%u", i);
-        json_array_append_new(
-            serials, json_pack("{s:s, s:s}", "label", label, "path", guest->serial_path[i]));
-    }
-    return serials;
-}
-
-static json_t *describe_nics(const struct guest *guest)
-{
-    json_t *nics = json_array();
-
-    for (unsigned i = 0; i < guest->config.n_nics; i++) {
-        const struct nic_config *nic = &guest->config.nic[i];
-        uint8_t mac[6];
-        char text[18];
-
-        nic_config_mac(nic, guest->config.name, mac);
-        nic_config_mac_text(mac, text);
-        json_array_append_new(
-            nics,
-            json_pack("{s:i, s:s, s:s, s:s, s:s, s:b}", "devid", (int)nic->devid, "model",
-                      nic_config_model(nic), "mac", text, "backend", nic_config_backend(nic), "at",
-                      guest->nic_ifname[nic->devid][0] ? guest->nic_ifname[nic->devid] : nic->path,
-                      "present", guest_has_nic(guest, nic->devid)));
-    }
-    return nics;
-}
-
-static json_t *describe(const struct guest *guest)
-{
-    const struct guest_config *config = &guest->config;
-
-    return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name", guest->name,
-        "domid", (int)guest->domid, "hypervisor", config->hypervisor == GUEST_XEN ? "xen" : "shm",
-        "role", config->role == GUEST_PRIMARY ? "primary" : "secondary", "state",
-        guest_state_name(guest), "reset", guest->reset, "worker",
-        guest->worker ? (int)guest->worker->params.id : -1, "vcpus",
-        guest->hv_guest ? (int)guest->hv->guest_info(guest->hv_guest)->vcpus : 0, "leased",
-        guest->lease != NULL, "disks", describe_disks(guest), "pv_disks", describe_pv_disks(guest),
-        "nics", describe_nics(guest), "serial", describe_serials(guest));
-}
-
 /* ---- NICs ------------------------------------------------------------------------------------ */
 
 static void nic_done(void *ctx, int err, const char *why)
@@ -490,7 +425,7 @@ static void method_list(void *ctx, struct rpc_call *call, const json_t *params)
 
     guest_names_refresh(daemon);
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        all &= !json_array_insert_new(guests, 0, describe(guest)); /* the newest is first */
+        all &= !json_array_insert_new(guests, 0, method_describe(guest)); /* the newest is first */
     if (all) {
         rpc_reply(call, json_pack("{s:o, s:o}", "guests", guests, "files", files));
         return;
@@ -509,7 +444,8 @@ static void method_show(void *ctx, struct rpc_call *call, const json_t *params)
     if (!guest)
         return;
     config = guest_config_to_json(&guest->config);
-    shown = config ? json_pack("{s:o, s:O}", "guest", describe(guest), "config", config) : NULL;
+    shown =
+        config ? json_pack("{s:o, s:O}", "guest", method_describe(guest), "config", config) : NULL;
     json_decref(config);
     if (shown)
         rpc_reply(call, shown);

@@ -10,6 +10,9 @@
 struct guest *method_guest(struct daemon *daemon, struct rpc_call *call, const json_t *params,
                            const char *key);
 
+/* daemon/methods_describe.c. NULL when memory is short. */
+json_t *method_describe(const struct guest *guest);
+
 /* daemon/methods_live.c */
 void method_reload(void *ctx, struct rpc_call *call, const json_t *params);
 void method_log_level(void *ctx, struct rpc_call *call, const json_t *params);

@@ -9,6 +9,7 @@
 
 #include "daemon/guest_live.h"
 #include "daemon/guests_dir.h"
+#include "daemon/worker_process.h"
 
 /* One guest's file, and what it makes of the guest that is attached. */
 struct described {
@@ -148,7 +149,7 @@ static void read_file(struct reload *reload, char *name)
     char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/%s.json", reload->config.guests_dir, name);
-    if (guests_dir_load(path, &file->config, &error)) {
+    if (guests_dir_load(path, reload->daemon->config.isolation, &file->config, &error)) {
         note_error(reload, error.text);
         free(name);
         return;
@@ -286,6 +287,15 @@ static bool apply_key(struct reload *reload, const char *key)
 
     if (!strcmp(key, "poll_us"))
         return change_poll(daemon, now->poll_us);
+    if (!strcmp(key, "worker_guests")) { /* of processes that get another one */
+        daemon->config.worker_guests = now->worker_guests;
+        return true;
+    }
+    if (!strcmp(key, "worker_timeout")) {
+        daemon->config.worker_timeout = now->worker_timeout;
+        worker_process_beat_again(daemon);
+        return true;
+    }
     if (!strcmp(key, "log_level")) {
         if (!daemon->level_given)
             log_set_level(&daemon->log, now->log_level);

@@ -152,7 +152,7 @@ static json_t *pv_disks(const struct guest *guest, bool buckets)
 static const struct blk_histograms *histograms_of(const struct guest *guest, unsigned drive)
 {
     return guest->vm ? guest->vm->drive[drive].histograms
-                     : &worker_process_histograms(guest->worker)[drive];
+                     : &worker_process_histograms(guest)[drive];
 }
 
 static json_t *disks(const struct guest *guest, const struct vm_counts *counts, bool buckets)
@@ -261,7 +261,7 @@ static void add_grants(json_t *object, const struct guest *guest)
 static void read_counts(const struct guest *guest, struct vm_counts *counts)
 {
     if (!guest->vm) {
-        if (!worker_process_counts(guest->worker, NULL, counts))
+        if (!worker_process_vm_counts(guest, counts))
             *counts = (struct vm_counts){0};
         return;
     }
@@ -281,7 +281,7 @@ static void add_counts(json_t *object, const struct guest *guest, const struct v
         vcpu = guest->vm->vcpu;
         vcpus = guest->vm->dispatch.vcpus;
     } else {
-        vcpu = worker_process_vcpus(guest->worker, &vcpus);
+        vcpu = worker_process_vcpus(guest, &vcpus);
     }
 
     json_object_set_new(object, "worker", json_integer(guest->worker->params.id));
@@ -350,7 +350,7 @@ static json_t *one_worker(const struct worker *worker, bool buckets)
 
     if (!worker->is_process)
         worker_counts_read(worker, &counts);
-    else if (!worker_process_counts(worker, &counts, NULL))
+    else if (!worker_process_counts(worker, &counts))
         counts = (struct worker_counts){0};
     object = counters(named, 2);
     if (worker->is_process)
@@ -385,9 +385,9 @@ json_t *daemon_stats_of(struct daemon *daemon, const struct guest *only, bool bu
     guest_names_refresh(daemon);
     for (unsigned i = 0; i < daemon->n_workers; i++)
         all &= !json_array_append_new(workers, one_worker(daemon->worker[i], buckets));
-    for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (guest->state == GUEST_RUNNING && guest->worker->is_process)
-            json_array_insert_new(workers, 0, one_worker(guest->worker, buckets));
+    for (const struct worker *worker = worker_process_next(daemon, NULL); worker;
+         worker = worker_process_next(daemon, worker))
+        all &= !json_array_insert_new(workers, 0, one_worker(worker, buckets));
     for (const struct guest *guest = daemon->guests; guest; guest = guest->next)
         if (!only || guest == only)
             all &= !json_array_insert_new(guests, 0, one_guest(guest, buckets));

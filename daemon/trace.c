@@ -2,9 +2,12 @@
 #include "daemon/trace.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "daemon/guest.h"
 #include "daemon/methods.h"
@@ -13,92 +16,16 @@
 
 struct trace {
     struct guest *guest;
-    struct trace_filter filter;
-    struct mail begin, end;    /* to the worker: the one may be under way when the other follows */
-    struct mail begun, back;   /* they have been done */
-    struct mail news;          /* something is in the ring, and somebody waits for it */
-    struct rpc_conn *conn;     /* whose it is; NULL: it has gone, or the guest has */
-    struct rpc_call *beginner; /* is told when it has begun */
-    struct rpc_call *reader;   /* waits for requests; NULL: nobody does */
-
-    /* The worker writes entries and `in`, the main thread reads them and writes `out`. */
-    struct vm *vm;
-    uint32_t in, out;   /* counted up; they differ by at most TRACE_RING */
-    uint64_t lost;      /* since the beginning */
-    uint64_t left;      /* so many more are wanted; the worker's */
-    bool full;          /* no more are wanted: set with `in`, looked at after it */
-    bool wanted;        /* a reader waits for news; who takes it back sends them, or answers */
-    uint64_t told_lost; /* the main thread's */
-    struct trace_entry ring[TRACE_RING];
+    struct guest_call begin, end; /* the one may be under way when the other follows */
+    struct rpc_conn *conn;        /* whose it is; NULL: it has gone, or the guest has */
+    struct rpc_call *beginner;    /* is told when it has begun */
+    struct rpc_call *reader;      /* waits for requests; NULL: nobody does */
+    struct trace_ring *ring;
+    uint32_t out; /* the ring's: what is there may be changed by a captured worker */
+    uint64_t told_lost;
 };
 
-#define OWNER(mail, member) ((struct trace *)((char *)(mail)-offsetof(struct trace, member)))
-
-/* ---- worker ---------------------------------------------------------------------------------- */
-
-static void locate(const struct trace *trace, struct trace_entry *entry)
-{
-    const struct dispatch_request *request = &entry->request;
-    struct machine *machine = trace->vm->machine;
-    const struct dev *dev = NULL;
-    uint64_t first = 0, last = 0;
-
-    if (request->type == IOREQ_PCI_CONFIG && !(request->addr >> 40))
-        dev = machine_function(machine, (uint8_t)(request->addr >> 32));
-    else if (request->type == IOREQ_PIO || request->type == IOREQ_COPY)
-        dev = machine_device_at(machine, request->type == IOREQ_PIO ? BUS_PORT : BUS_MMIO,
-                                request->addr, &first, &last);
-    entry->offset = request->addr - first;
-    entry->range = last - first + 1;
-    if (!dev)
-        return;
-    snprintf(entry->device, sizeof(entry->device), "%s", dev->name);
-    entry->model = dev->ops->model;
-}
-
-/* A ring that is full costs the newest: what is in it is in order and without gaps. */
-static void on_request(void *ctx, const struct dispatch_request *request)
-{
-    struct trace *trace = ctx;
-    const struct loop *loop = &trace->vm->worker->evloop.loop;
-    struct trace_entry entry = {.request = *request};
-    uint32_t out = __atomic_load_n(&trace->out, __ATOMIC_ACQUIRE), in = trace->in;
-
-    locate(trace, &entry);
-    if (!trace->left || !trace_filter_wants(&trace->filter, &entry))
-        return;
-    if (in - out == TRACE_RING) {
-        __atomic_store_n(&trace->lost, trace->lost + 1, __ATOMIC_RELAXED);
-        return;
-    }
-    entry.at_ns = loop->ops->now_ns(loop->ctx);
-    trace->ring[in % TRACE_RING] = entry;
-    if (!--trace->left)
-        __atomic_store_n(&trace->full, true, __ATOMIC_RELAXED);
-    /* Pairs with the reader's look at `in`: the entry is there by then. */
-    __atomic_store_n(&trace->in, in + 1, __ATOMIC_SEQ_CST);
-    /* Pairs with the reader's, who sets it and then looks at `in` again. */
-    if (__atomic_exchange_n(&trace->wanted, false, __ATOMIC_SEQ_CST))
-        mailbox_post(&trace->guest->daemon->mailbox, &trace->news);
-}
-
-static void run_begin(struct mail *mail) /* worker */
-{
-    struct trace *trace = OWNER(mail, begin);
-
-    trace->vm = trace->guest->vm;
-    trace->vm->dispatch.trace_ctx = trace;
-    trace->vm->dispatch.traced = on_request;
-    mailbox_post(&trace->guest->daemon->mailbox, &trace->begun);
-}
-
-static void run_end(struct mail *mail) /* worker */
-{
-    struct trace *trace = OWNER(mail, end);
-
-    trace->guest->vm->dispatch.traced = NULL;
-    mailbox_post(&trace->guest->daemon->mailbox, &trace->back);
-}
+#define OWNER(call, member) ((struct trace *)((char *)(call)-offsetof(struct trace, member)))
 
 /* ---- main thread ----------------------------------------------------------------------------- */
 
@@ -119,29 +46,68 @@ static json_t *describe(const struct trace_entry *entry)
         "data", (json_int_t)request->data, "device", entry->device, "text", line);
 }
 
+static void end_text(char *text, size_t size)
+{
+    text[size - 1] = '\0';
+    for (char *at = text; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+}
+
+static bool check_bool(const bool *value)
+{
+    uint8_t byte;
+
+    memcpy(&byte, value, sizeof(byte));
+    return byte != 0;
+}
+
+void trace_check(struct trace_entry *entry)
+{
+    struct dispatch_request *request = &entry->request;
+    bool known = request->type == IOREQ_PIO || request->type == IOREQ_COPY ||
+                 request->type == IOREQ_PCI_CONFIG || request->type == IOREQ_TIMEOFFSET ||
+                 request->type == IOREQ_INVALIDATE;
+
+    end_text(entry->device, sizeof(entry->device));
+    end_text(entry->model_name, sizeof(entry->model_name));
+    end_text(entry->illegal_text, sizeof(entry->illegal_text));
+    request->read = check_bool(&request->read);
+    request->string = check_bool(&request->string);
+    entry->model = *entry->model_name ? entry->model_name : NULL;
+    request->illegal = *entry->illegal_text ? entry->illegal_text : NULL;
+    if (!request->illegal && (!known || request->size > sizeof(request->data)))
+        request->illegal = "unknown";
+}
+
 /* What is in the ring, as far as it goes into one answer. */
 static json_t *take(struct trace *trace)
 {
-    uint32_t in = __atomic_load_n(&trace->in, __ATOMIC_ACQUIRE), out = trace->out;
+    uint32_t in = __atomic_load_n(&trace->ring->in, __ATOMIC_ACQUIRE);
     json_t *requests = json_array();
 
-    for (unsigned i = 0; requests && i < TRACE_BATCH && out != in; i++, out++)
-        json_array_append_new(requests, describe(&trace->ring[out % TRACE_RING]));
-    __atomic_store_n(&trace->out, out, __ATOMIC_RELEASE);
+    for (unsigned i = 0; requests && i < TRACE_BATCH && trace->out != in; i++, trace->out++) {
+        struct trace_entry entry;
+
+        memcpy(&entry, &trace->ring->entry[trace->out % TRACE_RING], sizeof(entry));
+        trace_check(&entry);
+        json_array_append_new(requests, describe(&entry));
+    }
+    __atomic_store_n(&trace->ring->out, trace->out, __ATOMIC_RELEASE);
     return requests;
 }
 
 static bool is_over(const struct trace *trace)
 {
-    return __atomic_load_n(&trace->full, __ATOMIC_RELAXED) &&
-           __atomic_load_n(&trace->in, __ATOMIC_ACQUIRE) == trace->out;
+    return __atomic_load_n(&trace->ring->full, __ATOMIC_RELAXED) &&
+           __atomic_load_n(&trace->ring->in, __ATOMIC_ACQUIRE) == trace->out;
 }
 
 /* `ended`: why no more comes; NULL: more does. */
 static void answer(struct trace *trace, const char *ended)
 {
     struct rpc_call *reader = trace->reader;
-    uint64_t lost = __atomic_load_n(&trace->lost, __ATOMIC_RELAXED);
+    uint64_t lost = __atomic_load_n(&trace->ring->lost, __ATOMIC_RELAXED);
     json_t *requests = take(trace);
 
     if (!ended && is_over(trace))
@@ -154,14 +120,14 @@ static void answer(struct trace *trace, const char *ended)
 
 static bool has_something(const struct trace *trace)
 {
-    return __atomic_load_n(&trace->in, __ATOMIC_SEQ_CST) != trace->out || is_over(trace);
+    return __atomic_load_n(&trace->ring->in, __ATOMIC_SEQ_CST) != trace->out || is_over(trace);
 }
 
-static void run_news(struct mail *mail)
+void trace_news(struct guest *guest)
 {
-    struct trace *trace = OWNER(mail, news);
+    struct trace *trace = guest->trace;
 
-    if (trace->reader)
+    if (trace && trace->reader && has_something(trace))
         answer(trace, NULL);
 }
 
@@ -170,21 +136,32 @@ static void trace_free(struct trace *trace)
     trace->guest->trace = NULL;
     if (trace->conn)
         rpc_conn_on_close(trace->conn, NULL, NULL);
+    munmap(trace->ring, sizeof(*trace->ring));
     free(trace);
 }
 
 /* What the guest asks from now on is told. */
-static void run_begun(struct mail *mail)
+static void on_begun(struct guest_call *call)
 {
-    struct trace *trace = OWNER(mail, begun);
+    struct trace *trace = OWNER(call, begin);
+    const struct vm_reply *reply = &trace->begin.reply;
+    struct rpc_call *beginner = trace->beginner;
 
-    rpc_reply(trace->beginner,
-              json_pack("{s:s, s:i}", "name", trace->guest->name, "ring", (int)TRACE_RING));
+    trace->beginner = NULL;
+    if (!reply->err) {
+        rpc_reply(beginner,
+                  json_pack("{s:s, s:i}", "name", trace->guest->name, "ring", (int)TRACE_RING));
+        return;
+    }
+    rpc_fail(beginner, RPC_FAILED, "%s", *reply->why ? reply->why : strerror(-reply->err));
+    /* Else its end is on its way, or the guest's. */
+    if (trace->conn)
+        trace_free(trace);
 }
 
-static void run_back(struct mail *mail)
+static void on_ended(struct guest_call *call)
 {
-    trace_free(OWNER(mail, back));
+    trace_free(OWNER(call, end));
 }
 
 static void on_conn_closed(void *arg)
@@ -196,8 +173,11 @@ static void on_conn_closed(void *arg)
         answer(trace, "closed"); /* to nobody */
     guest_log(trace->guest, LOG_INFO, "event=trace-ended");
     /* A guest that stops ends it when it is freed. */
-    if (trace->guest->state == GUEST_RUNNING)
-        mailbox_post(&trace->guest->worker->mailbox, &trace->end);
+    if (trace->guest->state != GUEST_RUNNING)
+        return;
+    trace->end.request = (struct vm_request){.op = VM_TRACE, .trace.fd = -1};
+    trace->end.done = on_ended;
+    guest_call(trace->guest, &trace->end);
 }
 
 void trace_guest_gone(struct guest *guest)
@@ -216,13 +196,54 @@ static const char *refusal(const struct guest *guest, struct rpc_call *call)
 {
     if (guest->state != GUEST_RUNNING)
         return "the guest does not run";
-    if (guest->worker->is_process)
-        return "there is no trace of a guest with a worker process of its own (\"isolation\": "
-               "\"process\")";
     if (guest->trace)
         return "the guest is being traced already";
     if (rpc_conn_is_tied(rpc_call_conn(call)))
         return "this connection is a guest's lease, or traces already";
+    return NULL;
+}
+
+/* A ring that two have, one of them perhaps another process: it cannot shrink under us. */
+static int make_ring(struct trace_ring **ret_ring, int *ret_fd)
+{
+    int err, fd = memfd_create("ioemud-trace", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    void *ring = MAP_FAILED;
+
+    if (fd < 0)
+        return -errno;
+    if (!ftruncate(fd, sizeof(**ret_ring)) &&
+        !fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW))
+        ring = mmap(NULL, sizeof(**ret_ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring == MAP_FAILED) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    *ret_ring = ring;
+    *ret_fd = fd;
+    return 0;
+}
+
+static const char *begin(struct guest *guest, struct rpc_call *call,
+                         const struct trace_filter *filter, uint64_t count)
+{
+    struct trace *trace = calloc(1, sizeof(*trace));
+    int fd = -1;
+
+    if (!trace || make_ring(&trace->ring, &fd)) {
+        free(trace);
+        return "out of memory, or of descriptors";
+    }
+    trace->guest = guest;
+    trace->conn = rpc_call_conn(call);
+    trace->beginner = call;
+    guest->trace = trace;
+    rpc_conn_on_close(trace->conn, on_conn_closed, trace);
+    guest_log(guest, LOG_INFO, "event=trace-begun");
+    trace->begin.request =
+        (struct vm_request){.op = VM_TRACE, .trace = {.fd = fd, .filter = *filter, .count = count}};
+    trace->begin.done = on_begun;
+    guest_call(guest, &trace->begin);
     return NULL;
 }
 
@@ -235,7 +256,6 @@ void method_trace(void *ctx, struct rpc_call *call, const json_t *params)
     char why[TRACE_WHY_SIZE] = "";
     struct trace_filter wanted;
     const char *refused;
-    struct trace *trace;
 
     if (!guest)
         return;
@@ -250,25 +270,11 @@ void method_trace(void *ctx, struct rpc_call *call, const json_t *params)
         return;
     }
     refused = refusal(guest, call);
-    trace = refused ? NULL : calloc(1, sizeof(*trace));
-    if (!trace) {
-        rpc_fail(call, RPC_FAILED, "%s", refused ? refused : "out of memory");
-        return;
-    }
-    trace->guest = guest;
-    trace->filter = wanted;
-    trace->left = count ? (uint64_t)json_integer_value(count) : UINT64_MAX;
-    trace->begin.run = run_begin;
-    trace->end.run = run_end;
-    trace->begun.run = run_begun;
-    trace->back.run = run_back;
-    trace->news.run = run_news;
-    trace->conn = rpc_call_conn(call);
-    guest->trace = trace;
-    rpc_conn_on_close(trace->conn, on_conn_closed, trace);
-    guest_log(guest, LOG_INFO, "event=trace-begun");
-    trace->beginner = call;
-    mailbox_post(&guest->worker->mailbox, &trace->begin);
+    if (!refused)
+        refused =
+            begin(guest, call, &wanted, count ? (uint64_t)json_integer_value(count) : UINT64_MAX);
+    if (refused)
+        rpc_fail(call, RPC_FAILED, "%s", refused);
 }
 
 /* {}: of the trace that this connection has begun. The answer waits until there is something. */
@@ -291,7 +297,7 @@ void method_trace_read(void *ctx, struct rpc_call *call, const json_t *params)
     trace->reader = call;
     /* What comes after this brings news; what came before is seen here. If it did both, the news
      * are on their way. */
-    __atomic_store_n(&trace->wanted, true, __ATOMIC_SEQ_CST);
-    if (has_something(trace) && __atomic_exchange_n(&trace->wanted, false, __ATOMIC_SEQ_CST))
+    __atomic_store_n(&trace->ring->wanted, 1, __ATOMIC_SEQ_CST);
+    if (has_something(trace) && __atomic_exchange_n(&trace->ring->wanted, 0, __ATOMIC_SEQ_CST))
         answer(trace, NULL);
 }

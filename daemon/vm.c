@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/vm_pv.h"
+#include "daemon/vm_trace.h"
 
 /* Between two attempts at a request whose memory cannot be had. */
 #define STARVED_S 0.01
@@ -471,6 +472,7 @@ void vm_image_closed(void *arg)
 void vm_end(struct vm *vm)
 {
     watch_stop(&vm->worker->watcher, &vm->watch);
+    vm_trace_end(vm);
     ev_io_stop(vm->worker->ev, &vm->io);
     ev_timer_stop(vm->worker->ev, &vm->starved);
     bufpio_finish(&vm->bufpio);
@@ -505,9 +507,9 @@ static int make_counts(struct vm *vm, char *why)
     size_t size = vcpus * sizeof(*vm->vcpu) + MACHINE_IDE_DRIVES * sizeof(*vm->histograms);
     void *pages;
 
-    if (vm->worker->vcpu) { /* the control side reads them there */
-        vm->vcpu = vm->worker->vcpu;
-        vm->histograms = vm->worker->histograms;
+    if (vm->params.vcpu) { /* the control side reads them there */
+        vm->vcpu = vm->params.vcpu;
+        vm->histograms = vm->params.histograms;
         return 0;
     }
     pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,

@@ -16,6 +16,7 @@
 #include "devices/backend/blk_ops.h"
 #include "devices/backend/chr.h"
 #include "devices/backend/images.h"
+#include "devices/backend/nbd.h"
 #include "devices/backend/nets.h"
 #include "devices/machine.h"
 #include "ioreq/dispatch.h"
@@ -33,7 +34,9 @@
 struct vm_disk {
     unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
     struct raw_image raw; /* fd taken over; -1: a mem disk */
-    void *mem;            /* mem disks: `sectors` of zeroes, freed with the vm */
+    bool served;          /* by a program: raw.fd is a socket, `nbd` what it said */
+    struct nbd_export nbd;
+    void *mem; /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
     bool read_only; /* mem disks; raw.read_only otherwise */
     bool discard;   /* mem disks; raw.discard otherwise */
@@ -51,17 +54,20 @@ struct vm_serial {
 enum vm_net { VM_NET_TAP, VM_NET_DGRAM, VM_NET_STREAM, VM_NET_LISTENER, VM_NET_USER, VM_NET_NULL };
 
 /* One NIC as the control side opened it. */
+#define VM_MODEL_SIZE 16
 struct vm_nic {
-    const char *model; /* NULL: no NIC */
+    char model[VM_MODEL_SIZE]; /* "": no NIC */
     uint8_t mac[NET_MAC_BYTES];
     uint8_t slot; /* 0: by its number */
     enum vm_net kind;
-    int fd, keep_fd;              /* taken over; -1: none */
+    int fd, keep_fd, rom_fd;      /* taken over; -1: none */
     char peer[108];               /* VM_NET_DGRAM: net_dgram_open()'s */
     struct net_user_options user; /* its strings stay the caller's, during the call */
     struct net_limits limits;
     bool link;
-    const uint8_t *rom; /* stays the caller's, as long as the vm; NULL: none */
+    /* Stays the caller's, as long as the vm; NULL: none. In a worker process that is to be mapped
+     * from `rom_fd` first, a memfd that cannot change. */
+    const uint8_t *rom;
     uint32_t rom_bytes;
 };
 
@@ -77,7 +83,10 @@ struct vm_params {
     unsigned
         disk_places; /* disks and drives without a medium: worker_has_room() said yes to them */
     struct vm_serial serial[MACHINE_SERIALS];
-    struct vm_nic *nic;         /* MACHINE_NICS, by devid, during vm_start(); NULL: none */
+    struct vm_nic *nic; /* MACHINE_NICS, by devid, during vm_start(); NULL: none */
+    /* Where it counts, of each vCPU and of each drive; NULL: in memory of its own. */
+    struct dispatch_vcpu *vcpu;
+    struct blk_histograms *histograms;
     uint32_t budget;            /* dispatch.h; 0: no bound */
     struct log_limit log_limit; /* to begin with */
     /* On the worker's thread: the guest cannot go on (peer hung up, descriptor failed). Once. */
@@ -87,6 +96,8 @@ struct vm_params {
     /* On the worker's thread: this unit's disk has stopped the guest, and its requests are not
      * served any more. Once until vm_restart(). */
     void (*stopped)(void *ctx, unsigned unit, const struct blk_stop *stop);
+    /* Likewise: the reader of a trace that waits has something to read. */
+    void (*traced)(void *ctx);
     void *ctx;
 };
 
@@ -106,7 +117,7 @@ struct vm {
      * until something is counted in them: this of each vCPU, then `histograms` of each drive. */
     struct dispatch_vcpu *vcpu;
     struct blk_histograms *histograms;
-    size_t counts_size; /* of both; 0: they are the worker's */
+    size_t counts_size; /* of both; 0: they are the caller's */
     struct bufpio bufpio;
     struct host host;
     struct pool_share *pool_share;
@@ -140,6 +151,7 @@ struct vm {
     ev_timer starved; /* requests wait for memory: tried again when it fires */
 
     struct watch watch;
+    struct vm_trace *trace; /* daemon/vm_trace.h; NULL: none */
 
     struct vm_pv *pvs; /* PV disks: daemon/vm_pv.h */
 

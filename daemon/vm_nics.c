@@ -23,13 +23,15 @@ static void wait_for_readers(struct vm *vm)
 
 void vm_nic_discard(struct vm_nic *nic)
 {
-    if (!nic->model)
+    if (!*nic->model)
         return;
     if (nic->fd >= 0)
         close(nic->fd);
     if (nic->keep_fd >= 0)
         close(nic->keep_fd);
-    nic->fd = nic->keep_fd = -1;
+    if (nic->rom_fd >= 0)
+        close(nic->rom_fd);
+    nic->fd = nic->keep_fd = nic->rom_fd = -1;
 }
 
 static int open_port(struct vm *vm, struct vm_nic *nic, struct net_port **ret_port, char *why)
@@ -127,11 +129,11 @@ int vm_nics_open(struct vm *vm, char *why)
     vm->reap_task = (struct loop_task){.run = run_reap, .arg = vm};
     for (unsigned i = 0; vm->params.nic && i < MACHINE_NICS; i++) {
         struct vm_nic *nic = &vm->params.nic[i];
-        int err = nic->model ? open_net(vm, i, nic, why) : 0;
+        int err = *nic->model ? open_net(vm, i, nic, why) : 0;
 
         if (err)
             return err;
-        if (nic->model)
+        if (*nic->model)
             vm->params.spec.nic[i] = machine_nic(vm, i, nic);
     }
     return 0;

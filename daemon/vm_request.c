@@ -112,6 +112,15 @@ static void nic_remove(struct vm *vm, struct vm_request *request, struct vm_repl
     reply->err = vm_nic_remove(vm, request->nic.number, request->nic.flag);
 }
 
+static void trace(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    if (request->trace.fd >= 0)
+        reply->err =
+            vm_trace_begin(vm, request->trace.fd, &request->trace.filter, request->trace.count);
+    else
+        vm_trace_end(vm);
+}
+
 void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *ret_reply)
 {
     static void (*const run[])(struct vm * vm, struct vm_request * request,
@@ -122,6 +131,7 @@ void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *
         [VM_CLOSE] = close_medium, [VM_TUNE] = tune,
         [VM_NIC_LINK] = nic_link,  [VM_NIC_CAPTURE] = nic_capture,
         [VM_NIC_ADD] = nic_add,    [VM_NIC_REMOVE] = nic_remove,
+        [VM_TRACE] = trace,
     };
 
     _Static_assert(sizeof(run) / sizeof(run[0]) == VM_OPS, "each has its function");
@@ -138,13 +148,17 @@ unsigned vm_request_fds(struct vm_request *request, int *ret_fds[VM_REQUEST_FDS]
     case VM_CHANGE:
         ret_fds[0] = &request->medium.raw.fd;
         return 1;
+    case VM_TRACE:
+        ret_fds[0] = &request->trace.fd;
+        return 1;
     case VM_NIC_CAPTURE:
         ret_fds[0] = &request->nic.fd;
         return 1;
     case VM_NIC_ADD:
         ret_fds[0] = &request->nic.nic.fd;
         ret_fds[1] = &request->nic.nic.keep_fd;
-        return 2;
+        ret_fds[2] = &request->nic.nic.rom_fd;
+        return 3;
     default:
         return 0;
     }

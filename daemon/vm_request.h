@@ -11,6 +11,7 @@
 #define IOEMUD_DAEMON_VM_REQUEST_H
 
 #include "daemon/vm.h"
+#include "daemon/vm_trace.h"
 
 enum vm_op {
     VM_RESTART,      /* `units`: vm_restart() */
@@ -25,6 +26,7 @@ enum vm_op {
     VM_NIC_CAPTURE,
     VM_NIC_ADD,
     VM_NIC_REMOVE,
+    VM_TRACE, /* `trace` */
     VM_OPS
 };
 
@@ -73,6 +75,11 @@ struct vm_request {
             uint64_t limit;    /* capture: bytes */
             struct vm_nic nic; /* to be added */
         } nic;
+        struct {
+            int fd; /* of a ring: vm_trace_begin(); -1: it ends */
+            struct trace_filter filter;
+            uint64_t count;
+        } trace;
     };
 };
 
@@ -86,7 +93,7 @@ struct vm_reply {
 void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *ret_reply);
 
 /* Where its descriptors are, at most VM_REQUEST_FDS; some may be -1. Returns how many. */
-#define VM_REQUEST_FDS 2u
+#define VM_REQUEST_FDS 3u
 unsigned vm_request_fds(struct vm_request *request, int *ret_fds[VM_REQUEST_FDS]);
 /* Of one that will not be run: closes them. */
 void vm_request_discard(struct vm_request *request);

@@ -56,9 +56,6 @@ struct worker {
     struct mail end; /* worker_destroy() */
 
     bool is_process; /* daemon/worker_process.h, which has more of it: a thread has not */
-    /* Where a worker process's vm counts; NULL: in memory of its own. */
-    struct dispatch_vcpu *vcpu;
-    struct blk_histograms *histograms;
 
     unsigned guests; /* the control side's count, for pinning */
     unsigned disks;  /* of them: worker_has_room() */

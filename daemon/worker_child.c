@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker process from within. It is a copy of the control side at the moment of the fork, so the
- * guest, its worker and the hypervisor's half of it are where they were; what it must not have, all
- * other descriptors, privileges and system calls, it gives up first.
+ * A worker process from within. It begins as a program that knows nothing but its end of the link,
+ * opens what needs privileges, gives these up, and then serves the guests that it is sent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,74 +9,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/daemon.h"
-#include "daemon/guest.h"
 #include "daemon/sandbox.h"
-#include "daemon/worker_process.h"
+#include "daemon/worker_child.h"
 
 /* What is counted is published so long after something has happened, and not at all while nothing
- * does. */
-#define PUBLISH_S 0.01
-
-/* Its link, the hypervisor's, disks, serial ports, NICs. */
-#define KEPT_MAX (1 + HV_DESCRIPTORS_MAX + MACHINE_IDE_DRIVES + MACHINE_SERIALS + 2 * MACHINE_NICS)
-
-struct child {
-    struct worker_child_params params;
-    struct worker *worker;
-    struct vm *vm; /* NULL: not yet, or ended */
-    ev_io sock_io;
-    ev_prepare prepare;
-    ev_timer publish;
-    unsigned quiet; /* the turn of the loop in which nothing but publishing happened */
-    struct worker_shared fresh;
-};
+ * does; of so many guests at a time. */
+#define PUBLISH_S      0.01
+#define PUBLISH_GUESTS 16u
 
 /* ---- telling ----------------------------------------------------------------------------------*/
 
-/* Waits for the control side, which waits for nothing. If that is gone, so are we. */
-static void tell(struct child *child, const struct worker_report *report)
+void worker_child_tell(struct child *child, const struct worker_report *report)
 {
-    if (send(child->params.sock, report, sizeof(*report), MSG_NOSIGNAL) < 0)
+    if (send(child->sock, report, sizeof(*report), MSG_NOSIGNAL) < 0)
         _exit(EXIT_SUCCESS);
 }
 
-/* Lines are lost rather than waited for. */
-static void on_log(void *ctx, int priority, const char *guest, const char *device, const char *text)
+void worker_child_log(const struct child *child, uint32_t guest, int priority, const char *device,
+                      const char *text)
 {
-    const struct child *child = ctx;
-    struct worker_report report = {.kind = REPORT_LOG, .log.priority = priority};
+    struct worker_report report = {.kind = REPORT_LOG, .guest = guest, .log.priority = priority};
 
     snprintf(report.log.device, sizeof(report.log.device), "%s", device ? device : "");
     snprintf(report.log.text, sizeof(report.log.text), "%s", text);
-    (void)send(child->params.sock, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)send(child->sock, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void on_gone(void *ctx)
+static void on_log(void *ctx, int priority, const char *guest, const char *device, const char *text)
 {
-    struct worker_report report = {.kind = REPORT_GONE};
-
-    tell(ctx, &report);
-}
-
-static void on_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
-{
-    struct worker_report report = {.kind = REPORT_IO_STOPPED,
-                                   .io_stopped = {.drive = drive, .what = *stop}};
-
-    tell(ctx, &report);
-}
-
-static void on_serial_full(void *ctx, unsigned port)
-{
-    struct worker_report report = {.kind = REPORT_SERIAL_FULL, .port = port};
-
-    tell(ctx, &report);
+    worker_child_log(ctx, REPORT_NO_GUEST, priority, device, text);
 }
 
 static void tell_listener(struct child *child, int listener)
@@ -86,7 +51,7 @@ static void tell_listener(struct child *child, int listener)
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-    struct worker_report report = {.kind = REPORT_LISTENER};
+    struct worker_report report = {.kind = REPORT_LISTENER, .guest = REPORT_NO_GUEST};
     struct iovec iov = {&report, sizeof(report)};
     const struct msghdr message = {.msg_iov = &iov,
                                    .msg_iovlen = 1,
@@ -94,7 +59,7 @@ static void tell_listener(struct child *child, int listener)
                                    .msg_controllen = sizeof(control)};
 
     memcpy(CMSG_DATA(&control.align), &listener, sizeof(listener));
-    if (sendmsg(child->params.sock, &message, MSG_NOSIGNAL) < 0)
+    if (sendmsg(child->sock, &message, MSG_NOSIGNAL) < 0)
         _exit(EXIT_FAILURE);
     close(listener);
 }
@@ -102,29 +67,38 @@ static void tell_listener(struct child *child, int listener)
 /* ---- counting ---------------------------------------------------------------------------------*/
 
 /* True when there was something new but for turns of the loop. */
-static bool publish(struct child *child)
+static bool publish_worker(struct child *child)
 {
-    struct worker_shared *fresh = &child->fresh, *shared = child->params.shared;
+    struct worker_counts *fresh = &child->fresh;
     bool news;
 
-    worker_counts_read(child->worker, &fresh->worker);
-    if (child->vm) {
-        vm_counts_read(child->vm, &fresh->vm);
-        vm_counts_read_disks(child->vm, &fresh->vm);
-    }
-    shared->worker.wakeups = fresh->worker.wakeups;
-    news = memcmp(fresh, shared, sizeof(*fresh)) != 0;
+    worker_counts_read(&child->worker, fresh);
+    child->counts->wakeups = fresh->wakeups;
+    news = memcmp(fresh, child->counts, sizeof(*fresh)) != 0;
     if (news)
-        vm_counts_move(shared, fresh, sizeof(*fresh));
+        vm_counts_move(child->counts, fresh, sizeof(*fresh));
     return news;
 }
 
-/* Of lowest priority: all else of this turn has been counted. */
+/* Of lowest priority: all else of this turn has been counted. In the next turn come the next ones,
+ * until there has been nothing new in any. */
 static void on_publish(struct ev_loop *ev, ev_timer *timer, int revents)
 {
     struct child *child = timer->data;
+    bool news = publish_worker(child);
 
-    if (!publish(child))
+    for (unsigned i = 0; i < PUBLISH_GUESTS && i < child->n_vms; i++) {
+        struct child_vm *of = child->next_vm ? child->next_vm : child->vms;
+
+        child->next_vm = of->next;
+        if (child_vm_publish(of))
+            news = true;
+        else
+            child->quiet_run++;
+    }
+    if (news)
+        child->quiet_run = 0;
+    if (!news && child->quiet_run >= child->n_vms)
         child->quiet = ev_iteration(ev);
 }
 
@@ -141,75 +115,28 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int revents)
 
 static void start_publishing(struct child *child)
 {
-    struct ev_loop *ev = child->worker->ev;
+    struct ev_loop *ev = child->worker.ev;
 
     ev_prepare_init(&child->prepare, on_prepare);
     ev_timer_init(&child->publish, on_publish, PUBLISH_S, 0.);
     ev_set_priority(&child->publish, EV_MINPRI);
     child->prepare.data = child->publish.data = child;
     ev_prepare_start(ev, &child->prepare);
-    publish(child);
+    publish_worker(child);
 }
 
 /* ---- orders -----------------------------------------------------------------------------------*/
 
-static void on_drained(void *arg)
-{
-    struct child *child = arg;
-    struct worker_report report = {.kind = REPORT_DRAINED};
-
-    tell(child, &report);
-    _exit(EXIT_SUCCESS);
-}
-
-static void end(struct child *child)
-{
-    struct vm *vm = child->vm;
-    struct worker_report report = {.kind = REPORT_ENDED};
-
-    if (!vm)
-        return;
-    ev_prepare_stop(child->worker->ev, &child->prepare);
-    ev_timer_stop(child->worker->ev, &child->publish);
-    vm_end(vm);
-    report.log_limit = vm->log_limit;
-    child->vm = NULL;
-    tell(child, &report);
-    for (unsigned i = 0; i < MACHINE_IDE_DRIVES; i++)
-        vm_medium_close(vm, vm->leaving[i]);
-    vm_drain(vm, on_drained, child);
-}
-
-static void run(struct child *child, struct worker_order *order)
-{
-    struct worker_report report = {.kind = REPORT_REPLY, .id = order->id};
-    bool first = vm_request_answers_first(&order->request);
-
-    if (!child->vm) {
-        vm_request_discard(&order->request);
-        report.reply.err = -ESHUTDOWN;
-        tell(child, &report);
-        return;
-    }
-    if (first)
-        tell(child, &report);
-    vm_request_run(child->vm, &order->request, &report.reply);
-    if (!first) {
-        publish(child); /* who asks, looks */
-        tell(child, &report);
-    }
-}
-
-/* The descriptors have come in the order of their places, for those that are not -1. */
+/* They have come in the order of their places, for those that are not -1. */
 static void place_descriptors(struct worker_order *order, const struct msghdr *message)
 {
     const struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
-    int *fds[VM_REQUEST_FDS], came[VM_REQUEST_FDS];
-    unsigned places = order->end ? 0 : vm_request_fds(&order->request, fds), at = 0, count = 0;
+    int *fds[WORKER_ORDER_FDS], came[WORKER_ORDER_FDS];
+    unsigned places = worker_order_fds(order, fds), at = 0, count = 0;
 
     if (cmsg && cmsg->cmsg_type == SCM_RIGHTS) {
         count = (unsigned)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        count = count < VM_REQUEST_FDS ? count : VM_REQUEST_FDS;
+        count = count < WORKER_ORDER_FDS ? count : WORKER_ORDER_FDS;
         memcpy(came, CMSG_DATA(cmsg), count * sizeof(int));
     }
     for (unsigned i = 0; i < places; i++)
@@ -217,81 +144,70 @@ static void place_descriptors(struct worker_order *order, const struct msghdr *m
             *fds[i] = at < count ? came[at++] : -1;
 }
 
-static void on_sock(struct ev_loop *ev, ev_io *io, int revents)
+/* False: there is none yet. */
+static bool receive(struct child *child, int flags, struct worker_order *order)
 {
-    struct child *child = io->data;
     union {
-        char bytes[CMSG_SPACE(VM_REQUEST_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(WORKER_ORDER_FDS * sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct worker_order order;
-    struct iovec iov = {&order, sizeof(order)};
+    struct iovec iov = {order, sizeof(*order)};
     struct msghdr message = {.msg_iov = &iov,
                              .msg_iovlen = 1,
                              .msg_control = &control,
                              .msg_controllen = sizeof(control)};
-    ssize_t length = recvmsg(child->params.sock, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t length = recvmsg(child->sock, &message, flags | MSG_CMSG_CLOEXEC);
 
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (length != sizeof(order)) /* the control side is gone, and with it all reason to be */
+        return false;
+    /* The control side is gone, and with it all reason to be. */
+    if (length < (ssize_t)sizeof(order->kind) || (size_t)length != worker_order_size(order->kind))
         _exit(EXIT_SUCCESS);
-    place_descriptors(&order, &message);
-    if (order.end)
-        end(child);
-    else
-        run(child, &order);
+    place_descriptors(order, &message);
+    return true;
+}
+
+static void on_sock(struct ev_loop *ev, ev_io *io, int revents)
+{
+    struct child *child = io->data;
+    struct worker_report beat = {.kind = REPORT_BEAT, .guest = REPORT_NO_GUEST};
+    struct worker_order order;
+
+    if (!receive(child, MSG_DONTWAIT, &order))
+        return;
+    switch (order.kind) {
+    case ORDER_SETUP:
+        break;
+    case ORDER_START:
+        child_vm_start(child, &order);
+        break;
+    case ORDER_REQUEST:
+        child_vm_run(child, child_vm_find(child, order.guest), &order);
+        break;
+    case ORDER_END:
+        if (child_vm_find(child, order.guest))
+            child_vm_end(child_vm_find(child, order.guest));
+        break;
+    case ORDER_BEAT:
+        worker_child_tell(child, &beat);
+        break;
+    }
 }
 
 /* ---- becoming one -----------------------------------------------------------------------------*/
 
-static int compare(const void *a, const void *b)
+/* 0 to 2 are the control side's, which has the log there. */
+static int lead_nowhere(void)
 {
-    return *(const int *)a - *(const int *)b;
-}
-
-static unsigned collect(const struct child *child, int kept[KEPT_MAX])
-{
-    const struct guest *guest = child->params.guest;
-    const struct vm_params *params = &guest->params;
-    unsigned count = guest->hv->guest_descriptors(guest->hv_guest, kept);
-
-    kept[count++] = child->params.sock;
-    for (unsigned i = 0; i < params->n_disks; i++)
-        kept[count++] = params->disk[i].raw.fd;
-    for (unsigned i = 0; i < MACHINE_SERIALS; i++)
-        kept[count++] = params->serial[i].fd;
-    for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++) {
-        if (!params->nic[i].model)
-            continue;
-        kept[count++] = params->nic[i].fd;
-        kept[count++] = params->nic[i].keep_fd;
-    }
-    return count;
-}
-
-/* All but those. 0 to 2 lead nowhere. */
-static int close_others(const struct child *child)
-{
-    int kept[KEPT_MAX], null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    unsigned count = collect(child, kept);
-    unsigned from = STDERR_FILENO + 1;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (null < 0)
         return -errno;
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (dup2(null, fd) < 0)
             return -errno;
-    qsort(kept, count, sizeof(kept[0]), compare);
-    for (unsigned i = 0; i <= count; i++) {
-        unsigned to = i < count ? (unsigned)kept[i] : UINT32_MAX;
-
-        if (i < count && kept[i] < (int)from)
-            continue; /* -1 */
-        if (from < to && syscall(SYS_close_range, from, to - (i < count), 0))
-            return -errno;
-        from = to + 1;
-    }
+    if (null > STDERR_FILENO)
+        close(null);
     return 0;
 }
 
@@ -309,55 +225,42 @@ static void settle_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void rename_it(const struct child *child)
-{
-    char name[16];
-
-    snprintf(name, sizeof(name), "ioemud-w%u", child->worker->params.id);
-    prctl(PR_SET_NAME, name, 0, 0, 0);
-}
-
-static void divert_log(struct child *child)
-{
-    struct guest *guest = child->params.guest;
-
-    log_divert(&guest->daemon->log, on_log, child);
-    log_divert(&guest->log, on_log, child);
-}
-
 /* With the privileges that it was born with. */
-static int open_worker(struct child *child, const char **ret_why)
+static int open_worker(struct child *child, const struct worker_setup *setup,
+                       const struct hv_ops *const hv[], const char **ret_why)
 {
-    struct guest *guest = child->params.guest;
-    struct worker *worker = child->worker;
+    struct worker_params *params = &child->worker.params;
 
-    for (unsigned i = 0; i < WORKER_HVS; i++)
-        if (worker->params.hv[i] != guest->hv ||
-            (i == DAEMON_SHM) != (guest->config.hypervisor == GUEST_SHM))
-            worker->params.host[i] = NULL; /* not this guest's */
-    *ret_why = guest->hv->name;
+    *params = (struct worker_params){
+        .id = setup->id,
+        .pool_pages = setup->pool_pages,
+        .aio_depth = setup->aio_depth,
+        .poll_us = setup->poll_us,
+        .log = &child->log,
+    };
+    child->worker.is_process = true;
     for (unsigned i = 0; i < WORKER_HVS; i++) {
-        int err = worker->params.host[i] ? guest->hv->host_forked(worker->params.host[i]) : 0;
+        int err;
 
+        params->hv[i] = hv[i];
+        if (!(setup->hvs & 1u << i) || !hv[i]->host_bare)
+            continue;
+        *ret_why = hv[i]->name;
+        err = hv[i]->host_bare(&params->host[i]);
         if (err)
             return err;
     }
-    worker->vcpu = child->params.vcpu;
-    worker->histograms = child->params.histograms;
-    return worker_open(worker, ret_why);
+    return worker_open(&child->worker, ret_why);
 }
 
-static int confine(struct child *child, pid_t parent, const char **ret_why)
+static int confine(struct child *child, const struct worker_setup *setup, pid_t parent,
+                   const char **ret_why)
 {
-    const struct daemon *daemon = child->params.guest->daemon;
-    char root[OPENER_PATH_SIZE];
-    struct sandbox_params params = {.uid = daemon->worker_uid, .gid = daemon->worker_gid};
-    int err, listener;
+    struct sandbox_params sandbox = {
+        .root = *setup->root ? setup->root : NULL, .uid = setup->uid, .gid = setup->gid};
+    int listener, err;
 
-    snprintf(root, sizeof(root), "%s/empty", daemon->config.run_dir);
-    if (daemon->worker_uid)
-        params.root = root;
-    err = sandbox_confine(&params, ret_why);
+    err = sandbox_confine(&sandbox, ret_why);
     if (err)
         return err;
     /* The change of the user has cleared it. */
@@ -372,58 +275,61 @@ static int confine(struct child *child, pid_t parent, const char **ret_why)
     return err;
 }
 
-static int become_worker(struct child *child, pid_t parent, char *why)
+static int become_worker(struct child *child, const struct worker_setup *setup,
+                         const struct hv_ops *const hv[], pid_t parent, char *why)
 {
     const char *part = "descriptors";
-    int err = close_others(child);
+    int err = lead_nowhere();
 
+    if (!err) {
+        part = "memory for what it counts";
+        child->counts = mmap(NULL, sizeof(*child->counts), PROT_READ | PROT_WRITE, MAP_SHARED,
+                             setup->counts_fd, 0);
+        err = child->counts == MAP_FAILED ? -errno : 0;
+        close(setup->counts_fd);
+    }
     if (!err)
-        err = open_worker(child, &part);
+        err = open_worker(child, setup, hv, &part);
     if (!err)
-        err = confine(child, parent, &part);
+        err = confine(child, setup, parent, &part);
     if (err)
         snprintf(why, VM_WHY_SIZE, "worker process: %s: %s", part, strerror(-err));
     return err;
 }
 
-static int start_vm(struct child *child, char *why)
+static void set_name(unsigned id)
 {
-    struct guest *guest = child->params.guest;
-    struct vm_params params = guest->params;
+    char name[16];
 
-    params.hv_worker =
-        child->worker->hv[guest->config.hypervisor == GUEST_XEN ? DAEMON_XEN : DAEMON_SHM];
-    params.gone = on_gone;
-    params.serial_full = on_serial_full;
-    params.stopped = on_stopped;
-    params.ctx = child;
-    return vm_start(child->worker, &params, &child->vm, why);
+    snprintf(name, sizeof(name), "ioemud-w%u", id);
+    prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
-void worker_child_main(const struct worker_child_params *params)
+void worker_child_main(int sock, const struct hv_ops *const hv[])
 {
     struct child *child = calloc(1, sizeof(*child));
-    struct worker_report report = {.kind = REPORT_STARTED};
+    struct worker_report report = {.kind = REPORT_FAILED, .guest = REPORT_NO_GUEST};
+    struct worker_order order;
     pid_t parent = getppid();
 
-    if (!child)
-        _exit(EXIT_FAILURE);
     settle_signals();
-    child->params = *params;
-    child->worker = params->guest->worker;
-    rename_it(child);
-    divert_log(child);
-    report.reply.err = become_worker(child, parent, report.reply.why);
-    if (!report.reply.err)
-        report.reply.err = start_vm(child, report.reply.why);
-    if (!report.reply.err)
-        start_publishing(child);
-    tell(child, &report);
-    if (report.reply.err)
+    if (!child || fcntl(sock, F_SETFD, FD_CLOEXEC))
+        _exit(EXIT_FAILURE);
+    child->sock = sock;
+    if (!receive(child, 0, &order) || order.kind != ORDER_SETUP)
+        _exit(EXIT_FAILURE);
+    set_name(order.setup.id);
+    child->log = (struct log){.level = order.setup.log_level, .journal_fd = -1};
+    log_divert(&child->log, on_log, child);
+    report.reply.err = become_worker(child, &order.setup, hv, parent, report.reply.why);
+    if (report.reply.err) {
+        worker_child_tell(child, &report);
         _exit(EXIT_SUCCESS);
-    ev_io_init(&child->sock_io, on_sock, params->sock, EV_READ);
+    }
+    start_publishing(child);
+    ev_io_init(&child->sock_io, on_sock, sock, EV_READ);
     child->sock_io.data = child;
-    ev_io_start(child->worker->ev, &child->sock_io);
-    ev_run(child->worker->ev, 0);
+    ev_io_start(child->worker.ev, &child->sock_io);
+    ev_run(child->worker.ev, 0);
     _exit(EXIT_SUCCESS);
 }

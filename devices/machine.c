@@ -92,12 +92,18 @@ static int add_device(struct machine *machine, const struct machine_spec *spec,
 static int add_devices(struct machine *machine, const struct machine_spec *spec, char *ret_why,
                        size_t why_size)
 {
-    bool primary = spec->role == MACHINE_PRIMARY;
-    const struct model *models = primary ? primary_models : secondary_models;
-    size_t n = primary ? sizeof(primary_models) / sizeof(primary_models[0])
-                       : sizeof(secondary_models) / sizeof(secondary_models[0]);
+    static const struct {
+        const struct model *models;
+        size_t count;
+    } role[] = {
+        [MACHINE_PRIMARY] = {primary_models, sizeof(primary_models) / sizeof(primary_models[0])},
+        [MACHINE_SECONDARY] = {secondary_models,
+                               sizeof(secondary_models) / sizeof(secondary_models[0])},
+        [MACHINE_NONE] = {NULL, 0},
+    };
+    const struct model *models = role[spec->role].models;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < role[spec->role].count; i++) {
         if (models[i].platform_only && !spec->platform)
             continue;
         int err = add_device(machine, spec, &models[i]);

@@ -5,7 +5,8 @@
  * MACHINE_PRIMARY is the only device model of an HVM guest: i440FX, PIIX3 with IDE, PIIX4 power
  * management, the Xen platform device, CMOS, keyboard controller, serial port and the rest of what
  * firmware and an OS look for (devices/chipset). MACHINE_SECONDARY adds a CMD646 controller beside
- * another device model and claims nothing else. NICs go with either.
+ * another device model and claims nothing else. NICs go with either. MACHINE_NONE is that of a
+ * guest without emulated devices: a bus on which nothing is.
  */
 #ifndef IOEMUD_DEVICES_MACHINE_H
 #define IOEMUD_DEVICES_MACHINE_H
@@ -31,6 +32,7 @@
 enum machine_role {
     MACHINE_PRIMARY,
     MACHINE_SECONDARY,
+    MACHINE_NONE,
 };
 
 enum machine_unplug {

@@ -17,7 +17,9 @@
  *             guest_fd() readable -> guest_pending() -> slots -> notify() -> guest_rearm()
  *             guest_stop()     disabled, unbound, memory unmapped; nothing of the guest is touched
  *   control   guest_destroy()  server and pages given back
- * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before.
+ * Every step may be followed by guest_stop()/guest_destroy(), whatever failed before. A guest
+ * without emulated devices (no_server) goes the same way; there are no pages, claims and requests,
+ * and nothing for guest_intend() and guest_record() to tell. hv_xen: its domain is PV or PVH.
  *
  * A domain that dies never blocks or kills us: operations on it fail quietly with -ESRCH or -EPIPE
  * and the host tells of it through its events.
@@ -43,7 +45,16 @@ struct hv_guest;
 #define HV_MAX_VCPUS IOREQ_SLOTS
 #define HV_NAME_MAX  63
 
-#define HV_DESCRIPTORS_MAX (4 + HV_MAX_VCPUS) /* hv_shm: a doorbell for each vCPU, and four */
+/* A guest on its way to another process. hv_shm: a doorbell for each vCPU and two more, the socket,
+ * and what its HELLO came with, besides that message itself. */
+#define HV_PACKED_FDS   (3 + HV_MAX_VCPUS + 17)
+#define HV_PACKED_BYTES 2176
+struct hv_packed {
+    uint64_t data[HV_PACKED_BYTES / 8];
+    uint32_t bytes; /* of `data` */
+    uint32_t count; /* of `fds` */
+    int fds[HV_PACKED_FDS];
+};
 
 /* What a guest's hypervisor can do beyond the basics. */
 #define HV_FEATURE_BUFFERED_PIO 0x1u
@@ -87,6 +98,7 @@ struct hv_host_params {
     const struct hv_host_events *events;
     void *ctx;
     int listen_fd; /* hv_shm: listening SOCK_SEQPACKET socket, owned by the host from success on */
+    bool packs;    /* guests are going to be handed to other processes: guest_pack() */
     /* hv_xen: pages for frame swaps in each worker, and from how many bytes of a read on they are
      * used. 0: none. What comes of it is told in a line of the log. */
     unsigned swap_pages;
@@ -98,6 +110,7 @@ struct hv_guest_params {
     uint32_t domid;         /* hv_xen */
     void *peer;             /* hv_shm: from the `peer` event */
     bool primary;           /* the only device model: claims 0xcf8 and friends */
+    bool no_server;         /* nothing is emulated: hv_guest_info.vcpus is 0 */
     bool buffered_pio;      /* use the hypervisor's page for it, if there is one */
     uint32_t map_limit_mib; /* guest memory mapped at a time, at most; 0: the default, 64 */
 };
@@ -123,7 +136,7 @@ struct hv_disk {
 
 struct hv_guest_info {
     uint32_t domid; /* hv_shm: 0 */
-    uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS */
+    uint32_t vcpus; /* slots in use, at most HV_MAX_VCPUS; 0 with no_server */
     uint32_t features;
 };
 
@@ -196,18 +209,23 @@ struct hv_ops {
     void (*worker_close)(struct hv_worker *worker);
 
     /*
-     * The worker side in a process of its own, which is fork()ed after guest_create(): then there
-     * is a copy of host and guest in each. NULL: this hypervisor's guests cannot be served so.
-     *   new process   guest_descriptors() tells which descriptors it must not close: at most
-     *                 HV_DESCRIPTORS_MAX, some may be -1; returns how many. Then host_forked(),
-     *                 worker_open() and all that is the worker's.
-     *   control       guest_handed_over(): closes and unmaps what is the other's from then on. The
-     *                 counters and features that the other's copy has do not get into this one.
-     *                 What is the control side's goes on to be here, guest_destroy() too.
+     * The worker side in another process, which knows nothing of this one. NULL: this hypervisor's
+     * guests cannot be served so.
+     *   control       guest_pack(), after guest_create(): what the other process needs, as plain
+     *                 data, and descriptors, which are the caller's from then on. What is the
+     *                 control side's goes on to be here, guest_destroy() too; counters and features
+     *                 that the other process has do not get into this copy. On failure nothing has
+     *                 changed.
+     *   the other     host_bare(), with what needs privileges: a host for worker_open() and
+     *                 guest_unpack() and nothing else. It stays until the process ends.
+     *                 guest_unpack(): takes the descriptors over, whatever comes of it. Then
+     *                 guest_start() and all that is the worker's, and guest_let_go() at the end.
      */
-    unsigned (*guest_descriptors)(const struct hv_guest *guest, int *ret_fds);
-    int (*host_forked)(struct hv_host *host);
-    void (*guest_handed_over)(struct hv_guest *guest);
+    int (*guest_pack)(struct hv_guest *guest, struct hv_packed *ret_packed);
+    int (*host_bare)(struct hv_host **ret_host);
+    int (*guest_unpack)(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest);
+    void (*guest_let_go)(struct hv_guest *guest);
 
     int (*guest_start)(struct hv_guest *guest, struct hv_worker *worker);
     int (*guest_enable)(struct hv_guest *guest);

@@ -124,6 +124,7 @@ static void conn_drop(struct hv_host *host, struct hv_shm_conn *conn)
     conn_unlink(host, conn);
     hang_up(host, conn->fd);
     hv_shm_hello_finish(&conn->hello);
+    hv_shm_kept_free(host->reaper, conn->kept);
     free(conn);
 }
 
@@ -221,6 +222,29 @@ void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char 
         conn_refuse(host, conn, error, why);
 }
 
+void hv_shm_kept_free(struct hv_shm_reaper *reaper, struct hv_shm_kept *kept)
+{
+    if (kept)
+        hv_shm_reaper_close_all(reaper, kept->fds, kept->fd_count);
+    free(kept);
+}
+
+/* The descriptors are its own on success. */
+static int keep(struct hv_shm_conn *conn, const uint64_t *message, int len, const int *fds,
+                unsigned fd_count)
+{
+    struct hv_shm_kept *kept = calloc(1, sizeof(*kept));
+
+    if (!kept)
+        return -ENOMEM;
+    memcpy(kept->message, message, (size_t)len);
+    memcpy(kept->fds, fds, fd_count * sizeof(fds[0]));
+    kept->length = (unsigned)len;
+    kept->fd_count = fd_count;
+    conn->kept = kept;
+    return 0;
+}
+
 static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
 {
     uint64_t message[HV_SHM_MESSAGE_MAX / sizeof(uint64_t)];
@@ -242,7 +266,12 @@ static void conn_hello(struct hv_host *host, struct hv_shm_conn *conn)
         return;
     }
     rc = hv_shm_hello_parse(message, (size_t)len, fds, fd_count, &conn->hello, &why);
-    hv_shm_reaper_close_all(host->reaper, fds, fd_count);
+    if (rc == 0 && host->packs) {
+        why = "out of memory";
+        rc = keep(conn, message, len, fds, fd_count);
+    }
+    if (!conn->kept)
+        hv_shm_reaper_close_all(host->reaper, fds, fd_count);
     if (rc < 0) {
         conn_refuse(host, conn, rc, why);
         return;
@@ -305,6 +334,7 @@ int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_h
     host->events = params->events;
     host->ctx = params->ctx;
     host->listen_fd = params->listen_fd;
+    host->packs = params->packs;
     host->listening = true;
     host->timer_fd = host->epoll_fd = -1;
     rc = hv_shm_reaper_create(&host->reaper);
@@ -358,10 +388,22 @@ int hv_shm_host_fd(const struct hv_host *host)
     return host->epoll_fd;
 }
 
-/* The thread of the other process's reaper is not here. */
-int hv_shm_host_forked(struct hv_host *host)
+/* For what a guest's messages bring along. */
+int hv_shm_host_bare(struct hv_host **ret_host)
 {
-    return hv_shm_reaper_create(&host->reaper);
+    struct hv_host *host = calloc(1, sizeof(*host));
+    int rc;
+
+    if (!host)
+        return -ENOMEM;
+    host->epoll_fd = host->listen_fd = host->timer_fd = -1;
+    rc = hv_shm_reaper_create(&host->reaper);
+    if (rc < 0) {
+        free(host);
+        return rc;
+    }
+    *ret_host = host;
+    return 0;
 }
 
 int hv_shm_host_dispatch(struct hv_host *host)

@@ -97,6 +97,13 @@ struct hv_shm_hello_info {
     struct hv_shm_mem mem;
 };
 
+/* A HELLO as it came, for the process that the guest is handed to: it finds the same in it. */
+struct hv_shm_kept {
+    uint64_t message[HV_SHM_MESSAGE_MAX / sizeof(uint64_t)];
+    unsigned length, fd_count;
+    int fds[HV_SHM_HELLO_FDS];
+};
+
 /* What an event of the host's epoll descriptor belongs to. */
 enum hv_shm_watch {
     HV_SHM_WATCH_LISTEN,
@@ -112,6 +119,7 @@ struct hv_shm_conn {
     bool offered; /* HELLO is good and the `peer` event was told */
     uint64_t deadline_ns;
     struct hv_shm_hello_info hello;
+    struct hv_shm_kept *kept; /* NULL: not needed */
     struct hv_shm_conn *next; /* newest first */
 };
 
@@ -119,6 +127,7 @@ struct hv_host {
     const struct hv_host_events *events;
     void *ctx;
     int epoll_fd, listen_fd, timer_fd;
+    bool packs;     /* HELLOs are kept */
     bool listening; /* listen_fd is in epoll_fd; not while descriptors are short, the reaper busy */
     struct hv_shm_reaper *reaper;
     struct hv_shm_conn *conns;
@@ -156,6 +165,7 @@ struct hv_guest {
     struct hv_shm_pages *pages;
     size_t pages_size;
     struct hv_shm_mem mem;
+    struct hv_shm_kept *kept;     /* until guest_pack(); NULL: not needed, or handed over */
     struct hv_shm_grants *grants; /* the worker's; NULL: none */
     struct hv_guest_info info;
     struct hv_counters counters;
@@ -236,7 +246,9 @@ int hv_shm_host_open(const struct hv_host_params *params, struct hv_host **ret_h
 void hv_shm_host_close(struct hv_host *host);
 int hv_shm_host_fd(const struct hv_host *host);
 int hv_shm_host_dispatch(struct hv_host *host);
-int hv_shm_host_forked(struct hv_host *host);
+int hv_shm_host_bare(struct hv_host **ret_host);
+/* NULL is fine. */
+void hv_shm_kept_free(struct hv_shm_reaper *reaper, struct hv_shm_kept *kept);
 /* Takes an offered connection out: its socket and hello are the caller's. NULL: it is gone. */
 struct hv_shm_conn *hv_shm_host_offered(struct hv_host *host, const void *peer);
 void hv_shm_peer_refuse(struct hv_host *host, void *peer, int error, const char *why);
@@ -249,8 +261,9 @@ __attribute__((format(printf, 3, 4))) void hv_shm_host_log(struct hv_host *host,
 int hv_shm_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_shm_guest_destroy(struct hv_guest *guest);
-unsigned hv_shm_guest_descriptors(const struct hv_guest *guest, int *ret_fds);
-void hv_shm_guest_handed_over(struct hv_guest *guest);
+int hv_shm_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed);
+int hv_shm_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest);
 /* The worker gives up on its peer: `pending.gone`, and guest_gone on the control side. */
 void hv_shm_guest_fail(struct hv_guest *guest, const char *why);
 

@@ -48,7 +48,7 @@ static int worker_open(struct hv_host *host, struct hv_worker **ret_worker)
     worker->host = host;
     /* A process that is to reach one domain only must not have gntdev, which cannot be restricted:
      * any other's grants to dom0 could be mapped with it. */
-    if (hv_xen_host_is_forked(host) || grant_xen_open(&worker->grants) < 0)
+    if (hv_xen_host_is_bare(host) || grant_xen_open(&worker->grants) < 0)
         worker->grants = NULL;
     open_swap(worker);
     *ret_worker = worker;
@@ -224,13 +224,6 @@ static void guest_paused(struct hv_guest *guest, bool paused)
 {
 }
 
-static unsigned guest_descriptors(const struct hv_guest *guest, int *ret_fds)
-{
-    ret_fds[0] = guest->privcmd_fd;
-    ret_fds[1] = guest->evtchn_fd;
-    return 2;
-}
-
 const struct hv_ops hv_xen_ops = {
     .name = "xen",
     .pv = &hv_xen_pv_ops,
@@ -250,9 +243,10 @@ const struct hv_ops hv_xen_ops = {
     .orphan_remove = hv_xen_orphan_remove,
     .worker_open = worker_open,
     .worker_close = worker_close,
-    .guest_descriptors = guest_descriptors,
-    .host_forked = hv_xen_host_forked,
-    .guest_handed_over = hv_xen_guest_handed_over,
+    .guest_pack = hv_xen_guest_pack,
+    .host_bare = hv_xen_host_bare,
+    .guest_unpack = hv_xen_guest_unpack,
+    .guest_let_go = hv_xen_guest_let_go,
     .guest_start = guest_start,
     .guest_enable = hv_xen_guest_enable,
     .guest_stop = hv_xen_guest_stop,

@@ -2,10 +2,12 @@
 /*
  * What the halves of hv_xen share; nobody else includes this.
  *
- *   hv_xen_control.c  main thread: libxenctrl, libxendevicemodel, libxenstore. Makes the ioreq
- *                     server and opens, restricts and closes the guest's descriptors.
- *   hv_xen_data.c     the worker's thread: libxenevtchn and privcmd on those descriptors.
- *   hv_xen.c          lines, dirty pages, shutdown, and the ops table.
+ *   hv_xen_control.c    main thread: libxenctrl, libxendevicemodel, libxenstore. Makes the ioreq
+ *                       server and opens, restricts and closes the guest's descriptors.
+ *   hv_xen_toolstack.c  main thread: what libxl wrote to XenStore.
+ *   hv_xen_data.c       the worker's thread: libxenevtchn and privcmd on those descriptors.
+ *   hv_xen_pack.c       a guest is sent from the one to the other.
+ *   hv_xen.c            lines, dirty pages, shutdown, and the ops table.
  */
 #ifndef IOEMUD_IOREQ_HV_XEN_H
 #define IOEMUD_IOREQ_HV_XEN_H
@@ -23,6 +25,7 @@ struct xenevtchn_handle;
 struct xen_dm_op;
 
 #define HV_XEN_NO_PORT   0u
+#define HV_XEN_NO_SERVER UINT16_MAX /* ioservid_t; the last that a domain can have is 7 */
 #define HV_XEN_PCI_SLOTS 32u
 #define HV_XEN_LINKS     4u
 
@@ -34,7 +37,7 @@ struct hv_guest {
     char name[HV_NAME_MAX + 1];
     xen_domain_handle_t handle; /* the domain's UUID */
     uint16_t domid;
-    uint16_t server_id;
+    uint16_t server_id;     /* HV_XEN_NO_SERVER: nothing is emulated */
     uint32_t map_limit_mib; /* its share of the host's */
     uint32_t map_reserved_mib;
     bool buffered_pio; /* wanted */
@@ -75,21 +78,34 @@ int hv_xen_host_dispatch(struct hv_host *host);
 int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_guest **ret_guest);
 void hv_xen_guest_destroy(struct hv_guest *guest);
-/* In a worker process, before hv_ops.worker_open(); and whether this is one. */
-int hv_xen_host_forked(struct hv_host *host);
-bool hv_xen_host_is_forked(const struct hv_host *host);
-/* Closes the guest's descriptors. */
-void hv_xen_guest_handed_over(struct hv_guest *guest);
+/* hv_ops's, of a worker process; and whether this is one. */
+int hv_xen_host_bare(struct hv_host **ret_host);
+bool hv_xen_host_is_bare(const struct hv_host *host);
+/* hv_xen_pack.c */
+void hv_xen_guest_close_evtchn(struct hv_guest *guest);
+int hv_xen_guest_pack(struct hv_guest *guest, struct hv_packed *ret_packed);
+int hv_xen_guest_unpack(struct hv_host *host, const struct hv_packed *packed,
+                        struct hv_guest **ret_guest);
+/* hv_xen_control.c */
+/* Closes what the guest has opened. */
+void hv_xen_guest_let_go(struct hv_guest *guest);
 int hv_xen_guest_intend(struct hv_host *host, const struct hv_guest_params *params,
                         struct hv_record *ret_record);
 int hv_xen_guest_pause(struct hv_guest *guest, bool pause);
 void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_record);
 int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_domain);
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid);
+
+/* hv_xen_toolstack.c */
+/* The string at a path of XenStore, to be freed; NULL. */
+__attribute__((format(printf, 2, 3))) char *hv_xen_read_path(struct hv_host *host,
+                                                             const char *format, ...);
 bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
                           unsigned n_disks, bool own);
 bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
                        struct hv_nic_credit *ret_credit);
+
+/* hv_xen_control.c */
 const struct xenbus *hv_xen_host_store(const struct hv_host *host);
 /* hv_host_params.swap_pages, 0 once it was refused; of all workers' opening the first tells. */
 unsigned hv_xen_host_swap(const struct hv_host *host, uint32_t *ret_from);

@@ -45,7 +45,7 @@ struct hv_host {
     unsigned swap_pages;
     uint32_t swap_from;
     bool swap_told;
-    bool forked; /* this is the copy in a worker process */
+    bool bare; /* a worker process's: all else is empty */
 };
 
 __attribute__((format(printf, 3, 4))) static void host_log(struct hv_host *host, int priority,
@@ -136,15 +136,20 @@ void hv_xen_host_close(struct hv_host *host)
     free(host);
 }
 
-int hv_xen_host_forked(struct hv_host *host)
+int hv_xen_host_bare(struct hv_host **ret_host)
 {
-    host->forked = true;
+    struct hv_host *host = calloc(1, sizeof(*host));
+
+    if (!host)
+        return -ENOMEM;
+    host->bare = true;
+    *ret_host = host;
     return 0;
 }
 
-bool hv_xen_host_is_forked(const struct hv_host *host)
+bool hv_xen_host_is_bare(const struct hv_host *host)
 {
-    return host->forked;
+    return host->bare;
 }
 
 const struct xenbus *hv_xen_host_store(const struct hv_host *host)
@@ -326,20 +331,12 @@ free_guest:
     return err;
 }
 
-void hv_xen_guest_handed_over(struct hv_guest *guest)
-{
-    if (guest->evtchn)
-        xenevtchn_close(guest->evtchn);
-    guest->evtchn = NULL;
-    if (guest->privcmd_fd >= 0)
-        close(guest->privcmd_fd);
-    guest->privcmd_fd = guest->evtchn_fd = -1;
-}
-
-static void guest_close(struct hv_guest *guest)
+void hv_xen_guest_let_go(struct hv_guest *guest)
 {
     hv_xen_guest_stop(guest);
-    hv_xen_guest_handed_over(guest);
+    hv_xen_guest_close_evtchn(guest);
+    if (guest->privcmd_fd >= 0)
+        close(guest->privcmd_fd);
     free(guest);
 }
 
@@ -349,7 +346,13 @@ static int check_domain(struct hv_host *host, const struct hv_guest_params *para
     int err = domain_info(host, params->domid, ret_info);
     const char *why = err == -ESRCH ? "there is no such domain" : strerror(-err);
 
-    if (!err && !ret_info->hvm) {
+    if (!err && params->no_server) {
+        /* An HVM domain's device model serves its PV disks, too. */
+        if (!ret_info->hvm || !(ret_info->arch_config.emulation_flags & XEN_X86_EMU_PM))
+            return 0;
+        err = -ENOTSUP;
+        why = "an HVM domain has emulated devices";
+    } else if (!err && !ret_info->hvm) {
         err = -ENOTSUP;
         why = "a PV domain has no use for a device model";
     } else if (!err && ret_info->max_vcpu_id >= HV_MAX_VCPUS) {
@@ -397,6 +400,11 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
         return err;
     }
     guest->buffered_pio = params->buffered_pio;
+    if (params->no_server) {
+        guest->server_id = HV_XEN_NO_SERVER;
+        guest->info.vcpus = 0;
+        goto enlist;
+    }
     /* The last step that can fail, so that no server is ever made in vain. */
     errno = 0;
     if (xendevicemodel_create_ioreq_server(host->dm, guest->domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC,
@@ -407,11 +415,13 @@ int hv_xen_guest_create(struct hv_host *host, const struct hv_guest_params *para
             "event=attach-failed guest=%s domid=%u reason=\"cannot make an ioreq server%s: %s\"",
             params->name, params->domid, err == -ENOSPC ? " (it has all eight)" : "",
             strerror(-err));
-        guest_close(guest);
+        hv_xen_guest_let_go(guest);
         return err;
     }
     guest->server_id = id;
     reserve_maps(guest, params->map_limit_mib);
+
+enlist:
     guest->next = host->guests;
     host->guests = guest;
     *ret_guest = guest;
@@ -437,7 +447,9 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
         return;
     host = guest->host;
     hv_xen_guest_stop(guest);
-    err = server_destroy(host, guest->domid, guest->server_id);
+    err = guest->server_id == HV_XEN_NO_SERVER
+              ? 0
+              : server_destroy(host, guest->domid, guest->server_id);
     if (err && err != -ESRCH && !guest_is_gone(guest))
         host_log(host, LOG_ERR, "event=server-left guest=%s domid=%u server=%u error=\"%s\"",
                  guest->name, guest->domid, guest->server_id, strerror(-err));
@@ -445,7 +457,7 @@ void hv_xen_guest_destroy(struct hv_guest *guest)
         ;
     *link = guest->next;
     host->map_mib_left += guest->map_reserved_mib;
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 /* Xen counts pauses: an administrator's own stays. */
@@ -502,20 +514,6 @@ void hv_xen_guest_record(const struct hv_guest *guest, struct hv_record *ret_rec
     handle_to_text(guest->handle, ret_record->domain_handle, sizeof(ret_record->domain_handle));
 }
 
-/* The string at a path of XenStore, to be freed; NULL. */
-__attribute__((format(printf, 2, 3))) static char *read_path(struct hv_host *host,
-                                                             const char *format, ...)
-{
-    char path[256];
-    va_list args;
-    int len;
-
-    va_start(args, format);
-    len = vsnprintf(path, sizeof(path), format, args);
-    va_end(args);
-    return len > 0 && (size_t)len < sizeof(path) ? xs_read(host->xs, XBT_NULL, path, NULL) : NULL;
-}
-
 int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_domid)
 {
     unsigned count = 0;
@@ -523,7 +521,7 @@ int hv_xen_find_domain(struct hv_host *host, const char *name, uint32_t *ret_dom
     int err = -ENOENT;
 
     for (unsigned i = 0; domids && i < count && err; i++) {
-        char *its_name = read_path(host, "/local/domain/%s/name", domids[i]);
+        char *its_name = hv_xen_read_path(host, "/local/domain/%s/name", domids[i]);
         uint32_t domid = (uint32_t)strtoul(domids[i], NULL, 10);
         xc_dominfo_t info;
 
@@ -556,64 +554,13 @@ int hv_xen_guest_domain(const struct hv_guest *guest, struct hv_domain *ret_doma
         err = -ESRCH;
     if (err)
         return err;
-    name = read_path(guest->host, "/local/domain/%u/name", guest->domid);
+    name = hv_xen_read_path(guest->host, "/local/domain/%u/name", guest->domid);
     if (!name)
         return -ESRCH;
     snprintf(ret_domain->name, sizeof(ret_domain->name), "%s", name);
     ret_domain->over = is_over(&info);
     free(name);
     return 0;
-}
-
-/* "vbd" is the kernel's blkback, which libxl uses for files as well (by a loop device); "qdisk" is
- * what it expects the domain's own device model to serve, if it is in our domain. */
-static bool backend_serves(const char *backend, bool own)
-{
-    unsigned domid;
-    char type[16];
-
-    return sscanf(backend, "/local/domain/%u/backend/%15[^/]/", &domid, type) == 2 &&
-           (domid != 0 || !strcmp(type, "vbd") || (own && !strcmp(type, "qdisk")));
-}
-
-bool hv_xen_disks_have_pv(struct hv_host *host, uint32_t domid, const struct hv_disk *disks,
-                          unsigned n_disks, bool own)
-{
-    char path[64];
-    unsigned count = 0, found = 0;
-    char **devices;
-
-    /* libxl's own copy, which the guest cannot write. */
-    snprintf(path, sizeof(path), "/libxl/%u/device/vbd", domid);
-    devices = xs_directory(host->xs, XBT_NULL, path, &count);
-    for (unsigned i = 0; devices && i < count; i++) {
-        unsigned devid = (unsigned)strtoul(devices[i], NULL, 10);
-        char *backend = read_path(host, "%s/%s/backend", path, devices[i]);
-        char *params = read_path(host, "%s/%s/params", path, devices[i]);
-
-        for (unsigned j = 0; j < n_disks && backend && backend_serves(backend, own); j++)
-            found |= hv_xen_vbd_is(devid, params, &disks[j]) ? 1u << j : 0;
-        free(params);
-        free(backend);
-    }
-    free(devices);
-    return found == (1u << n_disks) - 1;
-}
-
-bool hv_xen_nic_has_pv(struct hv_host *host, uint32_t domid, unsigned devid,
-                       struct hv_nic_credit *ret_credit)
-{
-    char *backend = read_path(host, "/libxl/%u/device/vif/%u/backend", domid, devid);
-    char *rate = backend ? read_path(host, "%s/rate", backend) : NULL;
-    unsigned long long bytes;
-    unsigned interval_us;
-
-    /* "BYTES,MICROSECONDS" */
-    if (rate && sscanf(rate, "%llu,%u", &bytes, &interval_us) == 2 && interval_us)
-        *ret_credit = (struct hv_nic_credit){bytes, interval_us};
-    free(rate);
-    free(backend);
-    return backend != NULL;
 }
 
 /* Lets go of vCPUs that wait for the dead daemon: they would wait for ever once the server is
@@ -627,7 +574,7 @@ static void orphan_release_vcpus(struct hv_host *host, const xc_dominfo_t *info,
     guest->server_id = server_id;
     if (!hv_xen_guest_start(guest, NULL))
         hv_xen_guest_enable(guest);
-    guest_close(guest);
+    hv_xen_guest_let_go(guest);
 }
 
 int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record)

@@ -102,6 +102,8 @@ int hv_xen_guest_start(struct hv_guest *guest, struct hv_worker *worker)
     int err;
 
     assert(!guest->pages);
+    if (guest->server_id == HV_XEN_NO_SERVER)
+        return 0;
     err = hv_xen_called(guest, privcmd_map_resource(guest->privcmd_fd, guest->domid,
                                                     XENMEM_resource_ioreq_server, guest->server_id,
                                                     0, SERVER_PAGES, &guest->pages));
@@ -153,8 +155,11 @@ int hv_xen_guest_enable(struct hv_guest *guest)
 {
     const struct ioreq_slot *slots = hv_xen_slots(guest);
     uint32_t vcpus = guest->info.vcpus;
-    int err = set_enabled(guest, true);
+    int err;
 
+    if (guest->server_id == HV_XEN_NO_SERVER)
+        return 0;
+    err = set_enabled(guest, true);
     if (err)
         return err;
     guest->enabled = true;

@@ -22,6 +22,7 @@ test_packages=(
     qemu-system-x86 # to compare with: tests/diff
     prometheus      # reads the metrics: tests/shm
     nbdkit libnbd-bin fuse3 # a store that loses what was not flushed: tests/durability
+    qemu-utils # PV disks in other formats than raw
 )
 # What a Debian package takes beyond the first, and its test.
 package_packages=(debhelper dpkg-dev)

@@ -207,7 +207,8 @@ static int handle_smp(struct parse *parse, const char *option, const char *value
     return err;
 }
 
-/* xenfv has the platform device, pc does not. */
+/* xenfv has the platform device, pc does not; xenpv, for PV and PVH guests, has no machine at all:
+ * QEMU would be there for their PV backends. */
 static int handle_machine(struct parse *parse, const char *option, const char *value)
 {
     static const char *const known[] = {"type", "accel", "suppress-vmdesc", "max-ram-below-4g",
@@ -221,10 +222,7 @@ static int handle_machine(struct parse *parse, const char *option, const char *v
     type = qemu_opts_get(&opts, "type");
     accel = qemu_opts_get(&opts, "accel");
     if (type && !strcmp(type, "xenpv"))
-        err = parse_fail(parse,
-                         "-%s: ioemud is the device model of HVM guests only; PV backends "
-                         "(qdisk, ...) stay QEMU's",
-                         option);
+        err = json_object_set_new(parse->args.config, "role", json_string("pv")) ? -ENOMEM : 0;
     else if (!type || (strncmp(type, "xenfv", 5) != 0 && strcmp(type, "pc") != 0))
         err = parse_fail(parse, "-%s: the machine %s is not known; xenfv and pc,accel=xen are",
                          option, type ? type : "");
@@ -324,6 +322,7 @@ static const struct option options[] = {
     {"usbdevice", true, HANDLED(handle_usb_device)},
 
     {"no-shutdown", false, IGNORED},        /* a guest that is off stays xl's business */
+    {"xen-attach", false, IGNORED},         /* what goes with it is the machine xenpv */
     {"nodefaults", false, IGNORED},         /* so we are */
     {"no-user-config", false, IGNORED},     /* QEMU's own */
     {"nographic", false, IGNORED},          /* so we are */
@@ -339,7 +338,6 @@ static const struct option options[] = {
     {"kernel", true, REFUSED(NO_KERNEL)},
     {"initrd", true, REFUSED(NO_KERNEL)},
     {"append", true, REFUSED(NO_KERNEL)},
-    {"xen-attach", false, REFUSED("ioemud is the device model of HVM guests only")},
     {"object", true, REFUSED("COLO is not supported")},
 };
 

@@ -25,7 +25,8 @@ struct qemu_args_qmp {
 
 struct qemu_args {
     uint32_t domid;
-    json_t *config; /* "name", "disks", "nics", "serial", "boot", "platform": what was on it */
+    json_t
+        *config; /* "name", "disks", "nics", "serial", "boot", "platform", "role": what was on it */
     unsigned vcpus; /* plugged in at the start */
     unsigned n_qmps;
     struct qemu_args_qmp qmp[QEMU_ARGS_QMPS];

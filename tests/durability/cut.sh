@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Durability, with the shipped daemon and a simulated guest: the guest's disk is a file on FUSE that
-# leads to nbdkit, whose cache holds what has not been flushed and dies with it. It is killed at random
-# moments; then everything that the guest was told is safe must be in the store, and no sector torn.
-# Without flushes the same must fail. IOEMUD_CUTS says how often (20), IOEMUD_SEED repeats a run.
+# Durability, with the shipped daemon and a simulated guest, and of PV disks with their backend alone: the
+# disk is a file on FUSE that leads to nbdkit, whose cache holds what has not been flushed and dies with it.
+# It is killed at random moments; then everything that the guest was told is safe must be in the store, and
+# no sector torn. Without flushes the same must fail. IOEMUD_CUTS says how often (20), IOEMUD_SEED repeats a
+# run.
 #
-# Programs: $IOEMUD, $JOURNAL_GUEST, $JOURNAL_CHECK. Status 77: this machine has no FUSE or no nbdkit.
+# Programs: $IOEMUD, $JOURNAL_GUEST, $JOURNAL_PV, $JOURNAL_CHECK. Status 77: this machine has no FUSE or no
+# nbdkit.
 set -u
 seed=${IOEMUD_SEED:-$$}
 RANDOM=$seed
@@ -63,16 +65,24 @@ put_up()
     wait_for test -f "$dir/disk/nbd"
 }
 
-# life CACHE MODE MS: one life of the guest, which ends with its store. Prints what the checker says.
+# guest CACHE|pv|pv-nbd MODE: becomes one. pv-nbd: a PV disk of which the store is asked itself.
+guest()
+{
+    [ "$1" != pv ] || exec "$JOURNAL_PV" "$dir/disk/nbd" "$2"
+    [ "$1" != pv-nbd ] || exec "$JOURNAL_PV" "$dir/nbd" "$2"
+    cat >"$dir/guests.d/journal.json" <<END
+{ "hypervisor": "shm", "disks": [ { "vdev": "hda", "path": "$dir/disk/nbd", "cache": "$1" } ] }
+END
+    exec "$JOURNAL_GUEST" "$dir/shm.sock" journal "$2"
+}
+
+# life CACHE|pv|pv-nbd MODE MS: one life of the guest, which ends with its store. Prints what the checker says.
 life()
 {
     local cache=$1 mode=$2 ms=$3 guest safe status
     put_up || return 2
-    cat >"$dir/guests.d/journal.json" <<END
-{ "hypervisor": "shm", "disks": [ { "vdev": "hda", "path": "$dir/disk/nbd", "cache": "$cache" } ] }
-END
     : >"$dir/said"
-    "$JOURNAL_GUEST" "$dir/shm.sock" journal "$mode" >"$dir/said" &
+    guest "$cache" "$mode" >"$dir/said" &
     guest=$!
     wait_for test -s "$dir/said" || { kill_wait KILL "$guest"; take_down; return 2; }
     sleep "$(printf '0.%03d' "$ms")"
@@ -85,7 +95,7 @@ END
     "$JOURNAL_CHECK" "$dir/store" "${safe:-0}"
 }
 
-# cuts COUNT CACHE MODE WANTED: WANTED is what each of them, or with 1 any of them, must come to.
+# cuts COUNT CACHE|pv|pv-nbd MODE WANTED: WANTED is what each of them, or with 1 any of them, must come to.
 cuts()
 {
     local count=$1 cache=$2 mode=$3 wanted=$4 i ms status bad=0 trouble=0 records=0 more
@@ -128,6 +138,12 @@ cuts "$cuts" writeback flush 0
 cuts $(((cuts + 3) / 4)) writeback trust 1
 cuts $(((cuts + 3) / 4)) writethrough trust 0
 cuts $(((cuts + 3) / 4)) writeback cache-off 0
+cuts "$cuts" pv flush 0
+cuts $(((cuts + 3) / 4)) pv barrier 0
+cuts $(((cuts + 3) / 4)) pv trust 1
+cuts $(((cuts + 1) / 2)) pv-nbd flush 0
+cuts $(((cuts + 3) / 4)) pv-nbd barrier 0
+cuts $(((cuts + 3) / 4)) pv-nbd trust 1
 kill -0 "$daemon" || { echo "not ok: the daemon has ended"; failed=1; }
 [ $failed = 0 ] || grep -v event=disk-error "$dir/log" | tail -n 20 | sed 's/^/    log: /'
 exit $failed

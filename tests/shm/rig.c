@@ -500,7 +500,7 @@ unsigned rig_memfd_mappings(struct rig *rig)
     unsigned n = 0;
 
     for (const char *at = maps; (at = strstr(at, "/memfd:")); at++)
-        n++;
+        n += strncmp(at, "/memfd:ioemud-", strlen("/memfd:ioemud-")) != 0; /* its own: no guest's */
     free(maps);
     return n;
 }

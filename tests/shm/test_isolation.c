@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shipped daemon with a worker process for each guest: what such a process is to the host, and
- * what its end means for its guest and for others. That guests are served all the same is shown by
- * the other programs here, run with IOEMUD_ISOLATION=process.
+ * The shipped daemon with worker processes, one for each guest and one for several: what such a
+ * process is to the host, and what its end means for its guests and for others. That guests are
+ * served all the same is shown by the other programs here, run with IOEMUD_ISOLATION=process.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -19,6 +19,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,13 +35,13 @@ struct fixture {
     struct rig rig;
 };
 
-static int setup(void **state)
+static int setup_with(void **state, const char *more)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     char path[RIG_PATH], disks[512];
 
     setenv("IOEMUD_ISOLATION", "process", 1);
-    rig_start(&f->rig, NULL);
+    rig_start(&f->rig, more);
     for (unsigned i = 0; i < 2; i++) {
         char name[8];
 
@@ -51,6 +52,21 @@ static int setup(void **state)
     }
     *state = f;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, "\"worker_guests\": 1");
+}
+
+static int setup_shared(void **state)
+{
+    return setup_with(state, "\"workers\": 1");
+}
+
+static int setup_impatient(void **state)
+{
+    return setup_with(state, "\"worker_guests\": 1, \"worker_timeout\": 1");
 }
 
 static int teardown(void **state)
@@ -206,6 +222,57 @@ static void reads(struct peer *peer)
     assert_int_equal(ide_dma_read(&disk, 7, 8, 0x100000), 0);
 }
 
+/* Of what the process has of its own and can write to, but for a sanitizer's terabytes. */
+#define MAPPING_MAX (1ul << 30)
+static bool memory_has(pid_t pid, const char *text)
+{
+    char path[64], line[512];
+    FILE *maps;
+    bool found = false;
+    int mem;
+
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    mem = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    maps = fopen(path, "re");
+    assert_true(mem >= 0);
+    assert_non_null(maps);
+    while (!found && fgets(line, sizeof(line), maps)) {
+        unsigned long first, end;
+        char mode[8] = "", *bytes;
+        ssize_t n;
+
+        if (sscanf(line, "%lx-%lx %7s", &first, &end, mode) != 3 || strncmp(mode, "rw-p", 4) != 0 ||
+            end - first > MAPPING_MAX)
+            continue;
+        bytes = malloc(end - first);
+        assert_non_null(bytes);
+        n = pread(mem, bytes, end - first, (off_t)first);
+        found = n > 0 && memmem(bytes, (size_t)n, text, strlen(text));
+        free(bytes);
+    }
+    fclose(maps);
+    close(mem);
+    return found;
+}
+
+static void a_worker_s_memory_has_no_other_guest_s_names(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+    pid_t pid = worker_pid(f, "g1");
+    char image[RIG_PATH];
+
+    if (geteuid() != 0)
+        skip();
+    snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
+    assert_true(memory_has(f->rig.pid, image)); /* who knows it */
+    assert_false(memory_has(pid, image));
+    assert_true(memory_has(pid, "g1"));
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+}
+
 static bool log_has(struct fixture *f, const char *text)
 {
     for (unsigned i = 0; i < 500; i++) {
@@ -239,6 +306,167 @@ static void a_worker_that_dies_takes_its_guest_s_devices_only(void **state)
     peer_close(peer[0]);
     peer_close(peer[1]);
     assert_true(rig_wait_guests(&f->rig, 0, 5000));
+}
+
+static void one_that_hangs_is_ended_and_told_of(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+    pid_t stays = worker_pid(f, "g1");
+
+    assert_int_equal(kill(worker_pid(f, "g0"), SIGSTOP), 0);
+    assert_true(log_has(f, "guest=g0 event=worker-hangs"));
+    assert_true(log_has(f, "guest=g0 event=worker-died"));
+    assert_true(rig_wait_guests(&f->rig, 1, 5000));
+    reads(peer[1]);
+    assert_int_equal(worker_pid(f, "g1"), stays);
+    peer_close(peer[0]);
+    peer[0] = join(f, "g0");
+    reads(peer[0]);
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+}
+
+static void guests_of_one_process_are_served_and_leave_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+    pid_t pid = worker_pid(f, "g0");
+
+    assert_int_equal(worker_pid(f, "g1"), pid);
+    reads(peer[0]);
+    reads(peer[1]);
+    peer_close(peer[0]);
+    assert_true(rig_wait_guests(&f->rig, 1, 5000));
+    reads(peer[1]);
+    assert_int_equal(worker_pid(f, "g1"), pid);
+    peer[0] = join(f, "g0");
+    assert_int_equal(worker_pid(f, "g0"), pid);
+    reads(peer[0]);
+    /* Each has counted for itself. */
+    assert_true(rig_counted(&f->rig, "g1", "ioreqs", "pio_read") >
+                rig_counted(&f->rig, "g0", "ioreqs", "pio_read"));
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+    assert_true(rig_wait_guests(&f->rig, 0, 5000));
+}
+
+static void a_process_lets_go_of_a_guest_that_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0"), *other;
+    pid_t pid = worker_pid(f, "g0");
+    unsigned descriptors;
+
+    if (geteuid() != 0)
+        skip();
+    descriptors = descriptors_without(pid, "no such thing");
+    for (unsigned i = 0; i < 5; i++) {
+        other = join(f, "g1");
+        reads(other);
+        peer_close(other);
+        assert_true(rig_wait_guests(&f->rig, 1, 5000));
+    }
+    for (unsigned i = 0; i < 500 && descriptors_without(pid, "no such thing") != descriptors; i++)
+        usleep(10000); /* its reaper */
+    assert_int_equal(descriptors_without(pid, "no such thing"), descriptors);
+    peer_close(peer);
+}
+
+static void a_shared_worker_that_dies_is_told_of_with_all_its_guests(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+
+    assert_int_equal(kill(worker_pid(f, "g0"), SIGKILL), 0);
+    assert_true(rig_wait_guests(&f->rig, 0, 5000));
+    assert_true(log_has(f, "event=worker-died worker=0 guests=2"));
+    assert_true(log_has(f, "guest=g0 event=detached"));
+    assert_true(log_has(f, "guest=g1 event=detached"));
+    for (unsigned i = 0; i < 2; i++) {
+        peer_close(peer[i]);
+        peer[i] = join(f, i ? "g1" : "g0");
+        reads(peer[i]);
+    }
+    assert_int_equal(worker_pid(f, "g0"), worker_pid(f, "g1"));
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+}
+
+static FILE *dial(struct fixture *f)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/control.sock", f->rig.dir);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fdopen(fd, "r+e");
+}
+
+static void expect(FILE *link, const char *line, const char *in_answer)
+{
+    char *answer = NULL;
+    size_t size = 0;
+
+    fprintf(link, "%s\n", line);
+    assert_true(fflush(link) == 0 && getline(&answer, &size, link) > 0);
+    if (!strstr(answer, in_answer))
+        fail_msg("%s: %s", line, answer);
+    free(answer);
+}
+
+static void a_guest_of_a_worker_process_is_traced(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
+
+    /* Twice, the second time after the first has been hung up on. */
+    for (unsigned i = 0; i < 2; i++) {
+        FILE *link = dial(f);
+
+        expect(link,
+               "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"trace\", \"params\": {\"name\": "
+               "\"g0\", \"filter\": \"port=0x1f7,dir=write\", \"count\": 3}}",
+               "\"ring\"");
+        reads(peer[1]); /* of another guest of the same process: not wanted */
+        reads(peer[0]);
+        expect(link, "{\"jsonrpc\": \"2.0\", \"id\": 2, \"method\": \"trace-read\"}",
+               "OUT 0x1f7/1 <- 0xc8 READ DMA [ide0]");
+        fclose(link);
+        assert_true(log_has(f, "guest=g0 event=trace-ended"));
+        usleep(50000);
+    }
+    peer_close(peer[0]);
+    peer_close(peer[1]);
+}
+
+/* Whoever reads waits in vain otherwise. */
+static void a_trace_ends_with_the_worker_process(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    FILE *link = dial(f);
+
+    expect(
+        link,
+        "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"trace\", \"params\": {\"name\": \"g0\"}}",
+        "\"ring\"");
+    assert_int_equal(kill(worker_pid(f, "g0"), SIGKILL), 0);
+    expect(link, "{\"jsonrpc\": \"2.0\", \"id\": 2, \"method\": \"trace-read\"}", "");
+    fclose(link);
+    assert_true(rig_wait_guests(&f->rig, 0, 5000));
+    peer_close(peer);
+}
+
+static void a_guest_with_a_user_network_is_refused_where_its_file_says_so(void **state)
+{
+    struct fixture *f = *state;
+    char reason[112];
+
+    rig_guest_more(&f->rig, "g0", "", "\"nics\": [{\"backend\": \"user\"}]");
+    assert_null(rig_try_peer(&f->rig, "g0", 1, RAM, reason));
+    assert_true(log_has(f, "g0.json:"));
+    assert_true(log_has(f, "at /nics/0/backend: this takes connections of the worker's own"));
 }
 
 static void no_worker_survives_the_daemon(void **state)
@@ -392,11 +620,21 @@ static void what_a_captured_worker_tries_is_denied_and_logged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define SHARED(name) cmocka_unit_test_setup_teardown(name, setup_shared, teardown)
         TEST(a_worker_has_no_privileges_and_is_filtered),
         TEST(a_worker_has_no_other_guest_s_image_and_no_socket_of_the_daemon),
         TEST(the_control_side_keeps_no_memory_and_no_image_of_guests),
         TEST(a_worker_that_dies_takes_its_guest_s_devices_only),
+        TEST(a_worker_s_memory_has_no_other_guest_s_names),
+        SHARED(guests_of_one_process_are_served_and_leave_one_by_one),
+        SHARED(a_process_lets_go_of_a_guest_that_leaves),
+        SHARED(a_shared_worker_that_dies_is_told_of_with_all_its_guests),
+        SHARED(a_guest_of_a_worker_process_is_traced),
+        SHARED(a_trace_ends_with_the_worker_process),
+        cmocka_unit_test_setup_teardown(one_that_hangs_is_ended_and_told_of, setup_impatient,
+                                        teardown),
+        TEST(a_guest_with_a_user_network_is_refused_where_its_file_says_so),
         TEST(no_worker_survives_the_daemon),
         TEST(a_stop_of_all_processes_ends_them_in_order),
         TEST(a_worker_logs_at_the_level_that_there_is_now),

@@ -34,6 +34,7 @@ struct hv_guest {
 };
 
 static struct hv_worker workers;
+static struct hv_host bare; /* of a worker process: as the last guest's */
 
 static int step(struct guest_rig *rig, enum rig_step which)
 {
@@ -68,9 +69,11 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
     struct guest_rig *rig = host->rig;
     struct hv_guest *guest;
 
+    bare = *host;
     /* A daemon that is killed right after this leaves a server that its successor finds. */
     if (!params->peer)
-        assert_true(guest_rig_has_record(rig, params->name, params->domid, 1));
+        assert_int_equal(guest_rig_has_record(rig, params->name, params->domid, 1),
+                         !params->no_server);
     if (step(rig, RIG_CREATE))
         return -ENXIO;
     guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
@@ -79,7 +82,7 @@ static int fake_create(struct hv_host *host, const struct hv_guest_params *param
     guest->rig = rig;
     guest->info.domid = params->domid;
     guest->server_id = rig->server_id;
-    guest->info.vcpus = 2;
+    guest->info.vcpus = params->no_server ? 0 : 2;
     guest->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (guest->fd < 0) {
         int err = -errno;
@@ -300,20 +303,44 @@ static void fake_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
 {
 }
 
-static unsigned fake_descriptors(const struct hv_guest *guest, int *ret_fds)
+static int fake_pack(struct hv_guest *guest, struct hv_packed *ret_packed)
 {
-    ret_fds[0] = guest->fd;
-    return 1;
-}
+    int fd = dup(guest->fd);
 
-static int fake_forked(struct hv_host *host)
-{
+    assert_false(guest->started); /* that is the other process's */
+    if (fd < 0)
+        return -errno;
+    *ret_packed = (struct hv_packed){.count = 1, .fds = {fd}, .bytes = sizeof(guest->info)};
+    memcpy(ret_packed->data, &guest->info, sizeof(guest->info));
     return 0;
 }
 
-static void fake_handed_over(struct hv_guest *guest)
+/* The process is a copy of this one, without what it is not to have. */
+static int fake_bare(struct hv_host **ret_host)
 {
-    assert_false(guest->started); /* that is the other process's copy */
+    *ret_host = &bare;
+    return 0;
+}
+
+static int fake_unpack(struct hv_host *host, const struct hv_packed *packed,
+                       struct hv_guest **ret_guest)
+{
+    struct hv_guest *guest = aligned_alloc(IOREQ_PAGE, sizeof(*guest));
+
+    assert_non_null(guest);
+    memset(guest, 0, sizeof(*guest));
+    guest->rig = host->rig;
+    memcpy(&guest->info, packed->data, sizeof(guest->info));
+    guest->fd = packed->fds[0];
+    *ret_guest = guest;
+    return 0;
+}
+
+static void fake_let_go(struct hv_guest *guest)
+{
+    assert_int_equal(guest->claimed, 0);
+    close(guest->fd);
+    free(guest);
 }
 
 const struct hv_ops guest_rig_hv_ops = {
@@ -329,9 +356,10 @@ const struct hv_ops guest_rig_hv_ops = {
     .find_domain = fake_find_domain,
     .disks_have_pv = fake_disks_have_pv,
     .nic_has_pv = fake_nic_has_pv,
-    .guest_descriptors = fake_descriptors,
-    .host_forked = fake_forked,
-    .guest_handed_over = fake_handed_over,
+    .guest_pack = fake_pack,
+    .host_bare = fake_bare,
+    .guest_unpack = fake_unpack,
+    .guest_let_go = fake_let_go,
     .guest_start = fake_start,
     .guest_enable = fake_enable,
     .guest_stop = fake_stop,

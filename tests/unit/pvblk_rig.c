@@ -2,8 +2,18 @@
 #include "tests/unit/pvblk_rig.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "devices/backend/aio.h"
+#include "devices/backend/nbd.h"
+
+#define IMAGE_PATIENCE_MS 10000
 
 uint8_t pv_rig_byte(uint64_t offset)
 {
@@ -166,6 +176,8 @@ static void on_notify(void *ctx, unsigned queue)
 
     assert(queue < PVBLK_QUEUES);
     rig->notified[queue]++;
+    if (rig->after_notify)
+        rig->after_notify(rig, queue);
 }
 
 static void on_want_turn(void *ctx)
@@ -216,6 +228,43 @@ static void run_turn(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
+static bool open_served(struct pv_rig *rig)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct nbd_hello hello = {0};
+    struct pollfd readable = {.fd = socket(AF_UNIX, SOCK_STREAM, 0), .events = POLLIN};
+    int err;
+
+    assert(readable.fd >= 0 && strlen(rig->options.path) < sizeof(address.sun_path));
+    strcpy(address.sun_path, rig->options.path);
+    if (connect(readable.fd, (const struct sockaddr *)&address, sizeof(address))) {
+        close(readable.fd);
+        return false; /* it is no socket */
+    }
+    do {
+        assert(poll(&readable, 1, IMAGE_PATIENCE_MS) == 1);
+        err = nbd_hello_step(&hello, readable.fd);
+    } while (err == -EAGAIN);
+    assert(!err);
+    rig->sectors = hello.export.bytes / BLK_SECTOR;
+    assert(!nbd_open(readable.fd, &hello.export, fake_loop(rig->loop), rig->pool, &rig->image));
+    return true;
+}
+
+static void open_image(struct pv_rig *rig)
+{
+    struct raw_options options = {.direct = true, .discard = true};
+    struct raw_image raw;
+    char why[256];
+
+    if (open_served(rig))
+        return;
+    assert(!raw_probe(rig->options.path, &options, &raw, why, sizeof(why)));
+    rig->sectors = raw.bytes / BLK_SECTOR;
+    assert(!aio_create(fake_loop(rig->loop), 64, &rig->aio));
+    assert(!raw_open(&raw, rig->aio, fake_loop(rig->loop), rig->pool, &rig->image));
+}
+
 static void make_disk(struct pv_rig *rig)
 {
     const struct pv_rig_options *options = &rig->options;
@@ -225,10 +274,8 @@ static void make_disk(struct pv_rig *rig)
     rig->disk = zeroes(rig->sectors * BLK_SECTOR);
     for (uint64_t i = 0; i < rig->sectors * BLK_SECTOR && !options->blank; i++)
         rig->disk[i] = pv_rig_byte(i);
-    assert(!pool_create(options->pool_pages ? options->pool_pages : 1024, &rig->pool));
     assert(
         !mem_open(rig->disk, rig->sectors, options->image_read_only, loop, rig->pool, &rig->image));
-    assert(!blk_open(rig->image, options->depth ? options->depth : PVBLK_BLK_DEPTH, &rig->blk));
 }
 
 void pv_rig_give_disk(struct pv_rig *rig)
@@ -267,7 +314,13 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
         rig->grants.can |= GRANT_CAN_SWAP;
         rig->grants.from.swap = 2 * GRANT_PAGE;
     }
-    make_disk(rig);
+    assert(!pool_create(rig->options.pool_pages ? rig->options.pool_pages : 1024, &rig->pool));
+    if (rig->options.path)
+        open_image(rig);
+    else
+        make_disk(rig);
+    assert(!blk_open(rig->image, rig->options.depth ? rig->options.depth : PVBLK_BLK_DEPTH,
+                     &rig->blk));
     params.read_only = rig->options.read_only;
     params.discard = !rig->options.no_discard;
     assert(!pvblk_create(&params, &rig->pv));
@@ -289,17 +342,20 @@ void pv_rig_finish(struct pv_rig *rig)
     pvblk_destroy(rig->pv);
     loop->ops->undefer(loop->ctx, &rig->turn);
     assert(!rig->counters.mapped);
-    mem_set_faults(rig->image, &(struct mem_faults){0});
+    if (rig->disk)
+        mem_set_faults(rig->image, &(struct mem_faults){0});
     blk_close(rig->blk, on_closed, &rig->blk_closed);
     while (!rig->blk_closed)
-        assert(fake_loop_turn(rig->loop, 0));
+        assert(fake_loop_turn(rig->loop, rig->disk ? 0 : IMAGE_PATIENCE_MS));
+    aio_destroy(rig->aio);
     assert(!rig->lent);
     if (rig->swap_pages)
         munmap(rig->swap_pages, (size_t)rig->options.swap_pages * GRANT_PAGE);
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     pool_destroy(rig->pool);
     fake_loop_destroy(rig->loop);
-    munmap(rig->disk, rig->sectors * BLK_SECTOR);
+    if (rig->disk)
+        munmap(rig->disk, rig->sectors * BLK_SECTOR);
     munmap(rig->ram, (size_t)PV_PAGES * GRANT_PAGE);
 }
 
@@ -391,6 +447,12 @@ bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct blkfront_respons
         return false;
     blkfront_rearm(&rig->front[queue]);
     return true;
+}
+
+void pv_rig_wait(struct pv_rig *rig, unsigned queue, struct blkfront_response *ret_response)
+{
+    while (!pv_rig_response(rig, queue, ret_response))
+        assert(fake_loop_turn(rig->loop, IMAGE_PATIENCE_MS));
 }
 
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A PV disk under test: a disk in memory, a guest's pages with a grant table, and the frontend's
- * end of up to PVBLK_QUEUES rings. Used by unit tests and by fuzzers, so it asserts by abort()
- * only.
+ * A PV disk under test: a disk in memory or an image, a guest's pages with a grant table, and the
+ * frontend's end of up to PVBLK_QUEUES rings. Used by unit tests and by fuzzers, so it asserts by
+ * abort() only.
  *
  * A page's reference is its number. Rings lie in the last pages, queue by queue.
  */
@@ -22,6 +22,7 @@
 #define PV_PAGES      (PV_DATA_PAGES + PVBLK_QUEUES * PVBLK_RING_PAGES)
 
 struct pv_rig_options {
+    const char *path;    /* a raw image, or an NBD server's socket, instead of a disk in memory */
     uint64_t sectors;    /* 0: 8 MiB */
     uint32_t pool_pages; /* 0: plenty */
     unsigned depth;      /* 0: PVBLK_BLK_DEPTH */
@@ -41,7 +42,8 @@ struct pv_rig {
     struct pv_rig_options options;
     struct fake_loop *loop;
     struct pool *pool;
-    uint8_t *disk;
+    struct aio *aio; /* of an image */
+    uint8_t *disk;   /* NULL: an image */
     uint64_t sectors;
     struct blk_image *image;
     struct blk *blk;
@@ -59,6 +61,7 @@ struct pv_rig {
     bool spent[32];           /* of the swap pages */
     uint8_t *swap_pages;
     void (*after_copy)(struct pv_rig *rig); /* what a guest does in between; may be NULL */
+    void (*after_notify)(struct pv_rig *rig, unsigned queue); /* likewise */
 
     struct loop_task turn;
     unsigned turns;
@@ -101,6 +104,8 @@ void pv_rig_indirect(struct pv_rig *rig, unsigned queue, uint8_t operation, uint
 bool pv_rig_publish(struct pv_rig *rig, unsigned queue);
 void pv_rig_kick(struct pv_rig *rig);   /* all queues; then as long as anything happens */
 void pv_rig_settle(struct pv_rig *rig); /* as long as anything happens */
+/* Until there is a response, which an image takes its time for. */
+void pv_rig_wait(struct pv_rig *rig, unsigned queue, struct blkfront_response *ret_response);
 bool pv_rig_response(struct pv_rig *rig, unsigned queue, struct blkfront_response *ret_response);
 /* The only response there is has this status. */
 void pv_rig_expect(struct pv_rig *rig, unsigned queue, uint64_t id, uint8_t operation,

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "daemon/guest_pvdisk.h"
+#include "daemon/served.h"
 
 static struct pvdisk_rig the_rig;
 static struct rig_outcome outcome;
@@ -45,16 +46,23 @@ static int fake_list(struct hv_host *host, const char *path,
     return 0;
 }
 
+/* Of domain 5, or of the one before it. */
+static void check_token(const char *path, const char *token)
+{
+    assert_true(!strcmp(token, "pv-5") || !strcmp(token, "pv-4"));
+    assert_non_null(strchr(path, token[3]));
+}
+
 static int fake_watch(struct hv_host *host, const char *path, const char *token)
 {
-    assert_string_equal(token, "pv-5");
+    check_token(path, token);
     the_rig.watches++;
     return 0;
 }
 
 static void fake_unwatch(struct hv_host *host, const char *path, const char *token)
 {
-    assert_string_equal(token, "pv-5");
+    check_token(path, token);
     assert_true(the_rig.watches > 0);
     the_rig.watches--;
 }
@@ -317,21 +325,45 @@ int pvdisk_setup(void **state)
     rig->ops.grants = fake_grants;
     rig->guest.daemon.hv[DAEMON_XEN] = &rig->ops;
     rig->guest.daemon.config.pv_disks = true;
+    rig->guest.daemon.image_program = SERVED_PROGRAM;
     guest_rig_image(&rig->guest, "a.img");
     *state = rig;
     return 0;
+}
+
+static bool none_served(struct guest_rig *rig, void *arg)
+{
+    return !rig->daemon.served;
+}
+
+void pvdisk_wait_programs(struct pvdisk_rig *rig)
+{
+    guest_rig_run(&rig->guest, none_served, NULL);
 }
 
 int pvdisk_teardown(void **state)
 {
     struct pvdisk_rig *rig = *state;
 
+    pvdisk_wait_programs(rig);
     guest_rig_stop(&rig->guest);
     assert_int_equal(rig->watches, 0);
     assert_int_equal(rig->channels, 0);
     assert_int_equal(rig->front.counters.mapped, 0);
     pv_rig_finish(&rig->front);
     return 0;
+}
+
+int pvdisk_attach_pv(struct pvdisk_rig *rig, char *ret_why)
+{
+    unsigned others = rig->guest.daemon.guests != NULL;
+
+    rig->guest.domid = 5;
+    guest_rig_attach(&rig->guest, "{'name': 'a', 'role': 'pv'}", &outcome);
+    guest_rig_settle(&rig->guest, others + !outcome.err);
+    if (ret_why)
+        strcpy(ret_why, outcome.why);
+    return outcome.err;
 }
 
 void pvdisk_detach(struct pvdisk_rig *rig)

@@ -59,7 +59,12 @@ void pvdisk_front_returns(struct pvdisk_rig *rig);
 
 /* Guest 'a' with these emulated disks, in JSON; until it is gone; all up to the connection. */
 struct guest *pvdisk_attach(struct pvdisk_rig *rig, const char *disks);
+/* Guest 'a' without emulated devices, domain 5; as guest_attach() says. `ret_why` has
+ * GUEST_WHY_SIZE bytes, or is NULL. */
+int pvdisk_attach_pv(struct pvdisk_rig *rig, char *ret_why);
 void pvdisk_detach(struct pvdisk_rig *rig);
+/* Until those that served images (daemon/served.h) have ended. */
+void pvdisk_wait_programs(struct pvdisk_rig *rig);
 void pvdisk_connect(struct pvdisk_rig *rig, const char *disks);
 /* Both agree that the disk goes. */
 void pvdisk_detach_disk(struct pvdisk_rig *rig);

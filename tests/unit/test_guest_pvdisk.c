@@ -206,7 +206,7 @@ static void what_the_image_cannot_be_is_said_and_left(void **state)
     pvdisk_directories(rig, "none.img");
     pvdisk_event(rig);
     pvdisk_directories(rig, "a.img");
-    pvdisk_back(rig, "params", "qcow2:/a");
+    pvdisk_back(rig, "params", "vmdk:/a");
     fake_store_set(&rig->store, PVDISK_WHERE, "nonsense", "");
     fake_store_set(&rig->store, PVDISK_WHERE, "1x/state", "1");
     pvdisk_event(rig);
@@ -228,15 +228,27 @@ static void without_pv_disks_nobody_looks(void **state)
     pvdisk_detach(rig);
 }
 
-static void raw_images_are_named_as_libxl_does(void **state)
+static void images_are_named_as_libxl_does(void **state)
 {
-    assert_string_equal(guest_pvdisk_path("aio:/a/b:c"), "/a/b:c");
-    assert_string_equal(guest_pvdisk_path("raw:/a"), "/a");
-    assert_null(guest_pvdisk_path("qcow2:/a"));
-    assert_null(guest_pvdisk_path("aio:"));
-    assert_null(guest_pvdisk_path("aio:a"));
-    assert_null(guest_pvdisk_path("/a"));
-    assert_null(guest_pvdisk_path(""));
+    const char *format = "";
+
+    assert_string_equal(guest_pvdisk_path("aio:/a/b:c", &format), "/a/b:c");
+    assert_null(format);
+    assert_string_equal(guest_pvdisk_path("raw:/a", &format), "/a");
+    assert_null(format);
+    assert_string_equal(guest_pvdisk_path("qcow2:/a", &format), "/a");
+    assert_string_equal(format, "qcow2");
+    assert_string_equal(guest_pvdisk_path("qcow:/b", &format), "/b");
+    assert_string_equal(format, "qcow");
+    assert_string_equal(guest_pvdisk_path("vhd:/c", &format), "/c");
+    assert_string_equal(format, "vpc");
+    assert_null(guest_pvdisk_path("qcow2:json:{}", &format));
+    assert_null(guest_pvdisk_path("qcow2:nbd://a", &format));
+    assert_null(guest_pvdisk_path("vmdk:/a", &format));
+    assert_null(guest_pvdisk_path("aio:", &format));
+    assert_null(guest_pvdisk_path("aio:a", &format));
+    assert_null(guest_pvdisk_path("/a", &format));
+    assert_null(guest_pvdisk_path("", &format));
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
@@ -254,7 +266,7 @@ int main(void)
         T(what_a_disk_did_is_counted_as_a_drives_is),
         T(what_the_image_cannot_be_is_said_and_left),
         T(without_pv_disks_nobody_looks),
-        T(raw_images_are_named_as_libxl_does),
+        T(images_are_named_as_libxl_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

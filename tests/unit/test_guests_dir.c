@@ -215,6 +215,30 @@ static void test_attach_of_one_that_is_attached_by_itself_is_no_mistake(void **s
     close(fd);
 }
 
+/* xl starts a device model for it, too, when it has such disks from the start. */
+static void test_a_pv_guests_device_model_may_come_later(void **state)
+{
+    struct guest_rig *rig = *state;
+    static const char ask[] = "{'jsonrpc':'2.0','id':1,'method':'dm-attach','params':{'domid':7,"
+                              "'config':{'name':'a','role':'pv'}}}";
+    int fd = guest_rig_dial(rig), other = guest_rig_dial(rig);
+
+    rig->daemon.config.pv_disks = true;
+    domain(rig, 7, "a");
+    guest_rig_file(rig, "a", "{'role': 'pv'}");
+    guests_dir_open(&rig->daemon);
+    guest_rig_settle(rig, 1);
+    assert_null(attached(rig, 7)->lease);
+    guest_rig_say(fd, ask);
+    assert_non_null(strstr(guest_rig_hear(rig, fd), "\"domid\":7,\"state\":\"running\""));
+    assert_non_null(attached(rig, 7)->lease);
+    guest_rig_say(other, ask);
+    assert_non_null(strstr(guest_rig_hear(rig, other), "attached already"));
+    close(fd);
+    guest_rig_settle(rig, 0);
+    close(other);
+}
+
 static void test_one_that_a_former_daemon_served_is_said_to_be_reset(void **state)
 {
     struct guest_rig *rig = *state;
@@ -245,6 +269,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_that_somebody_detached_stays_so, setup, teardown),
         cmocka_unit_test_setup_teardown(test_attach_of_one_that_is_attached_by_itself_is_no_mistake,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_pv_guests_device_model_may_come_later, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_one_that_a_former_daemon_served_is_said_to_be_reset,
                                         setup, teardown),
     };

@@ -118,6 +118,19 @@ static void a_secondary_machine_is_a_disk_controller_and_nothing_else(void **sta
     machine_rig_migrate(&rig);
 }
 
+static void a_machine_without_devices_answers_nothing(void **state)
+{
+    rig.spec.role = MACHINE_NONE;
+    create();
+    assert_int_equal(rig.ranges + rig.funcs, 0);
+    assert_null(machine_dev(rig.machine, 0));
+    assert_int_equal(in(0x1f7), 0xff);
+    assert_false(machine_disk_leaving(rig.machine, 0));
+    machine_set_unplug(rig.machine, MACHINE_UNPLUG_DISKS);
+    machine_reset(rig.machine);
+    machine_rig_migrate(&rig);
+}
+
 static void a_refused_claim_names_the_device_and_leaves_nothing(void **state)
 {
     char why[128];
@@ -279,6 +292,7 @@ int main(void)
         TEST(what_the_hypervisor_emulates_is_not_claimed),
         TEST(the_platform_device_is_there_only_when_asked_for),
         TEST(a_secondary_machine_is_a_disk_controller_and_nothing_else),
+        TEST(a_machine_without_devices_answers_nothing),
         TEST(a_refused_claim_names_the_device_and_leaves_nothing),
         TEST(firmware_reads_the_boot_sector),
         TEST(a_pv_guest_unplugs_disks_and_they_are_gone),

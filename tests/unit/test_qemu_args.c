@@ -112,6 +112,19 @@ static void a_plain_guest(void **state)
     qemu_args_finish(&o.args);
 }
 
+/* type="pv" or "pvh" with a qdisk disk; libxl 4.17 names no disks then */
+static void a_guest_without_emulated_devices(void **state)
+{
+    struct outcome o;
+
+    parse(&o, MONITORS "-xen-attach\n-name\npv1\n-vnc\nnone\n-display\nnone\n"
+                       "-machine\nxenpv\n-m\n256\n");
+    assert_config(&o, "{\"name\":\"pv1\",\"role\":\"pv\"}");
+    assert_int_equal(o.n_warnings, 0);
+    assert_int_equal(o.args.n_qmps, 2);
+    qemu_args_finish(&o.args);
+}
+
 /* What a desktop's configuration asks for beyond: vnc, stdvga, usb tablet, sound, NIC, CD, sda */
 static void what_ioemud_lacks_is_named_and_left_out(void **state)
 {
@@ -348,7 +361,6 @@ static void what_is_not_known_is_named(void **state)
     assert_error(MINIMAL "disk.img\n", "disk.img: this argument is not known");
     assert_error(MINIMAL "-device\nvfio-pci,host=01:00.0\n", "vfio-pci");
     assert_error(MINIMAL "-machine\nq35\n", "q35");
-    assert_error(MINIMAL "-machine\nxenpv\n", "HVM guests only");
     assert_error(MINIMAL "-machine\npc,accel=kvm\n", "accel=kvm");
     assert_error(MINIMAL "-boot\norder=x\n", "'x'");
     assert_error(MINIMAL "-smp\n0\n", "-smp");
@@ -414,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_guest),
+        cmocka_unit_test(a_guest_without_emulated_devices),
         cmocka_unit_test(cdrom_drives_are_passed_on_with_and_without_a_medium),
         cmocka_unit_test(what_ioemud_lacks_is_named_and_left_out),
         cmocka_unit_test(network_cards_are_matched_with_their_interfaces),

@@ -167,6 +167,21 @@ static void test_live_keys_of_the_daemon_are_applied_and_others_stay_pending(voi
     log_set_level(&f->rig.daemon.log, -1);
 }
 
+static void test_how_worker_processes_are_shared_and_timed_is_applied(void **state)
+{
+    struct fixture *f = *state;
+    json_t *answer;
+
+    write_config(f, ", 'worker_guests': 3, 'worker_timeout': 7, 'isolation': 'process'");
+    answer = ask(f, "reload", "");
+    assert_string_equal(result_at(answer, "/worker_guests"), "applied");
+    assert_string_equal(result_at(answer, "/worker_timeout"), "applied");
+    assert_string_equal(result_at(answer, "/isolation"), "restart");
+    assert_int_equal(f->rig.daemon.config.worker_guests, 3);
+    assert_int_equal(f->rig.daemon.config.worker_timeout, 7);
+    json_decref(answer);
+}
+
 static void test_a_mistake_anywhere_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -549,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_has_not_changed_is_not_told),
         TEST(test_live_keys_of_the_daemon_are_applied_and_others_stay_pending),
+        TEST(test_how_worker_processes_are_shared_and_timed_is_applied),
         TEST(test_a_mistake_anywhere_changes_nothing),
         TEST(test_live_keys_of_a_guest_reach_its_devices),
         TEST(test_what_a_guest_must_be_attached_anew_for_is_told_each_time),

@@ -169,12 +169,48 @@ static void test_a_filter_that_is_none_says_what_there_is(void **state)
     }
 }
 
+/* Every field of what a captured worker process has written, as bad as it can be. */
+static void test_what_a_captured_worker_writes_leads_nowhere(void **state)
+{
+    char line[TRACE_LINE_MAX];
+
+    for (unsigned fill = 1; fill < 256; fill++) {
+        struct trace_entry entry;
+
+        memset(&entry, (int)fill, sizeof(entry));
+        trace_check(&entry);
+        assert_ptr_equal(entry.request.illegal, entry.illegal_text);
+        assert_int_equal(strlen(entry.device), TRACE_NAME_MAX);
+        trace_decode(&entry, line);
+        for (const char *at = line; *at; at++)
+            assert_in_range(*at, ' ', '~');
+        /* A type that does not exist, a size that no access has, and no word about it. */
+        memset(&entry, (int)fill, sizeof(entry));
+        entry.illegal_text[0] = '\0';
+        trace_check(&entry);
+        assert_string_equal(entry.request.illegal, "unknown");
+        trace_decode(&entry, line);
+    }
+}
+
+static void test_a_good_entry_comes_out_of_the_ring_as_it_went_in(void **state)
+{
+    struct trace_entry entry = of(pio(true, 0x1f7, 1, 0x50), "ide0", NULL, 0x1f0, 8);
+
+    strcpy(entry.model_name, "piix3-ide");
+    trace_check(&entry);
+    assert_null(entry.request.illegal);
+    assert_line(entry, "vcpu0 IN 0x1f7/1 -> 0x50 DRDY DSC [ide0]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_status_register_is_told_by_its_bits),
         cmocka_unit_test(test_commands_and_registers_have_names),
         cmocka_unit_test(test_strings_rings_and_nonsense_are_told_apart),
+        cmocka_unit_test(test_what_a_captured_worker_writes_leads_nowhere),
+        cmocka_unit_test(test_a_good_entry_comes_out_of_the_ring_as_it_went_in),
         cmocka_unit_test(test_a_line_is_bounded_whatever_the_guest_sends),
         cmocka_unit_test(test_a_filter_wants_what_meets_all_its_terms),
         cmocka_unit_test(test_a_filter_that_is_none_says_what_there_is),

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,54 +25,16 @@
 #include <cmocka.h>
 
 #include "daemon/guest_nics.h"
-#include "daemon/worker_process.h"
-#include "tests/unit/guest_rig.h"
+#include "tests/unit/worker_rig.h"
 
 #define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
 #define NIC   "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null'}]}"
-
-static int setup(void **state)
-{
-    struct guest_rig *rig = malloc(sizeof(*rig));
-
-    assert_non_null(rig);
-    guest_rig_start(rig);
-    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place
-     * the address sanitizer would remember. */
-    worker_destroy(rig->daemon.worker[0]);
-    rig->daemon.worker[0] = NULL;
-    rig->daemon.n_workers = 0;
-    rig->daemon.config.isolation = ISOLATION_PROCESS;
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    guest_rig_stop(*state);
-    free(*state);
-    return 0;
-}
-
-/* The worker of the only guest, which runs. */
-static pid_t start(struct guest_rig *rig, const char *json)
-{
-    struct rig_outcome outcome = {0};
-
-    guest_rig_attach(rig, json, &outcome);
-    guest_rig_settle(rig, 1);
-    assert_int_equal(outcome.told, 1);
-    assert_string_equal(outcome.why, "");
-    assert_int_equal(outcome.err, 0);
-    assert_int_equal(rig->daemon.guests->state, GUEST_RUNNING);
-    return worker_process_pid(rig->daemon.guests->worker);
-}
 
 static void a_guest_runs_in_a_process_of_its_own_and_leaves(void **state)
 {
     struct guest_rig *rig = *state;
     unsigned descriptors = guest_rig_descriptors();
-    pid_t pid = start(rig, GUEST);
+    pid_t pid = worker_rig_start(rig, GUEST);
 
     assert_int_not_equal(pid, getpid());
     assert_int_equal(kill(pid, 0), 0);
@@ -90,7 +53,7 @@ static void everything_is_handed_over_and_comes_back(void **state)
     unsigned descriptors = guest_rig_descriptors();
 
     for (unsigned i = 0; i < 3; i++) {
-        start(rig, guest_rig_everything(rig));
+        worker_rig_start(rig, guest_rig_everything(rig));
         guest_detach(rig->daemon.guests, NULL, NULL);
         guest_rig_settle(rig, 0);
         assert_true(guest_rig_socket_gone(rig));
@@ -181,26 +144,14 @@ static void what_a_unit_leaves_out_for_them_is_named(void **state)
 
 /* ---- they end ---------------------------------------------------------------------------------*/
 
-struct was {
-    pid_t pid;
-};
-
-static bool has_another(struct guest_rig *rig, void *arg)
-{
-    const struct was *was = arg;
-    const struct guest *guest = rig->daemon.guests;
-
-    return guest && guest->state == GUEST_RUNNING && worker_process_pid(guest->worker) != was->pid;
-}
-
 static void a_domain_s_devices_start_anew_when_its_worker_dies(void **state)
 {
     struct guest_rig *rig = *state;
-    struct was was = {start(rig, GUEST)};
+    struct worker_was was = {worker_rig_start(rig, GUEST)};
 
     assert_false(rig->daemon.guests->reset);
     kill(was.pid, SIGKILL);
-    guest_rig_run(rig, has_another, &was);
+    guest_rig_run(rig, worker_rig_has_another, &was);
     assert_true(rig->daemon.guests->reset); /* and is told so in `list` */
     assert_int_equal(rig->hv_guests, 1);
     assert_int_equal(guest_rig_records(rig), 1);
@@ -209,10 +160,10 @@ static void a_domain_s_devices_start_anew_when_its_worker_dies(void **state)
 static void a_worker_that_keeps_dying_is_not_started_for_ever(void **state)
 {
     struct guest_rig *rig = *state;
-    struct was was = {start(rig, GUEST)};
+    struct worker_was was = {worker_rig_start(rig, GUEST)};
 
     kill(was.pid, SIGKILL);
-    guest_rig_run(rig, has_another, &was);
+    guest_rig_run(rig, worker_rig_has_another, &was);
     kill(worker_process_pid(rig->daemon.guests->worker), SIGKILL);
     guest_rig_settle(rig, 0);
     assert_int_equal(rig->hv_guests, 0);
@@ -222,7 +173,7 @@ static void a_worker_that_keeps_dying_is_not_started_for_ever(void **state)
 static void one_that_dies_while_its_guest_leaves_does_not_keep_it(void **state)
 {
     struct guest_rig *rig = *state;
-    pid_t pid = start(rig, GUEST);
+    pid_t pid = worker_rig_start(rig, GUEST);
 
     kill(pid, SIGSTOP);
     guest_detach(rig->daemon.guests, NULL, NULL);
@@ -254,7 +205,7 @@ static void a_request_is_answered_by_the_process(void **state)
     struct guest_rig *rig = *state;
     struct answer answer = {0}, other = {0};
 
-    start(rig, NIC);
+    worker_rig_start(rig, NIC);
     guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
     guest_nic_link(rig->daemon.guests, 5, false, on_answer, &other);
     guest_rig_run(rig, is_told, &other);
@@ -267,7 +218,7 @@ static void a_request_that_a_dead_worker_took_along_is_answered(void **state)
 {
     struct guest_rig *rig = *state;
     struct answer answer = {0};
-    pid_t pid = start(rig, NIC);
+    pid_t pid = worker_rig_start(rig, NIC);
 
     kill(pid, SIGSTOP);
     guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
@@ -288,12 +239,69 @@ static void one_that_takes_no_orders_is_ended(void **state)
     struct guest_rig *rig = *state;
     struct answer answer = {0};
 
-    kill(start(rig, NIC), SIGSTOP);
+    kill(worker_rig_start(rig, NIC), SIGSTOP);
     for (unsigned i = 0; i < MANY; i++)
         guest_nic_link(rig->daemon.guests, 0, false, on_answer, &answer);
     guest_rig_run(rig, all_told, &answer);
     assert_int_equal(answer.err, -EPIPE);
     guest_rig_settle(rig, 1);
+}
+
+static bool all_good(struct guest_rig *rig, void *arg)
+{
+    const struct answer *answer = arg;
+
+    return answer[0].told == answer[1].told;
+}
+
+/* A process that stands still for a moment has more orders to come than its socket has room for. */
+static void orders_that_the_socket_has_no_room_for_are_carried_out_later(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer[2] = {0};
+    pid_t pid = worker_rig_start(rig, NIC);
+    const struct worker_process *process = worker_process_of(rig->daemon.guests->worker);
+
+    kill(pid, SIGSTOP);
+    while (process->n_waiting < 20) {
+        guest_nic_link(rig->daemon.guests, 0, answer[1].told & 1, on_answer, &answer[0]);
+        answer[1].told++;
+        assert_true(answer[1].told < MANY);
+    }
+    kill(pid, SIGCONT);
+    guest_rig_run(rig, all_good, answer);
+    assert_int_equal(answer[0].err, 0);
+    assert_int_equal(process->n_waiting, 0);
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), pid);
+}
+
+static void a_rom_gets_into_the_process_at_the_start_and_later(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct answer answer = {0};
+    struct nic_config nic;
+    struct config_error error;
+    char path[64], json[256];
+    json_t *object;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/x.rom", rig->dir);
+    file = fopen(path, "w");
+    fputs("\x55\xaa", file);
+    for (unsigned i = 0; i < 2046; i++)
+        fputc((int)i, file);
+    fclose(file);
+    snprintf(json, sizeof(json),
+             "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null', 'rom': '%s'}]}", path);
+    worker_rig_start(rig, json);
+    snprintf(json, sizeof(json), "{\"devid\": 1, \"backend\": \"null\", \"rom\": \"%s\"}", path);
+    object = json_loads(json, 0, NULL);
+    assert_int_equal(nic_config_from_json(object, &nic, &error), 0);
+    json_decref(object);
+    guest_nic_add(rig->daemon.guests, &nic, on_answer, &answer);
+    guest_rig_run(rig, is_told, &answer);
+    assert_int_equal(answer.err, 0);
+    assert_true(guest_has_nic(rig->daemon.guests, 1));
 }
 
 /* ---- they are captured ------------------------------------------------------------------------*/
@@ -326,14 +334,14 @@ static int link_of(pid_t pid)
 /* It is ended, and its guest gets another: the control side stays. */
 static void ends_who_says(struct guest_rig *rig, const void *what, size_t size)
 {
-    struct was was = {start(rig, NIC)};
+    struct worker_was was = {worker_rig_start(rig, NIC)};
     int fd = link_of(was.pid);
 
     if (fd < 0)
         skip();
     assert_int_equal(send(fd, what, size, 0), size);
     close(fd);
-    guest_rig_run(rig, has_another, &was);
+    guest_rig_run(rig, worker_rig_has_another, &was);
     assert_int_equal(rig->hv_guests, 1);
 }
 
@@ -382,6 +390,28 @@ static bool has_stopped(struct guest_rig *rig, void *arg)
     return rig->daemon.guests->io_stopped != 0;
 }
 
+static void a_report_of_a_guest_that_is_another_s_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_GONE, .guest = 7};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_sign_of_life_that_nobody_asked_for_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_BEAT, .guest = REPORT_NO_GUEST};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
+static void a_failure_after_the_beginning_ends_the_worker(void **state)
+{
+    struct worker_report report = {
+        .kind = REPORT_FAILED, .guest = REPORT_NO_GUEST, .reply.err = -EIO};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
 /* Told time and again, it is one error and one pause. */
 static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
 {
@@ -389,7 +419,7 @@ static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
     struct worker_report report = {
         .kind = REPORT_IO_STOPPED,
         .io_stopped = {.drive = 0, .what = {.op = BLK_WRITE, .sector = 1, .error = -ENOSPC}}};
-    int fd = link_of(start(rig, GUEST));
+    int fd = link_of(worker_rig_start(rig, GUEST));
 
     if (fd < 0)
         skip();
@@ -416,7 +446,7 @@ static void a_full_file_that_is_told_time_and_again_is_renewed_once(void **state
     snprintf(json, sizeof(json),
              "{'name': 'a', 'serial': [{'type': 'file', 'path': '%s/com1', 'max_size': '64K'}]}",
              rig->dir);
-    pid = start(rig, json);
+    pid = worker_rig_start(rig, json);
     fd = link_of(pid);
     if (fd < 0)
         skip();
@@ -438,7 +468,7 @@ static void a_full_file_that_is_told_time_and_again_is_renewed_once(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, worker_rig_setup, worker_rig_teardown)
         TEST(a_guest_runs_in_a_process_of_its_own_and_leaves),
         TEST(everything_is_handed_over_and_comes_back),
         TEST(a_start_that_fails_in_the_process_is_told),
@@ -450,7 +480,12 @@ int main(void)
         TEST(a_request_is_answered_by_the_process),
         TEST(a_request_that_a_dead_worker_took_along_is_answered),
         TEST(one_that_takes_no_orders_is_ended),
+        TEST(orders_that_the_socket_has_no_room_for_are_carried_out_later),
+        TEST(a_rom_gets_into_the_process_at_the_start_and_later),
         TEST(nonsense_ends_the_worker),
+        TEST(a_report_of_a_guest_that_is_another_s_ends_the_worker),
+        TEST(a_sign_of_life_that_nobody_asked_for_ends_the_worker),
+        TEST(a_failure_after_the_beginning_ends_the_worker),
         TEST(an_answer_to_nothing_ends_the_worker),
         TEST(a_second_start_ends_the_worker),
         TEST(an_end_that_nobody_wanted_ends_the_worker),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a captured worker process may say, and what it may count. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -117,6 +118,50 @@ static void counts_of_a_captured_worker_stay_within_bounds(void **state)
     }
 }
 
+/* ---- orders -----------------------------------------------------------------------------------*/
+
+static void a_guest_s_descriptors_are_found_wherever_they_are(void **state)
+{
+    static struct worker_order order = {.kind = ORDER_START};
+    struct worker_start *start = &order.start;
+    int *fds[WORKER_ORDER_FDS];
+    const int *wanted[] = {&start->counts_fd,      &start->hv_guest.fds[0], &start->hv_guest.fds[1],
+                           &start->disk[0].raw.fd, &start->serial[0].fd,    &start->serial[1].fd,
+                           &start->nic[3].fd,      &start->nic[3].keep_fd,  &start->nic[3].rom_fd};
+
+    start->hv_guest.count = 2;
+    start->n_disks = 1;
+    strcpy(start->nic[3].model, "e1000");
+    assert_int_equal(worker_order_fds(&order, fds), sizeof(wanted) / sizeof(wanted[0]));
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        assert_ptr_equal(fds[i], wanted[i]);
+}
+
+static void the_largest_guest_fits_into_one_message(void **state)
+{
+    static struct worker_order order = {.kind = ORDER_START};
+    int *fds[WORKER_ORDER_FDS];
+
+    order.start.hv_guest.count = HV_PACKED_FDS;
+    order.start.n_disks = MACHINE_IDE_DRIVES;
+    for (unsigned i = 0; i < MACHINE_NICS; i++)
+        strcpy(order.start.nic[i].model, "e1000");
+    assert_int_equal(worker_order_fds(&order, fds), WORKER_ORDER_FDS);
+    assert_true(worker_order_size(ORDER_START) < 64 * 1024); /* of a socket's 208 KiB */
+}
+
+static void an_order_that_is_not_sent_closes_its_descriptors(void **state)
+{
+    static struct worker_order order = {.kind = ORDER_SETUP};
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    order.setup.counts_fd = fd;
+    worker_order_discard(&order);
+    assert_int_equal(order.setup.counts_fd, -1);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +173,9 @@ int main(void)
         cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
         cmocka_unit_test(counts_are_copied_word_by_word),
         cmocka_unit_test(counts_of_a_captured_worker_stay_within_bounds),
+        cmocka_unit_test(a_guest_s_descriptors_are_found_wherever_they_are),
+        cmocka_unit_test(the_largest_guest_fits_into_one_message),
+        cmocka_unit_test(an_order_that_is_not_sent_closes_its_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

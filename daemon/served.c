@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/served.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/opener.h"
+
+/* From its start to its first word of the image, which may lie on a slow network. */
+#define PATIENCE_NS UINT64_C(30000000000)
+
+/* To the second attempt at an image that another program has not let go of yet; twice as long to
+ * each further one, since each says in the journal that it failed. */
+#define AGAIN_NS UINT64_C(200000000)
+
+/* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+#define LISTEN_FD 3
+
+struct served {
+    struct served *next; /* of the daemon's */
+    struct daemon *daemon;
+    struct served_params params;
+    char *path;
+    bool told;         /* nobody waits any more */
+    uint64_t pause_ns; /* to the next attempt; 0: no other program had the image */
+    pid_t pid;         /* 0: none now, `again` is armed */
+    int pid_fd, fd;    /* fd -1: handed over, or lost */
+    struct loop_watch *exit, *socket;
+    struct loop_timer late, again;
+    struct nbd_hello hello;
+};
+
+static const struct loop *loop_of(const struct served *served)
+{
+    return &served->daemon->evloop.loop;
+}
+
+static void stop_talking(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    loop->ops->unwatch(loop->ctx, served->socket);
+    served->socket = NULL;
+    loop->ops->disarm(loop->ctx, &served->late);
+    loop->ops->disarm(loop->ctx, &served->again);
+}
+
+static void forget_process(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    loop->ops->unwatch(loop->ctx, served->exit);
+    served->exit = NULL;
+    if (served->pid_fd >= 0)
+        close(served->pid_fd);
+    served->pid_fd = -1;
+    served->pid = 0;
+}
+
+static void served_free(struct served *served)
+{
+    struct served **link = &served->daemon->served;
+
+    while (*link != served)
+        link = &(*link)->next;
+    *link = served->next;
+    stop_talking(served);
+    forget_process(served);
+    if (served->fd >= 0)
+        close(served->fd);
+    free(served->path);
+    free(served);
+}
+
+static void tell(struct served *served, int err, const char *why)
+{
+    int fd = served->fd;
+
+    stop_talking(served);
+    if (served->told)
+        return;
+    served->told = true;
+    if (!err)
+        served->fd = -1;
+    served->params.ready(served->params.ctx, err, why, err ? -1 : fd, &served->hello.export);
+}
+
+/* ---- the process ------------------------------------------------------------------------------*/
+
+/* In the new process, of which only this thread is there: no memory is taken, no lock. */
+static void become(char *const argv[], char *env[], char *pid_text, int listener)
+{
+    char digits[12];
+    unsigned n = 0;
+
+    for (unsigned pid = (unsigned)getpid(); pid; pid /= 10)
+        digits[n++] = (char)('0' + pid % 10);
+    while (n)
+        *pid_text++ = digits[--n];
+    /* Of what the unit lets the daemon keep it needs CAP_DAC_OVERRIDE only: images are whosever. */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_ADMIN, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_BIND_SERVICE, 0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    if (listener == LISTEN_FD ? fcntl(listener, F_SETFD, 0) < 0 : dup2(listener, LISTEN_FD) < 0)
+        _exit(127);
+    syscall(SYS_close_range, LISTEN_FD + 1, ~0U, 0); /* whatever is not closed by itself */
+    execve(argv[0], argv, env);
+    _exit(127);
+}
+
+static int start(struct served *served, int listener)
+{
+    const struct served_params *params = &served->params;
+    char format[32],
+        pid_text[24] = "LISTEN_PID=", *env[] = {pid_text, (char *)"LISTEN_FDS=1", NULL};
+    const char *argv[8] = {served->daemon->image_program, format,
+                           params->discard ? "--discard=unmap" : "--discard=ignore"};
+    unsigned n = 3;
+    pid_t pid;
+
+    snprintf(format, sizeof(format), "--format=%s", params->format);
+    if (params->read_only)
+        argv[n++] = "--read-only";
+    argv[n++] = "--";
+    argv[n++] = params->path;
+    if (access(argv[0], X_OK))
+        return -errno;
+    pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (!pid)
+        become((char *const *)(uintptr_t)argv, env, pid_text + strlen(pid_text), listener);
+    served->pid = pid;
+    served->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return served->pid_fd < 0 ? -errno : 0;
+}
+
+/* In the middle of something that failed: it has nothing yet that could keep it. */
+static void end_process(struct served *served)
+{
+    if (!served->pid)
+        return;
+    kill(served->pid, SIGKILL);
+    waitpid(served->pid, NULL, 0);
+    forget_process(served);
+}
+
+/* A disk that was detached, a domain that was rebooted: the program of before has heard that its
+ * connection is over, and still has the image's lock. */
+static bool try_again(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    if (served->told || !served->pause_ns)
+        return false;
+    forget_process(served);
+    loop->ops->unwatch(loop->ctx, served->socket);
+    served->socket = NULL;
+    close(served->fd);
+    served->fd = -1;
+    loop->ops->arm(loop->ctx, &served->again, loop->ops->now_ns(loop->ctx) + served->pause_ns);
+    served->pause_ns *= 2;
+    return true;
+}
+
+/* It ends by itself when its connection has, and with status 0. */
+static void on_exit_io(void *arg, unsigned events)
+{
+    struct served *served = arg;
+    char why[OPENER_WHY_SIZE];
+    int status;
+
+    if (waitpid(served->pid, &status, WNOHANG) != served->pid)
+        return;
+    if (try_again(served))
+        return;
+    if (WIFSIGNALED(status))
+        snprintf(why, sizeof(why), "%s ended by signal %d", served->daemon->image_program,
+                 WTERMSIG(status));
+    else
+        snprintf(why, sizeof(why), "%s ended with status %d; it has said why before this",
+                 served->daemon->image_program, WEXITSTATUS(status));
+    if (served->told && status && served->fd < 0)
+        log_write(&served->daemon->log, LOG_ERR, NULL,
+                  "event=image-program-ended path=%s why=\"%s\"", served->path, why);
+    tell(served, -EIO, why);
+    served_free(served);
+}
+
+static void on_socket(void *arg, unsigned events)
+{
+    struct served *served = arg;
+    char why[OPENER_WHY_SIZE];
+    int err = nbd_hello_step(&served->hello, served->fd);
+
+    if (err == -EAGAIN)
+        return;
+    /* The end of a process that could not open it says more. */
+    if (err == -EPIPE || err == -ECONNRESET) {
+        const struct loop *loop = loop_of(served);
+
+        loop->ops->unwatch(loop->ctx, served->socket);
+        served->socket = NULL;
+        return;
+    }
+    if (err)
+        snprintf(why, sizeof(why), "%s: %s", served->path, served->hello.why);
+    tell(served, err, err ? why : "");
+    if (err)
+        kill(served->pid, SIGKILL);
+}
+
+static void on_late(void *arg)
+{
+    struct served *served = arg;
+    char why[OPENER_WHY_SIZE];
+
+    if (served->pid) {
+        snprintf(why, sizeof(why), "%s does not answer for %s", served->daemon->image_program,
+                 served->path);
+        kill(served->pid, SIGKILL);
+        tell(served, -ETIMEDOUT, why);
+    } else {
+        snprintf(why, sizeof(why), "%s is in use", served->path);
+        tell(served, -EBUSY, why);
+        served_free(served);
+    }
+}
+
+/* ---- life -------------------------------------------------------------------------------------*/
+
+/* A socket that nobody else can get at, and our end of it. */
+static int make_socket(struct served *served, int *ret_listener, char *why)
+{
+    char path[PATH_MAX];
+    int err;
+
+    snprintf(path, sizeof(path), "%s/image-%u.sock", served->daemon->config.run_dir,
+             ++served->daemon->images_served);
+    err = opener_listen(path, SOCK_STREAM, 0600, "", ret_listener, why);
+    if (err)
+        return err;
+    err = opener_connect(path, &served->fd, why);
+    unlink(path);
+    if (err)
+        close(*ret_listener);
+    return err;
+}
+
+static int begin(struct served *served, char *why)
+{
+    const struct loop *loop = loop_of(served);
+    int listener, err;
+
+    served->hello = (struct nbd_hello){0};
+    err = make_socket(served, &listener, why);
+    if (err)
+        return err;
+    err = start(served, listener);
+    close(listener);
+    if (!err)
+        err = loop->ops->watch(loop->ctx, served->pid_fd, LOOP_READ, on_exit_io, served,
+                               &served->exit);
+    if (!err)
+        err =
+            loop->ops->watch(loop->ctx, served->fd, LOOP_READ, on_socket, served, &served->socket);
+    if (!err)
+        return 0;
+    end_process(served);
+    snprintf(why, OPENER_WHY_SIZE, "%s cannot be started for %s: %s", served->daemon->image_program,
+             served->path, strerror(-err));
+    return err;
+}
+
+static void on_again(void *arg)
+{
+    struct served *served = arg;
+    char why[OPENER_WHY_SIZE];
+    int err = begin(served, why);
+
+    if (!err)
+        return;
+    tell(served, err, why);
+    served_free(served);
+}
+
+static bool has_rival(const struct served *served)
+{
+    const struct served *other = served->daemon->served;
+
+    while (other && (other == served || strcmp(other->path, served->path)))
+        other = other->next;
+    return other;
+}
+
+int served_start(struct daemon *daemon, const struct served_params *params,
+                 struct served **ret_served, char *ret_why)
+{
+    const struct loop *loop = &daemon->evloop.loop;
+    struct served *served = calloc(1, sizeof(*served));
+    char *path = strdup(params->path);
+    int err;
+
+    if (!served || !path) {
+        free(served);
+        free(path);
+        snprintf(ret_why, OPENER_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    *served = (struct served){.next = daemon->served,
+                              .daemon = daemon,
+                              .params = *params,
+                              .path = path,
+                              .pid_fd = -1,
+                              .fd = -1,
+                              .late = {.expire = on_late, .arg = served},
+                              .again = {.expire = on_again, .arg = served}};
+    served->params.path = path;
+    daemon->served = served;
+    served->pause_ns = has_rival(served) ? AGAIN_NS : 0;
+    err = begin(served, ret_why);
+    if (err) {
+        served_free(served);
+        return err;
+    }
+    loop->ops->arm(loop->ctx, &served->late, loop->ops->now_ns(loop->ctx) + PATIENCE_NS);
+    *ret_served = served;
+    return 0;
+}
+
+void served_cancel(struct served *served)
+{
+    if (!served)
+        return;
+    served->told = true;
+    stop_talking(served);
+    if (served->pid)
+        kill(served->pid, SIGKILL); /* it has not been asked for anything yet */
+    else
+        served_free(served);
+}
+
+void served_forget(struct daemon *daemon)
+{
+    while (daemon->served)
+        served_free(daemon->served);
+}

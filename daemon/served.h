@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Images in a format other than raw: a program of their own, qemu-nbd(8), reads each of them and
+ * serves it over NBD (devices/backend/nbd.h). It is started with a listening socket, as systemd
+ * would (sd_listen_fds(3)), answers one connection, which is ours, and ends with that.
+ *
+ *   served_start() -> ready(): 0 and a socket, or why not
+ *
+ * The program has the image's lock, so no two write to it. Who comes while another's still ends
+ * waits for that.
+ *
+ * Of what a guest wrote nothing is looked at here; but what lies in such an image may come from
+ * anywhere, and it is the program that has to cope with that.
+ */
+#ifndef IOEMUD_DAEMON_SERVED_H
+#define IOEMUD_DAEMON_SERVED_H
+
+#include "daemon/daemon.h"
+#include "devices/backend/nbd.h"
+
+#define SERVED_PROGRAM "/usr/bin/qemu-nbd" /* daemon.image_program */
+
+struct served_params {
+    const char *path;   /* absolute; copied */
+    const char *format; /* as the program calls it; a constant */
+    bool read_only, discard;
+    /* Once, not from served_start(). err 0: `fd` is the receiver's. Else -errno, and `why`, a
+     * sentence for the administrator. */
+    void (*ready)(void *ctx, int err, const char *why, int fd, const struct nbd_export *export);
+    void *ctx;
+};
+
+struct served;
+
+/* -errno, and why, of OPENER_WHY_SIZE bytes. Gone when ready() is told; only the process is then
+ * waited for. */
+int served_start(struct daemon *daemon, const struct served_params *params,
+                 struct served **ret_served, char *ret_why);
+/* ready() is not told any more. NULL is fine. */
+void served_cancel(struct served *served);
+/* Those that have not ended, with the daemon: their connections end with it. */
+void served_forget(struct daemon *daemon);
+
+#endif

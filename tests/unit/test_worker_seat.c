@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Worker processes that several guests share, and those that hang, as the control side sees them.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/worker_rig.h"
+
+#define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
+
+/* Guests "g0", "g1", ... of which `workers` processes serve as many as there are, each at most
+ * `most` (0: any number). */
+static void share(struct guest_rig *rig, unsigned guests, unsigned workers, unsigned most)
+{
+    rig->daemon.config.worker_guests = most;
+    rig->daemon.config.workers = workers;
+    for (unsigned i = 0; i < guests; i++) {
+        struct rig_outcome outcome = {0};
+        char json[64];
+
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': []}", i);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i + 1);
+        assert_string_equal(outcome.why, "");
+        assert_int_equal(outcome.err, 0);
+    }
+}
+
+static struct guest *guest_named(struct guest_rig *rig, const char *name)
+{
+    struct guest *guest = rig->daemon.guests;
+
+    while (guest && strcmp(guest->config.name, name) != 0)
+        guest = guest->next;
+    assert_non_null(guest);
+    return guest;
+}
+
+static pid_t pid_of(struct guest_rig *rig, const char *name)
+{
+    return worker_process_pid(guest_named(rig, name)->worker);
+}
+
+static unsigned processes(struct guest_rig *rig)
+{
+    const struct worker *worker = NULL;
+    unsigned count = 0;
+
+    while ((worker = worker_process_next(&rig->daemon, worker)))
+        count++;
+    return count;
+}
+
+static void guests_share_as_many_processes_as_there_are_workers(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    share(rig, 6, 2, 0);
+    assert_int_equal(processes(rig), 2);
+    for (const struct worker *worker = worker_process_next(&rig->daemon, NULL); worker;
+         worker = worker_process_next(&rig->daemon, worker))
+        assert_int_equal(worker->guests, 3);
+}
+
+static void no_process_has_more_guests_than_it_may_have(void **state)
+{
+    struct guest_rig *rig = *state;
+
+    share(rig, 5, 1, 2);
+    assert_int_equal(processes(rig), 3);
+    for (const struct worker *worker = worker_process_next(&rig->daemon, NULL); worker;
+         worker = worker_process_next(&rig->daemon, worker))
+        assert_in_range(worker->guests, 1, 2);
+}
+
+/* Instead of none, as with threads. */
+static void a_guest_whose_disks_no_process_has_pages_for_gets_one_more(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+
+    rig->daemon.config.pool_pages = 64;
+    rig->daemon.config.workers = 1;
+    rig->daemon.config.worker_guests = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        char json[256];
+
+        snprintf(json, sizeof(json), "{'name': 'g%u', 'disks': [" GUEST_RIG_DISK "]}", i);
+        guest_rig_attach(rig, json, &outcome);
+        guest_rig_settle(rig, i + 1);
+        assert_int_equal(outcome.err, 0);
+    }
+    assert_int_equal(processes(rig), 2);
+}
+
+static void a_shared_process_ends_with_its_last_guest(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    pid_t pid;
+
+    share(rig, 2, 1, 0);
+    pid = pid_of(rig, "g0");
+    assert_int_equal(pid_of(rig, "g1"), pid);
+    guest_detach(guest_named(rig, "g0"), NULL, NULL);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(pid_of(rig, "g1"), pid);
+    assert_int_equal(kill(pid, 0), 0);
+    guest_detach(guest_named(rig, "g1"), NULL, NULL);
+    guest_rig_settle(rig, 0);
+    while (rig->daemon.processes)
+        ev_run(rig->daemon.ev, EVRUN_ONCE);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
+struct others {
+    pid_t pid;
+};
+
+static bool both_have_another(struct guest_rig *rig, void *arg)
+{
+    const struct others *was = arg;
+
+    for (const struct guest *guest = rig->daemon.guests; guest; guest = guest->next)
+        if (guest->state != GUEST_RUNNING || worker_process_pid(guest->worker) == was->pid)
+            return false;
+    return true;
+}
+
+static void a_shared_process_that_dies_takes_its_guests_along_and_no_other(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned reset = 0;
+    struct others was;
+    pid_t now, stays;
+
+    share(rig, 4, 2, 0);
+    was.pid = pid_of(rig, "g0");
+    stays = pid_of(rig, "g1");
+    assert_int_not_equal(was.pid, stays);
+    kill(was.pid, SIGKILL);
+    guest_rig_run(rig, both_have_another, &was);
+    now = pid_of(rig, "g0");
+    for (const struct guest *guest = rig->daemon.guests; guest; guest = guest->next) {
+        pid_t pid = worker_process_pid(guest->worker);
+
+        reset += guest->reset;
+        assert_int_equal(pid, guest->reset ? now : stays);
+    }
+    assert_int_equal(reset, 2);
+    assert_false(guest_named(rig, "g1")->reset);
+    assert_int_equal(processes(rig), 2);
+}
+
+static void a_guest_that_fails_to_start_leaves_the_process_to_others(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+    pid_t pid;
+
+    share(rig, 1, 1, 0);
+    pid = pid_of(rig, "g0");
+    guest_rig_attach(rig,
+                     "{'name': 'b', 'nics': [{'backend': 'null', 'slot': 4}, {'backend': "
+                     "'null', 'devid': 1, 'slot': 4}]}",
+                     &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_not_equal(outcome.err, 0);
+    assert_int_equal(pid_of(rig, "g0"), pid);
+    assert_int_equal(worker_process_of(guest_named(rig, "g0")->worker)->n_seats, 1);
+}
+
+/* With one descriptor more each time: whatever could not be had, nothing stays, and who is served
+ * by the process that there is goes on to be. */
+static void a_lack_of_descriptors_fails_one_guest_and_leaves_nothing(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned failed = 0, descriptors;
+    struct rlimit limit, before;
+
+    share(rig, 1, 1, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    descriptors = guest_rig_descriptors();
+    for (unsigned more = 0; more < 64; more++) {
+        struct rig_outcome outcome = {0};
+
+        /* The next guest shares; every other time it gets a process of its own. */
+        rig->daemon.config.worker_guests = more & 1;
+        limit = (struct rlimit){descriptors + more / 2, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        guest_rig_attach(rig, "{'name': 'x', 'disks': [" GUEST_RIG_DISK "]}", &outcome);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        guest_rig_settle(rig, outcome.err ? 1 : 2);
+        assert_int_equal(outcome.told, 1);
+        failed += outcome.err != 0;
+        if (!outcome.err)
+            guest_detach(guest_named(rig, "x"), NULL, NULL);
+        guest_rig_settle(rig, 1);
+        while (rig->daemon.processes->next)
+            ev_run(rig->daemon.ev, EVRUN_ONCE);
+        assert_int_equal(guest_rig_descriptors(), descriptors);
+    }
+    assert_in_range(failed, 4, 60);
+    assert_int_equal(guest_named(rig, "g0")->state, GUEST_RUNNING);
+}
+
+/* ---- they hang --------------------------------------------------------------------------------*/
+
+static void one_that_hangs_is_ended_and_its_guest_gets_another(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct worker_was was;
+
+    rig->daemon.config.worker_timeout = 1;
+    was.pid = worker_rig_start(rig, GUEST);
+    kill(was.pid, SIGSTOP);
+    guest_rig_run(rig, worker_rig_has_another, &was);
+    assert_int_equal(rig->hv_guests, 1);
+    assert_true(worker_process_progress(&rig->daemon));
+}
+
+static bool makes_no_progress(struct guest_rig *rig, void *arg)
+{
+    return !worker_process_progress(&rig->daemon);
+}
+
+/* The watchdog is not fed then: daemon.c. */
+static void while_one_that_hangs_is_there_the_daemon_makes_no_progress(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct worker_was was;
+
+    rig->daemon.config.worker_timeout = 1;
+    was.pid = worker_rig_start(rig, GUEST);
+    assert_true(worker_process_progress(&rig->daemon));
+    kill(was.pid, SIGSTOP);
+    guest_rig_run(rig, makes_no_progress, NULL);
+    guest_rig_run(rig, worker_rig_has_another, &was);
+    assert_true(worker_process_progress(&rig->daemon));
+}
+
+struct turns {
+    pid_t pid;
+    uint32_t beats, seen;
+};
+
+static bool has_answered(struct guest_rig *rig, void *arg)
+{
+    const struct worker_process *process = worker_process_of(rig->daemon.guests->worker);
+    struct turns *turns = arg;
+
+    if (process->beats != turns->beats)
+        turns->seen++;
+    turns->beats = process->beats;
+    return turns->seen == 4; /* asked, answered, asked, answered */
+}
+
+static void one_that_gives_signs_of_life_stays(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct turns turns = {0};
+
+    rig->daemon.config.worker_timeout = 1;
+    turns.pid = worker_rig_start(rig, GUEST);
+    guest_rig_run(rig, has_answered, &turns);
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), turns.pid);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, worker_rig_setup, worker_rig_teardown)
+        TEST(guests_share_as_many_processes_as_there_are_workers),
+        TEST(no_process_has_more_guests_than_it_may_have),
+        TEST(a_guest_whose_disks_no_process_has_pages_for_gets_one_more),
+        TEST(a_shared_process_ends_with_its_last_guest),
+        TEST(a_shared_process_that_dies_takes_its_guests_along_and_no_other),
+        TEST(a_guest_that_fails_to_start_leaves_the_process_to_others),
+        TEST(a_lack_of_descriptors_fails_one_guest_and_leaves_nothing),
+        TEST(one_that_hangs_is_ended_and_its_guest_gets_another),
+        TEST(while_one_that_hangs_is_there_the_daemon_makes_no_progress),
+        TEST(one_that_gives_signs_of_life_stays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

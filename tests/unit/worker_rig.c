@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/worker_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+int worker_rig_setup(void **state)
+{
+    struct guest_rig *rig = malloc(sizeof(*rig));
+
+    assert_non_null(rig);
+    guest_rig_start(rig);
+    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place
+     * the address sanitizer would remember. */
+    worker_destroy(rig->daemon.worker[0]);
+    rig->daemon.worker[0] = NULL;
+    rig->daemon.n_workers = 0;
+    rig->daemon.config.isolation = ISOLATION_PROCESS;
+    rig->daemon.config.worker_guests = 1;
+    *state = rig;
+    return 0;
+}
+
+int worker_rig_teardown(void **state)
+{
+    guest_rig_stop(*state);
+    free(*state);
+    return 0;
+}
+
+pid_t worker_rig_start(struct guest_rig *rig, const char *json)
+{
+    struct rig_outcome outcome = {0};
+
+    guest_rig_attach(rig, json, &outcome);
+    guest_rig_settle(rig, 1);
+    assert_int_equal(outcome.told, 1);
+    assert_string_equal(outcome.why, "");
+    assert_int_equal(outcome.err, 0);
+    assert_int_equal(rig->daemon.guests->state, GUEST_RUNNING);
+    return worker_process_pid(rig->daemon.guests->worker);
+}
+
+bool worker_rig_has_another(struct guest_rig *rig, void *arg)
+{
+    const struct worker_was *was = arg;
+    const struct guest *guest = rig->daemon.guests;
+
+    return guest && guest->state == GUEST_RUNNING && worker_process_pid(guest->worker) != was->pid;
+}

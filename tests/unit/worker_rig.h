@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest_rig whose guests are served by worker processes, each by one of its own until the test
+ * wants it otherwise ("worker_guests").
+ */
+#ifndef IOEMUD_TESTS_UNIT_WORKER_RIG_H
+#define IOEMUD_TESTS_UNIT_WORKER_RIG_H
+
+#include "daemon/worker_process_priv.h"
+#include "tests/unit/guest_rig.h"
+
+/* cmocka's; *state is the struct guest_rig. */
+int worker_rig_setup(void **state);
+int worker_rig_teardown(void **state);
+/* The only guest comes and runs: its worker. */
+pid_t worker_rig_start(struct guest_rig *rig, const char *json);
+
+/* For guest_rig_run(): the only guest runs, and its worker is another one than it was. */
+struct worker_was {
+    pid_t pid;
+};
+bool worker_rig_has_another(struct guest_rig *rig, void *arg);
+
+#endif
