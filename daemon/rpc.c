@@ -502,6 +502,8 @@ static void on_listen(void *arg, unsigned events)
         pause_listening(server);
         return;
     }
+    if (server->spare_fd < 0) /* there was none to be had the last time */
+        server->spare_fd = spare_open();
     fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)

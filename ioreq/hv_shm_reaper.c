@@ -96,10 +96,11 @@ void hv_shm_reaper_close(struct hv_shm_reaper *reaper, int fd)
         return;
     }
     pthread_mutex_lock(&reaper->lock);
-    if (reaper->count < QUEUE && reaper_start(reaper)) {
+    if (reaper->count < QUEUE)
         reaper->fd[reaper->count++] = fd;
+    /* If there can be no thread now it waits for the next call. */
+    if (reaper_start(reaper))
         pthread_cond_broadcast(&reaper->cond);
-    }
     pthread_mutex_unlock(&reaper->lock);
 }
 
@@ -114,6 +115,8 @@ bool hv_shm_reaper_busy(struct hv_shm_reaper *reaper)
     bool busy;
 
     pthread_mutex_lock(&reaper->lock);
+    if (reaper->count)
+        reaper_start(reaper);
     busy = reaper->count > BUSY;
     pthread_mutex_unlock(&reaper->lock);
     return busy;
@@ -129,6 +132,8 @@ void hv_shm_reaper_destroy(struct hv_shm_reaper *reaper)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     pthread_mutex_lock(&reaper->lock);
+    if (reaper->count)
+        reaper_start(reaper);
     reaper->stop = true;
     pthread_cond_broadcast(&reaper->cond);
     while (reaper->running)
