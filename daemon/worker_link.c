@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "daemon/sandbox.h"
 #include "daemon/worker_process_priv.h"
@@ -204,6 +205,23 @@ static void take(struct worker_process *process, const struct worker_report *rep
     }
 }
 
+/* The kernel fills all of CMSG_SPACE(), and a single descriptor's has room for two. False: there
+ * was another number of them than one, and none is left. */
+static bool take_descriptor(const struct cmsghdr *cmsg, int *ret_fd)
+{
+    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; count != 1 && i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+        close(fd);
+    }
+    if (count == 1)
+        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
+    return count == 1;
+}
+
 /* Its length, or -errno. A descriptor is taken only until one has come. */
 static ssize_t receive(struct worker_process *process, struct worker_report *report, int *ret_fd)
 {
@@ -215,6 +233,7 @@ static ssize_t receive(struct worker_process *process, struct worker_report *rep
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
     const struct cmsghdr *cmsg;
     ssize_t length;
+    bool one = true;
 
     *ret_fd = -1;
     if (!process->confined) {
@@ -225,10 +244,9 @@ static ssize_t receive(struct worker_process *process, struct worker_report *rep
     if (length < 0)
         return -errno;
     cmsg = message.msg_control ? CMSG_FIRSTHDR(&message) : NULL;
-    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS &&
-        cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
-    return message.msg_flags & MSG_TRUNC ? (ssize_t)sizeof(*report) + 1 : length;
+    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+        one = take_descriptor(cmsg, ret_fd);
+    return message.msg_flags & MSG_TRUNC || !one ? (ssize_t)sizeof(*report) + 1 : length;
 }
 
 void worker_link_take(struct worker_process *process, unsigned most)

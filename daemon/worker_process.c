@@ -163,8 +163,8 @@ static void on_exit_io(struct ev_loop *ev, ev_io *io, int revents)
     worker_process_close_fd(&process->pid_fd);
     process->reaped = process->lost = true;
     process->hangs = false;
-    /* What it said before, of a socket's worth. */
-    worker_link_take(process, UINT32_MAX);
+    /* What it said before: no more, for somebody else may have the other end and go on. */
+    worker_link_take(process, WORKER_LINK_HOLDS);
     if (process->n_seats) {
         describe_end(status, how, sizeof(how));
         log_write(&process->daemon->log, LOG_ERR, worker_process_name(process),
@@ -191,13 +191,25 @@ void worker_process_lose(struct worker_process *process, const char *why)
 
 /* ---- signs of life ----------------------------------------------------------------------------*/
 
+/* on_exit_io() is to follow. */
+static bool has_ended(const struct worker_process *process)
+{
+    siginfo_t info = {0};
+
+    return !waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
 /* One that has not answered for a whole interval hangs: it does not come back to its loop, and all
- * its guests wait. */
+ * its guests wait. But what it has said is to be looked at first: we may not have come to that. */
 static void beat(struct worker_process *process)
 {
     struct worker_order order = {.kind = ORDER_BEAT};
 
+    if (process->beats)
+        worker_link_take(process, WORKER_LINK_HOLDS);
     if (process->lost || process->over || !process->pid)
+        return;
+    if (process->beats && has_ended(process))
         return;
     if (process->beats) {
         process->hangs = true;
@@ -218,17 +230,17 @@ static void on_beat(struct ev_loop *ev, ev_timer *timer, int revents)
 
     for (struct worker_process *process = daemon->processes; process; process = process->next)
         beat(process);
-    if (!daemon->processes)
-        ev_timer_stop(ev, timer);
+    worker_process_beat_again(daemon);
 }
 
+/* Once, from now on, of which the loop may not know yet. One that repeats would, after we have been
+ * away from the loop, come twice at a time, and leave no interval in between to answer in. */
 static void start_beating(struct daemon *daemon)
 {
-    double interval_s = daemon->config.worker_timeout;
-
     if (!daemon->config.worker_timeout || ev_is_active(&daemon->beat))
         return;
-    ev_timer_init(&daemon->beat, on_beat, interval_s, interval_s);
+    ev_now_update(daemon->ev);
+    ev_timer_init(&daemon->beat, on_beat, daemon->config.worker_timeout, 0.);
     daemon->beat.data = daemon;
     ev_timer_start(daemon->ev, &daemon->beat);
 }
@@ -358,14 +370,6 @@ struct worker *worker_process_next(const struct daemon *daemon, const struct wor
     return process ? &process->worker : NULL;
 }
 
-static void check_bool(bool *value)
-{
-    uint8_t byte;
-
-    memcpy(&byte, value, sizeof(byte));
-    *value = byte != 0;
-}
-
 bool worker_process_counts(const struct worker *worker, struct worker_counts *ret_counts)
 {
     const struct worker_process *process = worker_process_of(worker);
@@ -373,8 +377,8 @@ bool worker_process_counts(const struct worker *worker, struct worker_counts *re
     if (!process->counts)
         return false;
     vm_counts_move(ret_counts, process->counts, sizeof(*ret_counts));
-    check_bool(&ret_counts->pool.locked);
-    check_bool(&ret_counts->pool.huge);
+    worker_bool_check(&ret_counts->pool.locked);
+    worker_bool_check(&ret_counts->pool.huge);
     return true;
 }
 

@@ -88,7 +88,9 @@ void worker_link_close(struct worker_process *process);
 /* Takes the order's descriptors over. One that takes no orders any more is ended. Of that, and of
  * one that has ended, comes the answer with its end. */
 void worker_link_tell(struct worker_process *process, struct worker_order *order);
-/* So many of its reports, of those that have come. It may be `over` afterwards. */
+/* So many of its reports, of those that have come. It may be `over` afterwards. All that its socket
+ * holds (net.core.wmem_default, 208 KiB) is fewer than WORKER_LINK_HOLDS. */
+#define WORKER_LINK_HOLDS 1024u
 void worker_link_take(struct worker_process *process, unsigned most);
 
 /* worker_seat.c. What the process tells of a guest: the seat may be gone afterwards. */

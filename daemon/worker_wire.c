@@ -100,6 +100,14 @@ static bool is_error(int err)
     return err < 0 && err > -4096;
 }
 
+void worker_bool_check(bool *value)
+{
+    uint8_t byte;
+
+    memcpy(&byte, value, sizeof(byte));
+    *value = byte != 0;
+}
+
 bool worker_report_check(struct worker_report *report, size_t length)
 {
     if (length != sizeof(*report) || report->kind >= REPORTS)
@@ -108,6 +116,7 @@ bool worker_report_check(struct worker_report *report, size_t length)
     case REPORT_FAILED:
     case REPORT_STARTED:
     case REPORT_REPLY:
+        worker_bool_check(&report->reply.closing);
         end_text(report->reply.why, sizeof(report->reply.why));
         return !report->reply.err || is_error(report->reply.err);
     case REPORT_IO_STOPPED:

@@ -134,8 +134,10 @@ struct worker_report {
     };
 };
 
-/* False: no worker of ours would send it. What is text ends, what is an error is one. */
+/* False: no worker of ours would send it. What is text ends, what is an error or a bool is one. */
 bool worker_report_check(struct worker_report *report, size_t length);
+/* A bool that somebody else wrote may have any value; to read that is undefined. */
+void worker_bool_check(bool *value);
 
 /* What a guest has counted: vm_counts, then a dispatch_vcpu for each vCPU and a blk_histograms for
  * each drive, which are counted there directly. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -277,6 +278,50 @@ static void one_that_gives_signs_of_life_stays(void **state)
     assert_int_equal(worker_process_pid(rig->daemon.guests->worker), turns.pid);
 }
 
+static bool is_asked(struct guest_rig *rig, void *arg)
+{
+    return worker_process_of(rig->daemon.guests->worker)->beats;
+}
+
+/* What the worker has said meanwhile is there, but not looked at, when the timer comes. */
+static void a_control_side_that_stood_still_does_not_take_it_for_the_worker_s_fault(void **state)
+{
+    struct guest_rig *rig = *state;
+    pid_t pid;
+
+    rig->daemon.config.worker_timeout = 1;
+    pid = worker_rig_start(rig, GUEST);
+    guest_rig_run(rig, is_asked, NULL);
+    sleep(3);
+    for (unsigned i = 0; i < 100; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    guest_rig_run(rig, is_asked, NULL);
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), pid);
+    assert_false(worker_process_of(rig->daemon.guests->worker)->lost);
+}
+
+/* And the next answer has a whole interval's time again. */
+static void who_was_asked_late_has_as_long_to_answer(void **state)
+{
+    struct guest_rig *rig = *state;
+    pid_t pid;
+
+    rig->daemon.config.worker_timeout = 1;
+    pid = worker_rig_start(rig, GUEST);
+    assert_false(is_asked(rig, NULL));
+    sleep(3);
+    kill(pid, SIGSTOP);
+    for (unsigned i = 0; i < 100; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_true(is_asked(rig, NULL));
+    kill(pid, SIGCONT);
+    usleep(100000);
+    for (unsigned i = 0; i < 100; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_false(is_asked(rig, NULL));
+    assert_int_equal(worker_process_pid(rig->daemon.guests->worker), pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +336,8 @@ int main(void)
         TEST(one_that_hangs_is_ended_and_its_guest_gets_another),
         TEST(while_one_that_hangs_is_there_the_daemon_makes_no_progress),
         TEST(one_that_gives_signs_of_life_stays),
+        TEST(a_control_side_that_stood_still_does_not_take_it_for_the_worker_s_fault),
+        TEST(who_was_asked_late_has_as_long_to_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
