@@ -61,16 +61,30 @@ static bool is_gone(int err)
     return err == -EPIPE || err == -ECONNRESET;
 }
 
-static void on_room(struct ev_loop *ev, ev_io *io, int revents)
+/* For room in the socket, or until the kernel has again what it was short of. */
+static void wait_longer(struct worker_process *process, int err)
 {
-    struct worker_process *process = io->data;
+    struct ev_loop *ev = process->daemon->ev;
 
+    if (!worker_is_short(err)) {
+        ev_io_start(ev, &process->room_io);
+        return;
+    }
+    ev_io_stop(ev, &process->room_io);
+    ev_timer_set(&process->again, WORKER_AGAIN_S, 0.);
+    ev_timer_start(ev, &process->again);
+}
+
+static void send_waiting(struct worker_process *process)
+{
     while (process->first) {
         struct worker_waiting *waiting = process->first;
         int err = send_order(process, &waiting->order);
 
-        if (err == -EAGAIN)
+        if (err == -EAGAIN || worker_is_short(err)) {
+            wait_longer(process, err);
             return;
+        }
         if (err) {
             if (!is_gone(err))
                 worker_process_lose(process, strerror(-err));
@@ -83,10 +97,20 @@ static void on_room(struct ev_loop *ev, ev_io *io, int revents)
         worker_order_discard(&waiting->order); /* it has its own */
         free(waiting);
     }
-    ev_io_stop(ev, io);
+    ev_io_stop(process->daemon->ev, &process->room_io);
 }
 
-static void wait_for_room(struct worker_process *process, struct worker_order *order)
+static void on_room(struct ev_loop *ev, ev_io *io, int revents)
+{
+    send_waiting(io->data);
+}
+
+static void on_again(struct ev_loop *ev, ev_timer *timer, int revents)
+{
+    send_waiting(timer->data);
+}
+
+static void wait_for_room(struct worker_process *process, struct worker_order *order, int err)
 {
     size_t size = worker_order_size(order->kind);
     struct worker_waiting *waiting = NULL;
@@ -102,16 +126,16 @@ static void wait_for_room(struct worker_process *process, struct worker_order *o
     memcpy(&waiting->order, order, size);
     *process->tail = waiting;
     process->tail = &waiting->next;
-    process->n_waiting++;
-    ev_io_start(process->daemon->ev, &process->room_io);
+    if (!process->n_waiting++) /* else the first of them is waited for already */
+        wait_longer(process, err);
 }
 
 void worker_link_tell(struct worker_process *process, struct worker_order *order)
 {
     int err = process->sock < 0 ? -EPIPE : process->first ? -EAGAIN : send_order(process, order);
 
-    if (err == -EAGAIN) {
-        wait_for_room(process, order);
+    if (err == -EAGAIN || worker_is_short(err)) {
+        wait_for_room(process, order, err);
         return;
     }
     worker_order_discard(order);
@@ -283,7 +307,8 @@ void worker_link_open(struct worker_process *process, int sock)
     process->sock = sock;
     ev_io_init(&process->sock_io, on_sock, sock, EV_READ);
     ev_io_init(&process->room_io, on_room, sock, EV_WRITE);
-    process->sock_io.data = process->room_io.data = process;
+    ev_timer_init(&process->again, on_again, WORKER_AGAIN_S, 0.);
+    process->sock_io.data = process->room_io.data = process->again.data = process;
     ev_io_start(process->daemon->ev, &process->sock_io);
 }
 
@@ -292,6 +317,7 @@ void worker_link_close(struct worker_process *process)
     if (process->sock >= 0) {
         ev_io_stop(process->daemon->ev, &process->sock_io);
         ev_io_stop(process->daemon->ev, &process->room_io);
+        ev_timer_stop(process->daemon->ev, &process->again);
     }
     if (process->listener >= 0)
         ev_io_stop(process->daemon->ev, &process->listener_io);

@@ -74,6 +74,11 @@ void worker_order_discard(struct worker_order *order)
     }
 }
 
+bool worker_is_short(int err)
+{
+    return err == -ENOMEM || err == -ENOBUFS || err == -ETOOMANYREFS;
+}
+
 size_t worker_vm_counts_size(uint32_t vcpus)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
