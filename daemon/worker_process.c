@@ -51,14 +51,14 @@ int worker_process_share(const char *name, size_t size, int *ret_fd, void **ret_
 /* ---- before there is one ----------------------------------------------------------------------*/
 
 /* One guest alone needs the pages of its disks only. */
-static unsigned pool_pages(const struct daemon *daemon, unsigned disks)
+static unsigned pool_pages(const struct daemon *daemon, unsigned disks, bool alone)
 {
-    return daemon->config.worker_guests == 1
+    return alone || daemon->config.worker_guests == 1
                ? (disks * BLK_HELD_BYTES + 2 * BLK_MAX_BYTES) / POOL_PAGE
                : daemon->config.pool_pages;
 }
 
-static struct worker *process_new(struct daemon *daemon, unsigned disks)
+static struct worker *process_new(struct daemon *daemon, unsigned disks, bool alone)
 {
     struct worker_process *process = calloc(1, sizeof(*process));
 
@@ -66,12 +66,13 @@ static struct worker *process_new(struct daemon *daemon, unsigned disks)
         return NULL;
     process->worker.params = (struct worker_params){
         .id = daemon->next_worker++,
-        .pool_pages = pool_pages(daemon, disks),
+        .pool_pages = pool_pages(daemon, disks, alone),
         .aio_depth = daemon->config.aio_depth,
         .poll_us = daemon->config.poll_us,
         .log = &daemon->log,
     };
     process->worker.is_process = true;
+    process->alone = alone;
     process->daemon = daemon;
     process->pid_fd = process->sock = process->listener = -1;
     process->tail = &process->first;
@@ -80,7 +81,7 @@ static struct worker *process_new(struct daemon *daemon, unsigned disks)
     return &process->worker;
 }
 
-struct worker *worker_process_choose(struct daemon *daemon, unsigned disks)
+struct worker *worker_process_choose(struct daemon *daemon, unsigned disks, bool alone)
 {
     unsigned most = daemon->config.worker_guests, count = 0;
     struct worker *best = NULL;
@@ -88,14 +89,16 @@ struct worker *worker_process_choose(struct daemon *daemon, unsigned disks)
     for (struct worker_process *process = daemon->processes; process; process = process->next) {
         struct worker *worker = &process->worker;
 
-        if (process->lost || process->over)
+        if (process->lost || process->over || process->alone)
             continue;
         count++;
         if ((!most || worker->guests < most) && worker_has_room(worker, disks) &&
             (!best || worker->guests < best->guests))
             best = worker;
     }
-    return best && count >= daemon_worker_count(daemon) ? best : process_new(daemon, disks);
+    if (!alone && best && count >= daemon_worker_count(daemon))
+        return best;
+    return process_new(daemon, disks, alone);
 }
 
 /* ---- its end ----------------------------------------------------------------------------------*/

@@ -144,7 +144,7 @@ static void a_shared_process_that_dies_takes_its_guests_along_and_no_other(void 
     struct guest_rig *rig = *state;
     unsigned reset = 0;
     struct others was;
-    pid_t now, stays;
+    pid_t stays;
 
     share(rig, 4, 2, 0);
     was.pid = pid_of(rig, "g0");
@@ -152,16 +152,39 @@ static void a_shared_process_that_dies_takes_its_guests_along_and_no_other(void 
     assert_int_not_equal(was.pid, stays);
     kill(was.pid, SIGKILL);
     guest_rig_run(rig, both_have_another, &was);
-    now = pid_of(rig, "g0");
     for (const struct guest *guest = rig->daemon.guests; guest; guest = guest->next) {
-        pid_t pid = worker_process_pid(guest->worker);
-
         reset += guest->reset;
-        assert_int_equal(pid, guest->reset ? now : stays);
+        assert_int_equal(worker_process_pid(guest->worker) == stays, !guest->reset);
     }
     assert_int_equal(reset, 2);
     assert_false(guest_named(rig, "g1")->reset);
-    assert_int_equal(processes(rig), 2);
+    assert_int_equal(processes(rig), 3);
+}
+
+/* It is one of them that has brought their process down, and does so time and again. */
+static void who_brings_the_next_process_down_takes_nobody_along(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+    struct others was;
+    pid_t other;
+
+    share(rig, 3, 1, 0);
+    was.pid = pid_of(rig, "g0");
+    kill(was.pid, SIGKILL);
+    guest_rig_run(rig, both_have_another, &was);
+    assert_int_equal(processes(rig), 3);
+    other = pid_of(rig, "g1");
+    /* Nor does somebody else come into it. */
+    guest_rig_attach(rig, "{'name': 'new', 'disks': []}", &outcome);
+    guest_rig_settle(rig, 4);
+    assert_int_equal(outcome.err, 0);
+    assert_int_equal(processes(rig), 4);
+    kill(pid_of(rig, "g0"), SIGKILL);
+    guest_rig_settle(rig, 3);
+    assert_int_equal(pid_of(rig, "g1"), other);
+    assert_int_equal(guest_named(rig, "g2")->state, GUEST_RUNNING);
+    assert_int_equal(guest_named(rig, "new")->state, GUEST_RUNNING);
 }
 
 static void a_guest_that_fails_to_start_leaves_the_process_to_others(void **state)
@@ -331,10 +354,13 @@ int main(void)
         TEST(a_guest_whose_disks_no_process_has_pages_for_gets_one_more),
         TEST(a_shared_process_ends_with_its_last_guest),
         TEST(a_shared_process_that_dies_takes_its_guests_along_and_no_other),
+        TEST(who_brings_the_next_process_down_takes_nobody_along),
         TEST(a_guest_that_fails_to_start_leaves_the_process_to_others),
         TEST(a_lack_of_descriptors_fails_one_guest_and_leaves_nothing),
         TEST(one_that_hangs_is_ended_and_its_guest_gets_another),
-        TEST(while_one_that_hangs_is_there_the_daemon_makes_no_progress),
+        TEST(one_that_was_killed_and_does_not_go_is_told_of_and_holds_nobody_up),
+        TEST(one_that_is_becoming_a_worker_is_given_its_time),
+        TEST(one_that_does_not_become_a_worker_is_ended),
         TEST(one_that_gives_signs_of_life_stays),
         TEST(a_control_side_that_stood_still_does_not_take_it_for_the_worker_s_fault),
         TEST(who_was_asked_late_has_as_long_to_answer),
