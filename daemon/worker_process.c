@@ -189,7 +189,7 @@ void worker_process_lose(struct worker_process *process, const char *why)
     process->lost = true;
     worker_link_close(process);
     if (!process->reaped)
-        kill(process->pid, SIGKILL);
+        process->killed = !kill(process->pid, SIGKILL);
 }
 
 /* ---- signs of life ----------------------------------------------------------------------------*/
@@ -202,27 +202,48 @@ static bool has_ended(const struct worker_process *process)
     return !waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
 }
 
-/* One that has not answered for a whole interval hangs: it does not come back to its loop, and all
- * its guests wait. But what it has said is to be looked at first: we may not have come to that. */
+static void tell_that_it_hangs(struct worker_process *process, const char *hint)
+{
+    process->hangs = true;
+    process->told_ns = worker_process_now(process);
+    log_write(&process->daemon->log, LOG_CRIT, worker_process_name(process),
+              "event=worker-hangs worker=%u pid=%d guests=%u hint=\"%s\"",
+              process->worker.params.id, (int)process->pid, process->n_seats, hint);
+}
+
+/* One that has not answered for a whole interval: it does not come back to its loop, and all its
+ * guests wait. Not if that is for want of what an order takes, which is no fault of its. */
+static bool is_late(const struct worker_process *process)
+{
+    uint64_t setup = process->daemon->config.worker_timeout * UINT64_C(1000000000);
+
+    if (process->confined)
+        return process->beats && !ev_is_active(&process->again);
+    setup = setup > WORKER_SETUP_NS ? setup : WORKER_SETUP_NS;
+    return worker_process_now(process) - process->started_ns > setup;
+}
+
 static void beat(struct worker_process *process)
 {
     struct worker_order order = {.kind = ORDER_BEAT};
 
+    /* What it has said is looked at before it is judged: we may not have come to that. */
     if (process->beats)
         worker_link_take(process, WORKER_LINK_HOLDS);
+    if (process->hangs && worker_process_now(process) - process->told_ns >= WORKER_HANGS_NS)
+        tell_that_it_hangs(process, "it was ended, but the kernel does not let it go: its guests "
+                                    "stand still");
     if (process->lost || process->over || !process->pid)
         return;
-    if (process->beats && has_ended(process))
-        return;
-    if (process->beats) {
-        process->hangs = true;
-        log_write(&process->daemon->log, LOG_CRIT, worker_process_name(process),
-                  "event=worker-hangs worker=%u pid=%d guests=%u hint=\"it is ended, and its "
-                  "guests get another one\"",
-                  process->worker.params.id, (int)process->pid, process->n_seats);
+    if (is_late(process)) {
+        if (has_ended(process))
+            return;
+        tell_that_it_hangs(process, "it is ended, and its guests get another one");
         worker_process_lose(process, "it gives no sign of life");
         return;
     }
+    if (!process->confined || process->beats)
+        return;
     process->beats = 1;
     worker_link_tell(process, &order);
 }
@@ -258,7 +279,7 @@ void worker_process_beat_again(struct daemon *daemon)
 bool worker_process_progress(const struct daemon *daemon)
 {
     for (const struct worker_process *process = daemon->processes; process; process = process->next)
-        if (process->hangs)
+        if (process->hangs && !process->killed)
             return false;
     return true;
 }
@@ -298,6 +319,7 @@ static int fork_it(struct worker_process *process, int sock)
         return err;
     }
     process->pid = pid;
+    process->started_ns = worker_process_now(process);
     ev_io_init(&process->exit_io, on_exit_io, process->pid_fd, EV_READ);
     process->exit_io.data = process;
     /* What it said comes before its end. */

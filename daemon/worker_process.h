@@ -53,8 +53,9 @@ void worker_process_leave(struct guest *guest);
 
 /* "worker_timeout" has changed. */
 void worker_process_beat_again(struct daemon *daemon);
-/* False while one has not been seen to make progress, though it was ended for that: then the
- * daemon as a whole does not, either. */
+/* False while one makes no progress and cannot be ended for that: then the daemon as a whole does
+ * not, either. One that has been killed is the kernel's, which may wait for a disk: to end the
+ * daemon, and all workers that are well, would not help it. */
 bool worker_process_progress(const struct daemon *daemon);
 
 /* Those that serve guests, from the newest one on: NULL begins, NULL ends. */

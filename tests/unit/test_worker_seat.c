@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/guest_rig_hv.h"
 #include "tests/unit/worker_rig.h"
 
 #define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
@@ -254,24 +255,106 @@ static void one_that_hangs_is_ended_and_its_guest_gets_another(void **state)
     assert_true(worker_process_progress(&rig->daemon));
 }
 
-static bool makes_no_progress(struct guest_rig *rig, void *arg)
+struct told {
+    unsigned hangs;
+};
+
+static void on_log(void *ctx, int priority, const char *guest, const char *device, const char *text)
 {
-    return !worker_process_progress(&rig->daemon);
+    struct told *told = ctx;
+
+    told->hangs += priority == LOG_CRIT && strstr(text, "event=worker-hangs") != NULL;
 }
 
-/* The watchdog is not fed then: daemon.c. */
-static void while_one_that_hangs_is_there_the_daemon_makes_no_progress(void **state)
+static bool is_lost(struct guest_rig *rig, void *arg)
+{
+    return rig->daemon.processes->lost;
+}
+
+static bool told_again(struct guest_rig *rig, void *arg)
+{
+    return ((struct told *)arg)->hangs == 2;
+}
+
+/* As one is that waits in the kernel for a disk: SIGKILL is on its way, and nobody can reap it. The
+ * watchdog goes on to be fed, daemon.c, and who does not look at the log at once sees it later. */
+static void one_that_was_killed_and_does_not_go_is_told_of_and_holds_nobody_up(void **state)
 {
     struct guest_rig *rig = *state;
+    struct log *log = &rig->daemon.log;
+    struct worker_process *process;
     struct worker_was was;
+    struct told told = {0};
 
     rig->daemon.config.worker_timeout = 1;
     was.pid = worker_rig_start(rig, GUEST);
-    assert_true(worker_process_progress(&rig->daemon));
+    process = worker_process_of(rig->daemon.guests->worker);
+    log_set_level(log, LOG_CRIT);
+    log_divert(log, on_log, &told);
+    ev_io_stop(rig->daemon.ev, &process->exit_io);
     kill(was.pid, SIGSTOP);
-    guest_rig_run(rig, makes_no_progress, NULL);
+    guest_rig_run(rig, is_lost, NULL);
+    assert_int_equal(told.hangs, 1);
+    assert_true(process->hangs);
+    assert_true(worker_process_progress(&rig->daemon));
+    sleep(2);
+    for (unsigned i = 0; i < 10; i++)
+        ev_run(rig->daemon.ev, EVRUN_NOWAIT);
+    assert_int_equal(told.hangs, 1);
+    process->told_ns -= WORKER_HANGS_NS;
+    guest_rig_run(rig, told_again, &told);
+
+    /* Had it not been possible to kill it, only an end of the daemon would be left. */
+    process->killed = false;
+    assert_false(worker_process_progress(&rig->daemon));
+    process->killed = true;
+    ev_io_start(rig->daemon.ev, &process->exit_io);
     guest_rig_run(rig, worker_rig_has_another, &was);
     assert_true(worker_process_progress(&rig->daemon));
+    log_divert(log, NULL, NULL);
+    log_set_level(log, -1);
+}
+
+/* Its hypervisor's half takes so long to open. */
+static int slow_bare(struct hv_host **ret_host)
+{
+    sleep(3);
+    return guest_rig_hv_ops.host_bare(ret_host);
+}
+
+static void attach_slowly(struct guest_rig *rig, struct hv_ops *slow, struct rig_outcome *outcome)
+{
+    rig->daemon.config.worker_timeout = 1;
+    *slow = guest_rig_hv_ops;
+    slow->host_bare = slow_bare;
+    rig->daemon.hv[DAEMON_XEN] = slow;
+    guest_rig_attach(rig, GUEST, outcome);
+}
+
+/* It has no loop yet that could answer. */
+static void one_that_is_becoming_a_worker_is_given_its_time(void **state)
+{
+    static struct hv_ops slow;
+    struct rig_outcome outcome;
+    struct guest_rig *rig = *state;
+
+    attach_slowly(rig, &slow, &outcome);
+    guest_rig_settle(rig, 1);
+    assert_string_equal(outcome.why, "");
+    assert_int_equal(outcome.err, 0);
+}
+
+static void one_that_does_not_become_a_worker_is_ended(void **state)
+{
+    static struct hv_ops slow;
+    struct rig_outcome outcome;
+    struct guest_rig *rig = *state;
+
+    attach_slowly(rig, &slow, &outcome);
+    rig->daemon.processes->started_ns -= WORKER_SETUP_NS;
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.err, -EIO);
+    assert_non_null(strstr(outcome.why, "signal 9"));
 }
 
 struct turns {
