@@ -268,20 +268,18 @@ static void run_traced(struct mail *mail)
 
 static bool was_revived(const struct guest *guest)
 {
-    const struct loop *loop = &guest->daemon->evloop.loop;
+    uint64_t now = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
 
-    return guest->revived_ns && loop->ops->now_ns(loop->ctx) - guest->revived_ns < GUEST_REVIVE_NS;
+    return guest->revived_ns && now - guest->revived_ns < GUEST_REVIVE_NS;
 }
 
 /* Whether its devices start anew; then they count from zero, and no drive is being changed. */
 static bool may_revive(struct guest *guest)
 {
-    const struct loop *loop = &guest->daemon->evloop.loop;
-
     if (guest->config.hypervisor != GUEST_XEN || guest->state != GUEST_RUNNING ||
         guest->daemon->stopping || was_revived(guest))
         return false;
-    guest->revived_ns = loop->ops->now_ns(loop->ctx);
+    guest->revived_ns = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
     guest->reset = true;
     guest->io_stopped = guest->resuming = guest->changing = 0;
     guest->pv_settled = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The link to a worker process: what comes over it beyond measure, and what does not get into it. */
+/* The link to a worker process: what comes over it beyond measure, what does not get into it. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <setjmp.h>
