@@ -223,6 +223,20 @@ unsigned daemon_worker_count(const struct daemon *daemon)
     return count < DAEMON_WORKERS_MAX ? count : DAEMON_WORKERS_MAX;
 }
 
+static void tell_who_shares(const struct daemon *daemon)
+{
+    unsigned most = daemon->config.worker_guests;
+    char count[16] = "any number";
+
+    if (most)
+        snprintf(count, sizeof(count), "%u", most);
+    log_write(&daemon->log, LOG_NOTICE, NULL,
+              "event=worker-processes guests_in_each=\"%s\" hint=\"%s\"", count,
+              most == 1 ? "none shares its process with another"
+                        : "those that share one are kept apart by the device models alone: "
+                          "worker_guests of 1 gives each its own");
+}
+
 static int start_workers(struct daemon *daemon, char *why)
 {
     unsigned count = daemon_worker_count(daemon);
@@ -234,8 +248,10 @@ static int start_workers(struct daemon *daemon, char *why)
         .control = &daemon->mailbox,
     };
 
-    if (daemon->config.isolation == ISOLATION_PROCESS) /* they come with their guests */
+    if (daemon->config.isolation == ISOLATION_PROCESS) { /* they come with their guests */
+        tell_who_shares(daemon);
         return worker_process_prepare(daemon, why);
+    }
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         params.host[i] = daemon->host[i];
         params.hv[i] = daemon->hv[i];

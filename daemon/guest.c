@@ -266,16 +266,20 @@ static void run_traced(struct mail *mail)
     trace_news(OWNER(mail, traced));
 }
 
+static bool was_revived(const struct guest *guest)
+{
+    uint64_t now = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
+
+    return guest->revived_ns && now - guest->revived_ns < GUEST_REVIVE_NS;
+}
+
 /* Whether its devices start anew; then they count from zero, and no drive is being changed. */
 static bool may_revive(struct guest *guest)
 {
-    const struct loop *loop = &guest->daemon->evloop.loop;
-    uint64_t now = loop->ops->now_ns(loop->ctx);
-
     if (guest->config.hypervisor != GUEST_XEN || guest->state != GUEST_RUNNING ||
-        guest->daemon->stopping || (guest->revived_ns && now - guest->revived_ns < GUEST_REVIVE_NS))
+        guest->daemon->stopping || was_revived(guest))
         return false;
-    guest->revived_ns = now;
+    guest->revived_ns = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
     guest->reset = true;
     guest->io_stopped = guest->resuming = guest->changing = 0;
     guest->pv_settled = false;
@@ -330,7 +334,9 @@ static int choose_worker(struct guest *guest, char *why)
 
         if (err)
             return err;
-        guest->worker = worker_process_choose(guest->daemon, guest->config.n_disks);
+        /* Whoever it was that brought the former one down, the next time it is alone in there. */
+        guest->worker =
+            worker_process_choose(guest->daemon, guest->config.n_disks, was_revived(guest));
         if (guest->worker)
             return 0;
         snprintf(why, GUEST_WHY_SIZE, "out of memory");

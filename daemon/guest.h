@@ -277,8 +277,9 @@ void guest_drained(struct guest *guest);
 void guest_lost(struct guest *guest);
 void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what);
 void guest_next_file(struct guest *guest, unsigned port);
-/* The worker process is no more. A domain's devices start anew, once in GUEST_REVIVE_NS; otherwise,
- * and a peer, which has lost its connection, the guest is detached. May free it. */
+/* The worker process is no more. A domain's devices start anew, once in GUEST_REVIVE_NS, in a
+ * process of their own: the guest that ends that one, too, ends nobody else's. Otherwise, and a
+ * peer, which has lost its connection, the guest is detached. May free it. */
 #define GUEST_REVIVE_NS UINT64_C(60000000000)
 void guest_worker_died(struct guest *guest, const char *how);
 

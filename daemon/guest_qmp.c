@@ -39,7 +39,8 @@ static unsigned qmp_vcpus(void *ctx)
 {
     const struct guest *guest = ctx;
 
-    return guest->hv->guest_info(guest->hv_guest)->vcpus;
+    /* One whose worker process has died may wait for its devices, PARKED. */
+    return guest->hv_guest ? guest->hv->guest_info(guest->hv_guest)->vcpus : 0;
 }
 
 static bool qmp_vcpu_online(void *ctx, unsigned index)

@@ -233,6 +233,8 @@ static json_t *run_device_add(struct qmp_client *client, const json_t *arguments
     if (!driver || strcmp(driver, VCPU_DRIVER) != 0)
         return fail(ret_error, "a %.64s cannot be plugged in: " NO_HOTPLUG,
                     driver ? driver : "(no driver)");
+    if (!vcpus(qmp))
+        return fail(ret_error, "the guest has no devices yet");
     if (!get_integer(arguments, "socket-id", -1, &socket) ||
         !get_integer(arguments, "core-id", 0, &core) ||
         !get_integer(arguments, "thread-id", 0, &thread) || core != 0 || thread != 0 ||

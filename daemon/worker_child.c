@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/sandbox.h"
@@ -24,10 +25,26 @@
 
 /* ---- telling ----------------------------------------------------------------------------------*/
 
+/* Without the control side there is no reason to be. But of what the kernel is short of for a
+ * moment there will be more: until then there are no signs of life, which bounds it. */
+static void tell(const struct child *child, const struct msghdr *message)
+{
+    const struct timespec again = {.tv_nsec = (long)(WORKER_AGAIN_S * 1e9)};
+
+    while (sendmsg(child->sock, message, MSG_NOSIGNAL) < 0) {
+        if (worker_is_short(-errno))
+            nanosleep(&again, NULL);
+        else if (errno != EINTR)
+            _exit(EXIT_SUCCESS);
+    }
+}
+
 void worker_child_tell(struct child *child, const struct worker_report *report)
 {
-    if (send(child->sock, report, sizeof(*report), MSG_NOSIGNAL) < 0)
-        _exit(EXIT_SUCCESS);
+    struct worker_report copy = *report;
+    struct iovec iov = {&copy, sizeof(copy)};
+
+    tell(child, &(struct msghdr){.msg_iov = &iov, .msg_iovlen = 1});
 }
 
 void worker_child_log(const struct child *child, uint32_t guest, int priority, const char *device,
@@ -59,8 +76,7 @@ static void tell_listener(struct child *child, int listener)
                                    .msg_controllen = sizeof(control)};
 
     memcpy(CMSG_DATA(&control.align), &listener, sizeof(listener));
-    if (sendmsg(child->sock, &message, MSG_NOSIGNAL) < 0)
-        _exit(EXIT_FAILURE);
+    tell(child, &message);
     close(listener);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "daemon/sandbox.h"
 #include "daemon/worker_process_priv.h"
@@ -60,16 +61,30 @@ static bool is_gone(int err)
     return err == -EPIPE || err == -ECONNRESET;
 }
 
-static void on_room(struct ev_loop *ev, ev_io *io, int revents)
+/* For room in the socket, or until the kernel has again what it was short of. */
+static void wait_longer(struct worker_process *process, int err)
 {
-    struct worker_process *process = io->data;
+    struct ev_loop *ev = process->daemon->ev;
 
+    if (!worker_is_short(err)) {
+        ev_io_start(ev, &process->room_io);
+        return;
+    }
+    ev_io_stop(ev, &process->room_io);
+    ev_timer_set(&process->again, WORKER_AGAIN_S, 0.);
+    ev_timer_start(ev, &process->again);
+}
+
+static void send_waiting(struct worker_process *process)
+{
     while (process->first) {
         struct worker_waiting *waiting = process->first;
         int err = send_order(process, &waiting->order);
 
-        if (err == -EAGAIN)
+        if (err == -EAGAIN || worker_is_short(err)) {
+            wait_longer(process, err);
             return;
+        }
         if (err) {
             if (!is_gone(err))
                 worker_process_lose(process, strerror(-err));
@@ -82,10 +97,20 @@ static void on_room(struct ev_loop *ev, ev_io *io, int revents)
         worker_order_discard(&waiting->order); /* it has its own */
         free(waiting);
     }
-    ev_io_stop(ev, io);
+    ev_io_stop(process->daemon->ev, &process->room_io);
 }
 
-static void wait_for_room(struct worker_process *process, struct worker_order *order)
+static void on_room(struct ev_loop *ev, ev_io *io, int revents)
+{
+    send_waiting(io->data);
+}
+
+static void on_again(struct ev_loop *ev, ev_timer *timer, int revents)
+{
+    send_waiting(timer->data);
+}
+
+static void wait_for_room(struct worker_process *process, struct worker_order *order, int err)
 {
     size_t size = worker_order_size(order->kind);
     struct worker_waiting *waiting = NULL;
@@ -101,16 +126,16 @@ static void wait_for_room(struct worker_process *process, struct worker_order *o
     memcpy(&waiting->order, order, size);
     *process->tail = waiting;
     process->tail = &waiting->next;
-    process->n_waiting++;
-    ev_io_start(process->daemon->ev, &process->room_io);
+    if (!process->n_waiting++) /* else the first of them is waited for already */
+        wait_longer(process, err);
 }
 
 void worker_link_tell(struct worker_process *process, struct worker_order *order)
 {
     int err = process->sock < 0 ? -EPIPE : process->first ? -EAGAIN : send_order(process, order);
 
-    if (err == -EAGAIN) {
-        wait_for_room(process, order);
+    if (err == -EAGAIN || worker_is_short(err)) {
+        wait_for_room(process, order, err);
         return;
     }
     worker_order_discard(order);
@@ -204,6 +229,23 @@ static void take(struct worker_process *process, const struct worker_report *rep
     }
 }
 
+/* The kernel fills all of CMSG_SPACE(), and a single descriptor's has room for two. False: there
+ * was another number of them than one, and none is left. */
+static bool take_descriptor(const struct cmsghdr *cmsg, int *ret_fd)
+{
+    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; count != 1 && i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+        close(fd);
+    }
+    if (count == 1)
+        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
+    return count == 1;
+}
+
 /* Its length, or -errno. A descriptor is taken only until one has come. */
 static ssize_t receive(struct worker_process *process, struct worker_report *report, int *ret_fd)
 {
@@ -215,6 +257,7 @@ static ssize_t receive(struct worker_process *process, struct worker_report *rep
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
     const struct cmsghdr *cmsg;
     ssize_t length;
+    bool one = true;
 
     *ret_fd = -1;
     if (!process->confined) {
@@ -225,10 +268,9 @@ static ssize_t receive(struct worker_process *process, struct worker_report *rep
     if (length < 0)
         return -errno;
     cmsg = message.msg_control ? CMSG_FIRSTHDR(&message) : NULL;
-    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS &&
-        cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
-    return message.msg_flags & MSG_TRUNC ? (ssize_t)sizeof(*report) + 1 : length;
+    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+        one = take_descriptor(cmsg, ret_fd);
+    return message.msg_flags & MSG_TRUNC || !one ? (ssize_t)sizeof(*report) + 1 : length;
 }
 
 void worker_link_take(struct worker_process *process, unsigned most)
@@ -265,7 +307,8 @@ void worker_link_open(struct worker_process *process, int sock)
     process->sock = sock;
     ev_io_init(&process->sock_io, on_sock, sock, EV_READ);
     ev_io_init(&process->room_io, on_room, sock, EV_WRITE);
-    process->sock_io.data = process->room_io.data = process;
+    ev_timer_init(&process->again, on_again, WORKER_AGAIN_S, 0.);
+    process->sock_io.data = process->room_io.data = process->again.data = process;
     ev_io_start(process->daemon->ev, &process->sock_io);
 }
 
@@ -274,6 +317,7 @@ void worker_link_close(struct worker_process *process)
     if (process->sock >= 0) {
         ev_io_stop(process->daemon->ev, &process->sock_io);
         ev_io_stop(process->daemon->ev, &process->room_io);
+        ev_timer_stop(process->daemon->ev, &process->again);
     }
     if (process->listener >= 0)
         ev_io_stop(process->daemon->ev, &process->listener_io);

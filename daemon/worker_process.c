@@ -51,14 +51,14 @@ int worker_process_share(const char *name, size_t size, int *ret_fd, void **ret_
 /* ---- before there is one ----------------------------------------------------------------------*/
 
 /* One guest alone needs the pages of its disks only. */
-static unsigned pool_pages(const struct daemon *daemon, unsigned disks)
+static unsigned pool_pages(const struct daemon *daemon, unsigned disks, bool alone)
 {
-    return daemon->config.worker_guests == 1
+    return alone || daemon->config.worker_guests == 1
                ? (disks * BLK_HELD_BYTES + 2 * BLK_MAX_BYTES) / POOL_PAGE
                : daemon->config.pool_pages;
 }
 
-static struct worker *process_new(struct daemon *daemon, unsigned disks)
+static struct worker *process_new(struct daemon *daemon, unsigned disks, bool alone)
 {
     struct worker_process *process = calloc(1, sizeof(*process));
 
@@ -66,12 +66,13 @@ static struct worker *process_new(struct daemon *daemon, unsigned disks)
         return NULL;
     process->worker.params = (struct worker_params){
         .id = daemon->next_worker++,
-        .pool_pages = pool_pages(daemon, disks),
+        .pool_pages = pool_pages(daemon, disks, alone),
         .aio_depth = daemon->config.aio_depth,
         .poll_us = daemon->config.poll_us,
         .log = &daemon->log,
     };
     process->worker.is_process = true;
+    process->alone = alone;
     process->daemon = daemon;
     process->pid_fd = process->sock = process->listener = -1;
     process->tail = &process->first;
@@ -80,7 +81,7 @@ static struct worker *process_new(struct daemon *daemon, unsigned disks)
     return &process->worker;
 }
 
-struct worker *worker_process_choose(struct daemon *daemon, unsigned disks)
+struct worker *worker_process_choose(struct daemon *daemon, unsigned disks, bool alone)
 {
     unsigned most = daemon->config.worker_guests, count = 0;
     struct worker *best = NULL;
@@ -88,14 +89,16 @@ struct worker *worker_process_choose(struct daemon *daemon, unsigned disks)
     for (struct worker_process *process = daemon->processes; process; process = process->next) {
         struct worker *worker = &process->worker;
 
-        if (process->lost || process->over)
+        if (process->lost || process->over || process->alone)
             continue;
         count++;
         if ((!most || worker->guests < most) && worker_has_room(worker, disks) &&
             (!best || worker->guests < best->guests))
             best = worker;
     }
-    return best && count >= daemon_worker_count(daemon) ? best : process_new(daemon, disks);
+    if (!alone && best && count >= daemon_worker_count(daemon))
+        return best;
+    return process_new(daemon, disks, alone);
 }
 
 /* ---- its end ----------------------------------------------------------------------------------*/
@@ -163,8 +166,8 @@ static void on_exit_io(struct ev_loop *ev, ev_io *io, int revents)
     worker_process_close_fd(&process->pid_fd);
     process->reaped = process->lost = true;
     process->hangs = false;
-    /* What it said before, of a socket's worth. */
-    worker_link_take(process, UINT32_MAX);
+    /* What it said before: no more, for somebody else may have the other end and go on. */
+    worker_link_take(process, WORKER_LINK_HOLDS);
     if (process->n_seats) {
         describe_end(status, how, sizeof(how));
         log_write(&process->daemon->log, LOG_ERR, worker_process_name(process),
@@ -186,28 +189,61 @@ void worker_process_lose(struct worker_process *process, const char *why)
     process->lost = true;
     worker_link_close(process);
     if (!process->reaped)
-        kill(process->pid, SIGKILL);
+        process->killed = !kill(process->pid, SIGKILL);
 }
 
 /* ---- signs of life ----------------------------------------------------------------------------*/
 
-/* One that has not answered for a whole interval hangs: it does not come back to its loop, and all
- * its guests wait. */
+/* on_exit_io() is to follow. */
+static bool has_ended(const struct worker_process *process)
+{
+    siginfo_t info = {0};
+
+    return !waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
+static void tell_that_it_hangs(struct worker_process *process, const char *hint)
+{
+    process->hangs = true;
+    process->told_ns = worker_process_now(process);
+    log_write(&process->daemon->log, LOG_CRIT, worker_process_name(process),
+              "event=worker-hangs worker=%u pid=%d guests=%u hint=\"%s\"",
+              process->worker.params.id, (int)process->pid, process->n_seats, hint);
+}
+
+/* One that has not answered for a whole interval: it does not come back to its loop, and all its
+ * guests wait. Not if that is for want of what an order takes, which is no fault of its. */
+static bool is_late(const struct worker_process *process)
+{
+    uint64_t setup = process->daemon->config.worker_timeout * UINT64_C(1000000000);
+
+    if (process->confined)
+        return process->beats && !ev_is_active(&process->again);
+    setup = setup > WORKER_SETUP_NS ? setup : WORKER_SETUP_NS;
+    return worker_process_now(process) - process->started_ns > setup;
+}
+
 static void beat(struct worker_process *process)
 {
     struct worker_order order = {.kind = ORDER_BEAT};
 
+    /* What it has said is looked at before it is judged: we may not have come to that. */
+    if (process->beats)
+        worker_link_take(process, WORKER_LINK_HOLDS);
+    if (process->hangs && worker_process_now(process) - process->told_ns >= WORKER_HANGS_NS)
+        tell_that_it_hangs(process, "it was ended, but the kernel does not let it go: its guests "
+                                    "stand still");
     if (process->lost || process->over || !process->pid)
         return;
-    if (process->beats) {
-        process->hangs = true;
-        log_write(&process->daemon->log, LOG_CRIT, worker_process_name(process),
-                  "event=worker-hangs worker=%u pid=%d guests=%u hint=\"it is ended, and its "
-                  "guests get another one\"",
-                  process->worker.params.id, (int)process->pid, process->n_seats);
+    if (is_late(process)) {
+        if (has_ended(process))
+            return;
+        tell_that_it_hangs(process, "it is ended, and its guests get another one");
         worker_process_lose(process, "it gives no sign of life");
         return;
     }
+    if (!process->confined || process->beats)
+        return;
     process->beats = 1;
     worker_link_tell(process, &order);
 }
@@ -218,17 +254,17 @@ static void on_beat(struct ev_loop *ev, ev_timer *timer, int revents)
 
     for (struct worker_process *process = daemon->processes; process; process = process->next)
         beat(process);
-    if (!daemon->processes)
-        ev_timer_stop(ev, timer);
+    worker_process_beat_again(daemon);
 }
 
+/* Once, from now on, of which the loop may not know yet. One that repeats would, after we have been
+ * away from the loop, come twice at a time, and leave no interval in between to answer in. */
 static void start_beating(struct daemon *daemon)
 {
-    double interval_s = daemon->config.worker_timeout;
-
     if (!daemon->config.worker_timeout || ev_is_active(&daemon->beat))
         return;
-    ev_timer_init(&daemon->beat, on_beat, interval_s, interval_s);
+    ev_now_update(daemon->ev);
+    ev_timer_init(&daemon->beat, on_beat, daemon->config.worker_timeout, 0.);
     daemon->beat.data = daemon;
     ev_timer_start(daemon->ev, &daemon->beat);
 }
@@ -243,7 +279,7 @@ void worker_process_beat_again(struct daemon *daemon)
 bool worker_process_progress(const struct daemon *daemon)
 {
     for (const struct worker_process *process = daemon->processes; process; process = process->next)
-        if (process->hangs)
+        if (process->hangs && !process->killed)
             return false;
     return true;
 }
@@ -283,6 +319,7 @@ static int fork_it(struct worker_process *process, int sock)
         return err;
     }
     process->pid = pid;
+    process->started_ns = worker_process_now(process);
     ev_io_init(&process->exit_io, on_exit_io, process->pid_fd, EV_READ);
     process->exit_io.data = process;
     /* What it said comes before its end. */
@@ -358,14 +395,6 @@ struct worker *worker_process_next(const struct daemon *daemon, const struct wor
     return process ? &process->worker : NULL;
 }
 
-static void check_bool(bool *value)
-{
-    uint8_t byte;
-
-    memcpy(&byte, value, sizeof(byte));
-    *value = byte != 0;
-}
-
 bool worker_process_counts(const struct worker *worker, struct worker_counts *ret_counts)
 {
     const struct worker_process *process = worker_process_of(worker);
@@ -373,8 +402,8 @@ bool worker_process_counts(const struct worker *worker, struct worker_counts *re
     if (!process->counts)
         return false;
     vm_counts_move(ret_counts, process->counts, sizeof(*ret_counts));
-    check_bool(&ret_counts->pool.locked);
-    check_bool(&ret_counts->pool.huge);
+    worker_bool_check(&ret_counts->pool.locked);
+    worker_bool_check(&ret_counts->pool.huge);
     return true;
 }
 

@@ -29,8 +29,8 @@ int worker_process_prepare(struct daemon *daemon, char *ret_why);
 
 /* The one that a guest with so many disks is to have: the least loaded one that may have another
  * ("worker_guests"), or one more, without a process yet, while there are fewer than "workers" or
- * none has room. NULL: memory. */
-struct worker *worker_process_choose(struct daemon *daemon, unsigned disks);
+ * none has room. `alone`: one that it shares with nobody, nor ever will. NULL: memory. */
+struct worker *worker_process_choose(struct daemon *daemon, unsigned disks, bool alone);
 /* Nobody came of it: if it has no guests, it ends. NULL is fine. */
 void worker_process_give_back(struct worker *worker);
 /* Those that were ended and are not over yet are not waited for any more. */
@@ -53,8 +53,9 @@ void worker_process_leave(struct guest *guest);
 
 /* "worker_timeout" has changed. */
 void worker_process_beat_again(struct daemon *daemon);
-/* False while one has not been seen to make progress, though it was ended for that: then the
- * daemon as a whole does not, either. */
+/* False while one makes no progress and cannot be ended for that: then the daemon as a whole does
+ * not, either. One that has been killed is the kernel's, which may wait for a disk: to end the
+ * daemon, and all workers that are well, would not help it. */
 bool worker_process_progress(const struct daemon *daemon);
 
 /* Those that serve guests, from the newest one on: NULL begins, NULL ends. */

@@ -45,6 +45,7 @@ struct worker_process {
     pid_t pid;                  /* 0: not started */
     int pid_fd, sock, listener; /* -1: none */
     ev_io exit_io, sock_io, room_io, listener_io;
+    ev_timer again;                       /* while the kernel is short of what an order takes */
     struct worker_waiting *first, **tail; /* orders */
     unsigned n_waiting;
     struct worker_counts *counts; /* to be read only; NULL: none yet */
@@ -53,8 +54,12 @@ struct worker_process {
     uint32_t beats;               /* unanswered: 0 or 1 */
     bool confined;                /* the listener has come */
     bool lost;                    /* not trusted any more, or ended: it gets no more guests */
-    bool hangs;                   /* which is why */
-    bool over;                    /* no guests any more: freed when it has ended */
+    bool alone;                   /* its guest's only: it gets no other */
+    uint64_t started_ns;
+    bool hangs;       /* why it is lost */
+    bool killed;      /* the kernel has its end in hand */
+    uint64_t told_ns; /* of that it hangs */
+    bool over;        /* no guests any more: freed when it has ended */
     bool reaped;
 };
 
@@ -69,6 +74,12 @@ static inline uint64_t worker_process_now(const struct worker_process *process)
 
     return loop->ops->now_ns(loop->ctx);
 }
+
+/* So long it may take to become a worker, whatever "worker_timeout": a large pool is a while to
+ * lock, and a worker has no loop to answer from before. That setting's default. */
+#define WORKER_SETUP_NS UINT64_C(180000000000)
+/* One that does not go though it was killed is told of again that often. */
+#define WORKER_HANGS_NS UINT64_C(3600000000000)
 
 /* Begins, unless it has. -errno. */
 int worker_process_spawn(struct worker_process *process);
@@ -88,7 +99,9 @@ void worker_link_close(struct worker_process *process);
 /* Takes the order's descriptors over. One that takes no orders any more is ended. Of that, and of
  * one that has ended, comes the answer with its end. */
 void worker_link_tell(struct worker_process *process, struct worker_order *order);
-/* So many of its reports, of those that have come. It may be `over` afterwards. */
+/* So many of its reports, of those that have come. It may be `over` afterwards. All that its socket
+ * holds (net.core.wmem_default, 208 KiB) is fewer than WORKER_LINK_HOLDS. */
+#define WORKER_LINK_HOLDS 1024u
 void worker_link_take(struct worker_process *process, unsigned most);
 
 /* worker_seat.c. What the process tells of a guest: the seat may be gone afterwards. */

@@ -74,6 +74,11 @@ void worker_order_discard(struct worker_order *order)
     }
 }
 
+bool worker_is_short(int err)
+{
+    return err == -ENOMEM || err == -ENOBUFS || err == -ETOOMANYREFS;
+}
+
 size_t worker_vm_counts_size(uint32_t vcpus)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -100,6 +105,14 @@ static bool is_error(int err)
     return err < 0 && err > -4096;
 }
 
+void worker_bool_check(bool *value)
+{
+    uint8_t byte;
+
+    memcpy(&byte, value, sizeof(byte));
+    *value = byte != 0;
+}
+
 bool worker_report_check(struct worker_report *report, size_t length)
 {
     if (length != sizeof(*report) || report->kind >= REPORTS)
@@ -108,6 +121,7 @@ bool worker_report_check(struct worker_report *report, size_t length)
     case REPORT_FAILED:
     case REPORT_STARTED:
     case REPORT_REPLY:
+        worker_bool_check(&report->reply.closing);
         end_text(report->reply.why, sizeof(report->reply.why));
         return !report->reply.err || is_error(report->reply.err);
     case REPORT_IO_STOPPED:

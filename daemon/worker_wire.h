@@ -94,6 +94,12 @@ unsigned worker_order_fds(struct worker_order *order, int *ret_fds[WORKER_ORDER_
 /* Closes those that are there. */
 void worker_order_discard(struct worker_order *order);
 
+/* Whether sendmsg(2) failed (-errno) for want of memory, or of what a user may have on its way:
+ * nothing that the other end has to do with, and it may pass. */
+bool worker_is_short(int err);
+/* After so long it is tried again. */
+#define WORKER_AGAIN_S 0.1
+
 enum worker_report_kind {
     REPORT_LISTENER, /* sandbox_filter()'s */
     REPORT_FAILED,   /* `reply`: there will be no worker */
@@ -134,8 +140,10 @@ struct worker_report {
     };
 };
 
-/* False: no worker of ours would send it. What is text ends, what is an error is one. */
+/* False: no worker of ours would send it. What is text ends, what is an error or a bool is one. */
 bool worker_report_check(struct worker_report *report, size_t length);
+/* A bool that somebody else wrote may have any value; to read that is undefined. */
+void worker_bool_check(bool *value);
 
 /* What a guest has counted: vm_counts, then a dispatch_vcpu for each vCPU and a blk_histograms for
  * each drive, which are counted there directly. */

@@ -3,8 +3,8 @@
  * Worker processes as the control side sees them: those that end, those that stop and those that
  * say what none of ours would. Guests of the rig's hypervisor, each in a real process.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,12 +19,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "daemon/guest_nics.h"
+#include "daemon/opener.h"
 #include "tests/unit/worker_rig.h"
 
 #define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
@@ -182,6 +184,72 @@ static void one_that_dies_while_its_guest_leaves_does_not_keep_it(void **state)
     guest_rig_settle(rig, 0);
 }
 
+static bool is_parked(struct guest_rig *rig, void *arg)
+{
+    return rig->daemon.guests->state == GUEST_PARKED;
+}
+
+/* Answers to what `lines` ask; the last of them, valid until the next call. */
+static const char *qmp_says(struct guest_rig *rig, const char *const *lines, unsigned count)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    const char *answer = "";
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/qmp", rig->dir);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(write(fd, lines[i], strlen(lines[i])), (ssize_t)strlen(lines[i]));
+        do
+            answer = guest_rig_hear(rig, fd);
+        while (!strstr(answer, "\"return\"") && !strstr(answer, "\"error\""));
+    }
+    close(fd);
+    return answer;
+}
+
+/* Somebody else has its image by then, and may let go of it. */
+static void one_that_waits_for_new_devices_has_no_vcpus_to_tell_of(void **state)
+{
+    static const char *const query[] = {"{\"execute\":\"qmp_capabilities\"}\n",
+                                        "{\"execute\":\"query-cpus-fast\"}\n"};
+    static const char *const add[] = {
+        "{\"execute\":\"qmp_capabilities\"}\n",
+        "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"ioemud-vcpu\",\"id\":\"c\","
+        "\"socket-id\":0,\"core-id\":0,\"thread-id\":0}}\n"};
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct guest_rig *rig = *state;
+    struct rig_outcome outcome = {0};
+    char path[64], why[OPENER_WHY_SIZE];
+    pid_t leaves, dies;
+    int fd, listening;
+
+    leaves = worker_rig_start(rig, "{'name': 'b', 'disks': [" GUEST_RIG_DISK "]}");
+    guest_rig_attach(rig, guest_rig_everything(rig), &outcome);
+    guest_rig_settle(rig, 2);
+    assert_int_equal(outcome.err, 0);
+    dies = worker_process_pid(rig->daemon.guests->worker);
+    snprintf(path, sizeof(path), "%s/qmp", rig->dir);
+    assert_int_equal(opener_listen(path, SOCK_STREAM, 0600, "", &listening, why), 0);
+    assert_int_equal(guest_qmp_add(rig->daemon.guests, listening), 0);
+    assert_non_null(strstr(qmp_says(rig, query, 2), "\"cpu-index\":0"));
+
+    kill(leaves, SIGSTOP);
+    guest_detach(rig->daemon.guests->next, NULL, NULL);
+    kill(dies, SIGKILL);
+    snprintf(path, sizeof(path), "%s/a.img", rig->dir);
+    fd = open(path, O_RDWR);
+    while (fcntl(fd, F_OFD_SETLK, &whole)) /* until it has died */
+        usleep(1000);
+    guest_rig_run(rig, is_parked, NULL);
+    assert_non_null(strstr(qmp_says(rig, query, 2), "\"return\":[]"));
+    assert_non_null(strstr(qmp_says(rig, add, 2), "no devices yet"));
+    close(fd);
+    kill(leaves, SIGCONT);
+    guest_rig_settle(rig, 1);
+    assert_non_null(strstr(qmp_says(rig, query, 2), "\"cpu-index\":0"));
+}
+
 struct answer {
     unsigned told;
     int err;
@@ -306,36 +374,11 @@ static void a_rom_gets_into_the_process_at_the_start_and_later(void **state)
 
 /* ---- they are captured ------------------------------------------------------------------------*/
 
-/* The worker's end of its link, of which we get a copy; as root only. -1. */
-static int link_of(pid_t pid)
-{
-    int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0), found = -1;
-    char path[64];
-    const struct dirent *entry;
-    DIR *dir;
-
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-    dir = opendir(path);
-    while (dir && found < 0 && (entry = readdir(dir))) {
-        int fd = (int)syscall(SYS_pidfd_getfd, pid_fd, atoi(entry->d_name), 0), type = 0;
-        socklen_t size = sizeof(type);
-
-        if (fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET)
-            found = fd;
-        else if (fd >= 0)
-            close(fd);
-    }
-    if (dir)
-        closedir(dir);
-    close(pid_fd);
-    return found;
-}
-
 /* It is ended, and its guest gets another: the control side stays. */
 static void ends_who_says(struct guest_rig *rig, const void *what, size_t size)
 {
     struct worker_was was = {worker_rig_start(rig, NIC)};
-    int fd = link_of(was.pid);
+    int fd = worker_rig_link(was.pid);
 
     if (fd < 0)
         skip();
@@ -419,7 +462,7 @@ static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
     struct worker_report report = {
         .kind = REPORT_IO_STOPPED,
         .io_stopped = {.drive = 0, .what = {.op = BLK_WRITE, .sector = 1, .error = -ENOSPC}}};
-    int fd = link_of(worker_rig_start(rig, GUEST));
+    int fd = worker_rig_link(worker_rig_start(rig, GUEST));
 
     if (fd < 0)
         skip();
@@ -447,7 +490,7 @@ static void a_full_file_that_is_told_time_and_again_is_renewed_once(void **state
              "{'name': 'a', 'serial': [{'type': 'file', 'path': '%s/com1', 'max_size': '64K'}]}",
              rig->dir);
     pid = worker_rig_start(rig, json);
-    fd = link_of(pid);
+    fd = worker_rig_link(pid);
     if (fd < 0)
         skip();
     kill(pid, SIGSTOP);
@@ -477,6 +520,7 @@ int main(void)
         TEST(a_domain_s_devices_start_anew_when_its_worker_dies),
         TEST(a_worker_that_keeps_dying_is_not_started_for_ever),
         TEST(one_that_dies_while_its_guest_leaves_does_not_keep_it),
+        TEST(one_that_waits_for_new_devices_has_no_vcpus_to_tell_of),
         TEST(a_request_is_answered_by_the_process),
         TEST(a_request_that_a_dead_worker_took_along_is_answered),
         TEST(one_that_takes_no_orders_is_ended),

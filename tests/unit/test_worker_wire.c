@@ -84,6 +84,16 @@ static void text_ends_and_is_printable(void **state)
     assert_int_equal(strlen(report.reply.why), VM_WHY_SIZE - 1);
 }
 
+static void a_truth_value_is_one(void **state)
+{
+    const bool truth = true;
+    struct worker_report report = {.kind = REPORT_REPLY};
+
+    memset(&report.reply.closing, 0x80, sizeof(report.reply.closing));
+    assert_true(worker_report_check(&report, sizeof(report)));
+    assert_memory_equal(&report.reply.closing, &truth, sizeof(truth));
+}
+
 static void a_line_is_no_more_urgent_than_a_device_s(void **state)
 {
     for (int priority = LOG_EMERG - 1; priority <= LOG_DEBUG + 1; priority++)
@@ -170,6 +180,7 @@ int main(void)
         cmocka_unit_test(an_error_is_one_of_the_system_s),
         cmocka_unit_test(a_number_lies_within_what_there_is),
         cmocka_unit_test(text_ends_and_is_printable),
+        cmocka_unit_test(a_truth_value_is_one),
         cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
         cmocka_unit_test(counts_are_copied_word_by_word),
         cmocka_unit_test(counts_of_a_captured_worker_stay_within_bounds),

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/worker_rig.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -44,6 +49,30 @@ pid_t worker_rig_start(struct guest_rig *rig, const char *json)
     assert_int_equal(outcome.err, 0);
     assert_int_equal(rig->daemon.guests->state, GUEST_RUNNING);
     return worker_process_pid(rig->daemon.guests->worker);
+}
+
+int worker_rig_link(pid_t pid)
+{
+    int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0), found = -1;
+    char path[64];
+    const struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    while (dir && found < 0 && (entry = readdir(dir))) {
+        int fd = (int)syscall(SYS_pidfd_getfd, pid_fd, atoi(entry->d_name), 0), type = 0;
+        socklen_t size = sizeof(type);
+
+        if (fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET)
+            found = fd;
+        else if (fd >= 0)
+            close(fd);
+    }
+    if (dir)
+        closedir(dir);
+    close(pid_fd);
+    return found;
 }
 
 bool worker_rig_has_another(struct guest_rig *rig, void *arg)

@@ -14,6 +14,8 @@ int worker_rig_setup(void **state);
 int worker_rig_teardown(void **state);
 /* The only guest comes and runs: its worker. */
 pid_t worker_rig_start(struct guest_rig *rig, const char *json);
+/* The worker's end of its link, of which we get a copy; as root only. -1. */
+int worker_rig_link(pid_t pid);
 
 /* For guest_rig_run(): the only guest runs, and its worker is another one than it was. */
 struct worker_was {
