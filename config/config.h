@@ -56,6 +56,7 @@ struct daemon_config {
     bool xen;                /* serve Xen domains (default: if /dev/xen/privcmd is there) */
     bool xen_set;            /* `xen` was given */
     bool pv_disks;           /* serve the qdisk backends of the guests that we have */
+    bool pv_backing_files;   /* of them, images that have others opened by name */
     unsigned
         swap_pages; /* per worker: frames to exchange with guests' (ioreq/swap_xen.h); 0: none */
     unsigned swap_from; /* bytes of a read from which on they are */

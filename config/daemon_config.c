@@ -55,6 +55,7 @@ static const struct config_key daemon_keys[] = {
     KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
     KEY(xen, CONFIG_BOOL, 0, 0),
     KEY(pv_disks, CONFIG_BOOL, 0, 0),
+    KEY(pv_backing_files, CONFIG_BOOL, 0, 0),
     KEY(swap_pages, CONFIG_UNSIGNED, 0, SWAP_PAGES_MAX),
     KEY(swap_from, CONFIG_UNSIGNED, SWAP_FROM_MIN, SWAP_FROM_MAX),
     KEY(isolation, CONFIG_ENUM, 0, 0, isolations),

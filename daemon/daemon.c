@@ -409,6 +409,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
         .hv = {[DAEMON_XEN] = &hv_xen_ops, [DAEMON_SHM] = &hv_shm_ops},
         .lock_fd = -1,
         .image_program = SERVED_PROGRAM,
+        .image_patience_ns = SERVED_PATIENCE_NS,
         .worker_program = "/proc/self/exe",
     };
     log_init(&daemon->log, config->log_level);

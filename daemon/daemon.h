@@ -53,10 +53,11 @@ struct daemon {
     uid_t worker_uid;                 /* whom they become; 0: they stay who we are */
     gid_t worker_gid;
     struct guest *guests;
-    struct rom *roms;          /* of NICs: daemon/guest_nics.c */
-    struct served *served;     /* daemon/served.h: programs that have not ended */
-    unsigned images_served;    /* so far, for names */
-    const char *image_program; /* SERVED_PROGRAM */
+    struct rom *roms;           /* of NICs: daemon/guest_nics.c */
+    struct served *served;      /* daemon/served.h: programs that have not ended */
+    unsigned images_served;     /* so far, for names */
+    const char *image_program;  /* SERVED_PROGRAM */
+    uint64_t image_patience_ns; /* SERVED_PATIENCE_NS */
     struct guests_dir guests_dir;
     struct rpc_server *control, *stats;
     struct subscriptions subscriptions;

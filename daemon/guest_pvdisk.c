@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/guest_pvdisk.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -70,6 +69,14 @@ static void on_drained(void *ctx)
     to_control(disk, &disk->drained);
 }
 
+static void on_lost(void *ctx, const char *why)
+{
+    struct pvdisk *disk = ctx;
+
+    disk->lost_why = why;
+    to_control(disk, &disk->lost);
+}
+
 static void run_open(struct mail *mail)
 {
     struct pvdisk *disk = OWNER(mail, open);
@@ -112,10 +119,16 @@ static void on_connect(void *ctx, const struct pvblk_rings *rings)
     to_worker(disk, &disk->connect);
 }
 
+static void expect_end(struct pvdisk *disk)
+{
+    served_expect_end(disk->guest->daemon, disk->program);
+}
+
 static void on_disconnect(void *ctx)
 {
     struct pvdisk *disk = ctx;
 
+    expect_end(disk);
     to_worker(disk, &disk->disconnect);
 }
 
@@ -125,6 +138,7 @@ static void on_gone(void *ctx)
 
     disk->closing = true;
     disk->counted = false; /* before it goes */
+    expect_end(disk);
     to_worker(disk, &disk->close);
 }
 
@@ -175,6 +189,7 @@ static void forget(struct pvdisk *disk)
     *link = disk->next;
     unwatch_frontend(disk);
     served_cancel(disk->served);
+    expect_end(disk);
     pvblk_ctl_destroy(disk->ctl);
     free(disk);
 }
@@ -198,11 +213,12 @@ static void run_opened(struct mail *mail)
         return;
     if (err) {
         on_log(disk, "open", strerror(-err));
+        expect_end(disk);
         disk->useless = true;
         return;
     }
     disk->counted = true;
-    err = pvblk_ctl_create(&params, &disk->ctl);
+    err = pvdisk_is_as_begun(disk) ? pvblk_ctl_create(&params, &disk->ctl) : -ESTALE;
     if (err) { /* the directory is gone by now, or never was one */
         on_log(disk, "store", strerror(-err));
         on_gone(disk);
@@ -224,8 +240,10 @@ static void run_drained(struct mail *mail)
 {
     struct pvdisk *disk = OWNER(mail, drained);
 
-    if (serving(disk->guest))
-        pvblk_ctl_drained(disk->ctl);
+    if (!serving(disk->guest))
+        return;
+    served_stay(disk->guest->daemon, disk->program);
+    pvblk_ctl_drained(disk->ctl);
 }
 
 static void run_broken(struct mail *mail)
@@ -236,38 +254,27 @@ static void run_broken(struct mail *mail)
         pvblk_ctl_broken(disk->ctl, disk->why);
 }
 
-static void scan(struct guest *guest);
-
 static void run_closed(struct mail *mail)
 {
     struct pvdisk *disk = OWNER(mail, closed);
 
-    struct guest *guest = disk->guest;
+    if (!serving(disk->guest))
+        return;              /* guest_pvdisks_finish() does it */
+    pvdisk_begin_anew(disk); /* xl may have made another at its place */
+}
 
-    if (!serving(guest))
-        return; /* guest_pvdisks_finish() does it */
-    forget(disk);
-    scan(guest); /* xl may have made another at its place */
+static void run_lost(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, lost);
+
+    if (serving(disk->guest) && !disk->closing)
+        guest_log(disk->guest, LOG_ERR,
+                  "event=pv-disk-lost vdev=%s devid=%u why=\"%s\" hint=\"all its requests fail: "
+                  "xl block-detach and xl block-attach\"",
+                  disk->vdev, disk->devid, disk->lost_why);
 }
 
 /* ---- what libxl wrote -------------------------------------------------------------------------*/
-
-/* For people: what xl was given, without what does not belong into a log. */
-static void read_name(struct pvdisk *disk)
-{
-    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
-    char text[XENBUS_VALUE];
-    unsigned n = 0;
-
-    if (xenbus_read(bus, disk->backend, "dev", text, sizeof(text)))
-        *text = 0;
-    while (n < sizeof(disk->vdev) - 1 && isalnum((unsigned char)text[n])) {
-        disk->vdev[n] = text[n];
-        n++;
-    }
-    if (!n)
-        snprintf(disk->vdev, sizeof(disk->vdev), "%u", disk->devid);
-}
 
 /* As the domain of before does when a guest is rebooted: the toolstack takes its disks for closed
  * when nothing more is asked of them, which is before the last that was has ended. */
@@ -289,6 +296,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
         if (err) {
             snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
             why = text;
+            expect_end(disk);
             raw_discard(&disk->params.disk.raw);
         }
     }
@@ -300,6 +308,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
     }
     disk->params.broken = on_broken;
     disk->params.drained = on_drained;
+    disk->params.lost = on_lost;
     disk->params.ctx = disk;
     to_worker(disk, &disk->open);
 }
@@ -309,7 +318,8 @@ static void begin(struct pvdisk *disk)
     char why[OPENER_WHY_SIZE] = "";
     int err;
 
-    read_name(disk);
+    pvdisk_read_params(disk, disk->begun_with);
+    pvdisk_read_name(disk);
     /* HVM guests have an emulated drive for it, whose media come and go, and leave the twin alone.
      */
     if (disk->guest->config.role == GUEST_PRIMARY &&
@@ -320,17 +330,6 @@ static void begin(struct pvdisk *disk)
     err = pvdisk_open_image(disk, why);
     if (err != -EINPROGRESS)
         pvdisk_opened(disk, err, why);
-}
-
-/* One that is not, is what is left of a disk that was detached. */
-static bool is_online(struct guest *guest, unsigned devid)
-{
-    char backend[XENBUS_PATH];
-    uint32_t online;
-
-    snprintf(backend, sizeof(backend), BACKENDS "/%u/%u", guest->domid, devid);
-    return !xenbus_read_u32(guest->hv->pv->store(host_of(guest)), backend, "online", &online) &&
-           online;
 }
 
 static void found(void *ctx, const char *name)
@@ -351,7 +350,7 @@ static void found(void *ctx, const char *name)
     }
     for (unit = MACHINE_IDE_DRIVES; unit < VM_UNITS && used & 1u << unit;)
         unit++;
-    if (unit == VM_UNITS || !is_online(guest, devid))
+    if (unit == VM_UNITS)
         return;
     disk = calloc(1, sizeof(*disk));
     if (!disk)
@@ -369,10 +368,15 @@ static void found(void *ctx, const char *name)
         .disconnect.run = run_disconnect,
         .drained.run = run_drained,
         .broken.run = run_broken,
+        .lost.run = run_lost,
         .close.run = run_close,
         .closed.run = run_closed,
     };
     snprintf(disk->backend, sizeof(disk->backend), BACKENDS "/%u/%u", guest->domid, devid);
+    if (!pvdisk_is_online(disk)) {
+        free(disk);
+        return;
+    }
     guest->pvdisks = disk;
     begin(disk);
 }
@@ -382,9 +386,30 @@ static void let_go(struct pvdisk *disk)
 {
     const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
 
-    if (xenbus_read_state(bus, disk->backend) == XENBUS_CLOSING &&
-        !is_online(disk->guest, disk->devid))
+    if (xenbus_read_state(bus, disk->backend) == XENBUS_CLOSING && !pvdisk_is_online(disk))
         xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSED);
+}
+
+/* Those that have no negotiation yet, or never will: what became of their directories. */
+static void forget_former(struct guest *guest)
+{
+    struct pvdisk *next;
+
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = next) {
+        next = disk->next;
+        if ((disk->useless || disk->served) &&
+            (!pvdisk_is_as_begun(disk) || (disk->asked_back && pvdisk_is_online(disk))))
+            forget(disk);
+    }
+}
+
+/* It was asked back while its program starts, which may take long: nobody waits for that. */
+static void give_up(struct pvdisk *disk)
+{
+    served_cancel(disk->served);
+    disk->served = NULL;
+    disk->useless = true;
+    disk->asked_back = true;
 }
 
 /* Directories that came, and events for those that are there. */
@@ -393,12 +418,15 @@ static void scan(struct guest *guest)
     char path[XENBUS_PATH];
     struct pvdisk *next;
 
+    forget_former(guest);
     for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next)
         disk->seen = false;
     snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
     guest->hv->pv->store_list(host_of(guest), path, found, guest); /* -ENOENT: none */
     for (struct pvdisk *disk = guest->pvdisks; disk; disk = next) {
         next = disk->next;
+        if (disk->served && !pvdisk_is_online(disk))
+            give_up(disk);
         if (disk->useless && !disk->seen)
             forget(disk);
         else if (disk->useless)
@@ -406,6 +434,14 @@ static void scan(struct guest *guest)
         else if (disk->ctl && !disk->closing)
             pvblk_ctl_event(disk->ctl);
     }
+}
+
+void pvdisk_begin_anew(struct pvdisk *disk)
+{
+    struct guest *guest = disk->guest;
+
+    forget(disk);
+    scan(guest);
 }
 
 static bool forget_waiting(struct guest *guest)
@@ -477,8 +513,10 @@ void guest_pvdisks_stop(struct guest *guest)
     token_of(guest, token, sizeof(token));
     snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
     guest->hv->pv->store_unwatch(host_of(guest), path, token);
-    for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next)
+    for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next) {
         unwatch_frontend(disk);
+        expect_end(disk);
+    }
     guest->pv_watched = false;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What libxl wrote of a PV disk, and the image that it is served from. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,15 +11,54 @@
 #include "daemon/guest_pvdisk_internal.h"
 #include "daemon/served.h"
 
-/* A path in `params`, and its format. */
-#define PARAMS_MAX 1100u
+static const struct xenbus *bus_of(const struct pvdisk *disk)
+{
+    return disk->guest->hv->pv->store(disk->guest->daemon->host[DAEMON_XEN]);
+}
 
 bool pvdisk_reads_as(const struct pvdisk *disk, const char *node, const char *value)
 {
-    const struct xenbus *bus = disk->guest->hv->pv->store(disk->guest->daemon->host[DAEMON_XEN]);
     char text[XENBUS_VALUE];
 
-    return !xenbus_read(bus, disk->backend, node, text, sizeof(text)) && !strcmp(text, value);
+    return !xenbus_read(bus_of(disk), disk->backend, node, text, sizeof(text)) &&
+           !strcmp(text, value);
+}
+
+bool pvdisk_is_online(const struct pvdisk *disk)
+{
+    uint32_t online;
+
+    return !xenbus_read_u32(bus_of(disk), disk->backend, "online", &online) && online;
+}
+
+void pvdisk_read_params(const struct pvdisk *disk, char ret_params[PVDISK_PARAMS])
+{
+    if (xenbus_read(bus_of(disk), disk->backend, "params", ret_params, PVDISK_PARAMS))
+        *ret_params = 0;
+}
+
+bool pvdisk_is_as_begun(const struct pvdisk *disk)
+{
+    char text[PVDISK_PARAMS];
+
+    pvdisk_read_params(disk, text);
+    return !strcmp(text, disk->begun_with);
+}
+
+/* For people: what xl was given, without what does not belong into a log. */
+void pvdisk_read_name(struct pvdisk *disk)
+{
+    char text[XENBUS_VALUE];
+    unsigned n = 0;
+
+    if (xenbus_read(bus_of(disk), disk->backend, "dev", text, sizeof(text)))
+        *text = 0;
+    while (n < sizeof(disk->vdev) - 1 && isalnum((unsigned char)text[n])) {
+        disk->vdev[n] = text[n];
+        n++;
+    }
+    if (!n)
+        snprintf(disk->vdev, sizeof(disk->vdev), "%u", disk->devid);
 }
 
 /* The emulated disk that is the same one's: xl describes a guest's first four disks for both. */
@@ -121,10 +161,19 @@ static void on_served(void *ctx, int err, const char *why, int fd, const struct 
 {
     struct pvdisk *disk = ctx;
 
+    disk->program = err ? 0 : served_number(disk->served);
     disk->served = NULL;
     if (disk->guest->state != GUEST_RUNNING) { /* guest_pvdisks_finish() follows */
         if (!err)
             close(fd);
+        served_expect_end(disk->guest->daemon, disk->program);
+        return;
+    }
+    /* It may have been taken away, and another made at its place, without a word in between. */
+    if (!pvdisk_is_as_begun(disk)) {
+        if (!err)
+            close(fd);
+        pvdisk_begin_anew(disk);
         return;
     }
     if (!err) {
@@ -162,16 +211,14 @@ static int start_served(struct pvdisk *disk, const char *path, const char *forma
 
 int pvdisk_open_image(struct pvdisk *disk, char *why)
 {
-    const struct xenbus *bus = disk->guest->hv->pv->store(disk->guest->daemon->host[DAEMON_XEN]);
     const struct disk_config *twin;
     const char *path, *format = NULL;
-    char text[PARAMS_MAX];
-    int err = xenbus_read(bus, disk->backend, "params", text, sizeof(text));
+    int err;
 
-    path = err ? NULL : guest_pvdisk_path(text, &format);
+    path = guest_pvdisk_path(disk->begun_with, &format);
     if (!path) {
         snprintf(why, OPENER_WHY_SIZE, "its image is no file or device of a format that is known");
-        return err ? err : -EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     disk->params.disk = (struct vm_disk){.drive = disk->unit, .raw.fd = -1};
     disk->params.twin = -1;

@@ -163,6 +163,16 @@ int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, cha
     }
 }
 
+int opener_peek(const char *path, int *ret_fd)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
 int opener_pty(int *ret_fd, char ret_path[OPENER_PATH_SIZE], char *ret_why)
 {
     struct termios termios;

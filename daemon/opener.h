@@ -30,6 +30,8 @@ int opener_listen(const char *path, int type, mode_t mode, const char *group, in
 int opener_http(const struct http_config *http, int *ret_fd, char *ret_why);
 /* See raw_probe(). */
 int opener_disk(const struct disk_config *disk, struct raw_image *ret_image, char *ret_why);
+/* The image as it is, to be looked at: for reading, without a lock, and without waiting. -errno. */
+int opener_peek(const char *path, int *ret_fd);
 /* A pseudo-terminal in raw mode: its master, and the path of its slave. */
 int opener_pty(int *ret_fd, char ret_path[OPENER_PATH_SIZE], char *ret_why);
 /* Opened for appending, created if need be. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/served.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,12 +18,13 @@
 
 #include "daemon/opener.h"
 
-/* From its start to its first word of the image, which may lie on a slow network. */
-#define PATIENCE_NS UINT64_C(30000000000)
-
 /* To the second attempt at an image that another program has not let go of yet; twice as long to
  * each further one, since each says in the journal that it failed. */
 #define AGAIN_NS UINT64_C(200000000)
+
+/* Attempts at an image that a program which is none of ours has: it may be about to end, as a
+ * qemu-img(1) is. */
+#define STRANGERS_ATTEMPTS 3u
 
 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
 #define LISTEN_FD 3
@@ -32,10 +34,16 @@ struct served {
     struct daemon *daemon;
     struct served_params params;
     char *path;
-    bool told;         /* nobody waits any more */
-    uint64_t pause_ns; /* to the next attempt; 0: no other program had the image */
-    pid_t pid;         /* 0: none now, `again` is armed */
-    int pid_fd, fd;    /* fd -1: handed over, or lost */
+    unsigned number;
+    bool told;   /* nobody waits any more */
+    bool ending; /* the image is about to be closed */
+    bool killed;
+    uint64_t pause_ns; /* to the next attempt */
+    unsigned attempts;
+    bool rival,
+        locked;     /* as the present attempt began: another of ours, or anybody, had the image */
+    pid_t pid;      /* 0: none now, `again` is armed */
+    int pid_fd, fd; /* fd -1: handed over, or lost */
     struct loop_watch *exit, *socket;
     struct loop_timer late, again;
     struct nbd_hello hello;
@@ -96,7 +104,115 @@ static void tell(struct served *served, int err, const char *why)
     served->params.ready(served->params.ctx, err, why, err ? -1 : fd, &served->hello.export);
 }
 
+static void be_patient(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+
+    loop->ops->arm(loop->ctx, &served->late,
+                   loop->ops->now_ns(loop->ctx) + served->daemon->image_patience_ns);
+}
+
+/* The beginning of an image, which says what other files it goes with. */
+#define HEAD_BYTES 80u
+
+static uint64_t be64(const uint8_t *bytes)
+{
+    uint64_t value;
+
+    memcpy(&value, bytes, sizeof(value));
+    return be64toh(value);
+}
+
+/* QEMU's docs/interop: qcow2.txt, "Header" (version 1, qcow's, has the backing file's name at the
+ * same place), and qed_spec.rst, "Header". What a VHD differs from, the program does not open. */
+static const char *names_another(const uint8_t head[HEAD_BYTES])
+{
+    const uint8_t version_3 = 3, data_file = 0x04, qed_backing_file = 0x01;
+
+    if (!memcmp(head, "QFI\xfb\0\0\0", 7)) {
+        if (be64(head + 8))
+            return "backing";
+        if (head[7] >= version_3 && head[79] & data_file) /* incompatible_features, big-endian */
+            return "data";
+    }
+    if (!memcmp(head, "QED", 4) && head[16] & qed_backing_file) /* features, little-endian */
+        return "backing";
+    return NULL;
+}
+
+/* Any file of the host may be named there, by whoever made the image. */
+static int look_at(const struct served *served, char *why)
+{
+    uint8_t head[HEAD_BYTES] = {0};
+    const char *other;
+    int fd, err = opener_peek(served->path, &fd);
+    ssize_t n;
+
+    if (err) {
+        snprintf(why, OPENER_WHY_SIZE, "cannot open %s: %s", served->path, strerror(-err));
+        opener_hint(served->path, err, why);
+        return err;
+    }
+    n = pread(fd, head, sizeof(head), 0);
+    if (n < 0) {
+        err = -errno;
+        snprintf(why, OPENER_WHY_SIZE, "cannot read %s: %s", served->path, strerror(-err));
+    }
+    close(fd);
+    other = names_another(head);
+    if (err || !other || served->daemon->config.pv_backing_files)
+        return err;
+    snprintf(why, OPENER_WHY_SIZE,
+             "%s has a %s file, which its guest would reach, too: \"pv_backing_files\" in "
+             "ioemud.json allows that",
+             served->path, other);
+    return -EPERM;
+}
+
+static bool has_rival(const struct served *served)
+{
+    const struct served *other = served->daemon->served;
+
+    while (other && (other == served || strcmp(other->path, served->path)))
+        other = other->next;
+    return other;
+}
+
+/* By whoever: the program's own locks are some bytes at the image's beginning, ours all of it. */
+static bool is_locked(const struct served *served)
+{
+    struct flock any = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    bool locked;
+    int fd;
+
+    if (opener_peek(served->path, &fd))
+        return false;
+    locked = !fcntl(fd, F_OFD_GETLK, &any) && any.l_type != F_UNLCK;
+    close(fd);
+    return locked;
+}
+
 /* ---- the process ------------------------------------------------------------------------------*/
+
+/* What ends the daemon, a service manager's SIGTERM to all of its processes or an interrupt from
+ * its terminal, is not to end programs under guests that it is still letting go. */
+static void stand_apart(void)
+{
+    sigset_t ends;
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    setsid();
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
+    sigprocmask(SIG_BLOCK, &ends, NULL); /* which it leaves as it is */
+    /* The unit spares the daemon since it serves all guests; this serves one. */
+    if (fd < 0)
+        return;
+    (void)!write(fd, "0", 1);
+    close(fd);
+}
 
 /* In the new process, of which only this thread is there: no memory is taken, no lock. */
 static void become(char *const argv[], char *env[], char *pid_text, int listener)
@@ -109,8 +225,9 @@ static void become(char *const argv[], char *env[], char *pid_text, int listener
     while (n)
         *pid_text++ = digits[--n];
     /* Of what the unit lets the daemon keep it needs CAP_DAC_OVERRIDE only: images are whosever. */
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_ADMIN, 0, 0);
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_BIND_SERVICE, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0);
+    stand_apart();
     signal(SIGPIPE, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     if (listener == LISTEN_FD ? fcntl(listener, F_SETFD, 0) < 0 : dup2(listener, LISTEN_FD) < 0)
@@ -157,13 +274,19 @@ static void end_process(struct served *served)
     forget_process(served);
 }
 
+/* Whether it failed for a lock. Who has let go since had it when the attempt began. */
+static bool was_in_use(const struct served *served)
+{
+    return !served->told && (served->locked || is_locked(served));
+}
+
 /* A disk that was detached, a domain that was rebooted: the program of before has heard that its
  * connection is over, and still has the image's lock. */
 static bool try_again(struct served *served)
 {
     const struct loop *loop = loop_of(served);
 
-    if (served->told || !served->pause_ns)
+    if (!served->rival && !has_rival(served) && served->attempts >= STRANGERS_ATTEMPTS)
         return false;
     forget_process(served);
     loop->ops->unwatch(loop->ctx, served->socket);
@@ -180,22 +303,26 @@ static void on_exit_io(void *arg, unsigned events)
 {
     struct served *served = arg;
     char why[OPENER_WHY_SIZE];
+    bool in_use;
     int status;
 
     if (waitpid(served->pid, &status, WNOHANG) != served->pid)
         return;
-    if (try_again(served))
+    in_use = was_in_use(served);
+    if (in_use && try_again(served))
         return;
-    if (WIFSIGNALED(status))
+    if (in_use)
+        snprintf(why, sizeof(why), "%s is in use", served->path);
+    else if (WIFSIGNALED(status))
         snprintf(why, sizeof(why), "%s ended by signal %d", served->daemon->image_program,
                  WTERMSIG(status));
     else
         snprintf(why, sizeof(why), "%s ended with status %d; it has said why before this",
                  served->daemon->image_program, WEXITSTATUS(status));
-    if (served->told && status && served->fd < 0)
+    if (served->told && served->fd < 0 && !served->killed && (status || !served->ending))
         log_write(&served->daemon->log, LOG_ERR, NULL,
                   "event=image-program-ended path=%s why=\"%s\"", served->path, why);
-    tell(served, -EIO, why);
+    tell(served, in_use ? -EBUSY : -EIO, why);
     served_free(served);
 }
 
@@ -222,12 +349,25 @@ static void on_socket(void *arg, unsigned events)
         kill(served->pid, SIGKILL);
 }
 
+/* Its socket ends with it, and so does what the image was asked for. */
+static void kill_hanging(struct served *served)
+{
+    log_write(&served->daemon->log, LOG_ERR, NULL,
+              "event=image-program-hangs path=%s pid=%d why=\"it has neither ended nor answered "
+              "since its disk was to close\" effect=killed",
+              served->path, (int)served->pid);
+    served->killed = true;
+    kill(served->pid, SIGKILL);
+}
+
 static void on_late(void *arg)
 {
     struct served *served = arg;
     char why[OPENER_WHY_SIZE];
 
-    if (served->pid) {
+    if (served->told) {
+        kill_hanging(served);
+    } else if (served->pid) {
         snprintf(why, sizeof(why), "%s does not answer for %s", served->daemon->image_program,
                  served->path);
         kill(served->pid, SIGKILL);
@@ -248,7 +388,7 @@ static int make_socket(struct served *served, int *ret_listener, char *why)
     int err;
 
     snprintf(path, sizeof(path), "%s/image-%u.sock", served->daemon->config.run_dir,
-             ++served->daemon->images_served);
+             served->number);
     err = opener_listen(path, SOCK_STREAM, 0600, "", ret_listener, why);
     if (err)
         return err;
@@ -265,6 +405,9 @@ static int begin(struct served *served, char *why)
     int listener, err;
 
     served->hello = (struct nbd_hello){0};
+    served->rival = has_rival(served);
+    served->locked = is_locked(served);
+    served->attempts++;
     err = make_socket(served, &listener, why);
     if (err)
         return err;
@@ -296,19 +439,9 @@ static void on_again(void *arg)
     served_free(served);
 }
 
-static bool has_rival(const struct served *served)
-{
-    const struct served *other = served->daemon->served;
-
-    while (other && (other == served || strcmp(other->path, served->path)))
-        other = other->next;
-    return other;
-}
-
 int served_start(struct daemon *daemon, const struct served_params *params,
                  struct served **ret_served, char *ret_why)
 {
-    const struct loop *loop = &daemon->evloop.loop;
     struct served *served = calloc(1, sizeof(*served));
     char *path = strdup(params->path);
     int err;
@@ -321,6 +454,7 @@ int served_start(struct daemon *daemon, const struct served_params *params,
     }
     *served = (struct served){.next = daemon->served,
                               .daemon = daemon,
+                              .number = ++daemon->images_served,
                               .params = *params,
                               .path = path,
                               .pid_fd = -1,
@@ -329,15 +463,52 @@ int served_start(struct daemon *daemon, const struct served_params *params,
                               .again = {.expire = on_again, .arg = served}};
     served->params.path = path;
     daemon->served = served;
-    served->pause_ns = has_rival(served) ? AGAIN_NS : 0;
-    err = begin(served, ret_why);
+    served->pause_ns = AGAIN_NS;
+    err = look_at(served, ret_why);
+    if (!err)
+        err = begin(served, ret_why);
     if (err) {
         served_free(served);
         return err;
     }
-    loop->ops->arm(loop->ctx, &served->late, loop->ops->now_ns(loop->ctx) + PATIENCE_NS);
+    be_patient(served);
     *ret_served = served;
     return 0;
+}
+
+unsigned served_number(const struct served *served)
+{
+    return served->number;
+}
+
+/* Of one that was handed over, and has not ended. */
+static struct served *find(struct daemon *daemon, unsigned number)
+{
+    struct served *served = daemon->served;
+
+    while (served && (served->number != number || !served->told || !served->pid))
+        served = served->next;
+    return served;
+}
+
+void served_expect_end(struct daemon *daemon, unsigned number)
+{
+    struct served *served = find(daemon, number);
+
+    if (!served || served->ending)
+        return;
+    served->ending = true;
+    be_patient(served);
+}
+
+void served_stay(struct daemon *daemon, unsigned number)
+{
+    struct served *served = find(daemon, number);
+
+    if (!served || served->killed)
+        return;
+    served->ending = false;
+    daemon->evloop.loop.ops->disarm(daemon->evloop.loop.ctx, &served->late);
 }
 
 void served_cancel(struct served *served)

@@ -6,8 +6,14 @@
  *
  *   served_start() -> ready(): 0 and a socket, or why not
  *
- * The program has the image's lock, so no two write to it. Who comes while another's still ends
- * waits for that.
+ * The program has the image's lock, so no two write to it. Who comes while another of the daemon's
+ * still ends waits for that; for other programs, less than a second.
+ *
+ * It may hang, and with it what its image is asked for: so its end is expected by
+ * served_expect_end(), and comes.
+ *
+ * An image that names another file, its backing file or one with its data, is refused unless
+ * "pv_backing_files" allows it: the program would open whatever that is.
  *
  * Of what a guest wrote nothing is looked at here; but what lies in such an image may come from
  * anywhere, and it is the program that has to cope with that.
@@ -19,6 +25,10 @@
 #include "devices/backend/nbd.h"
 
 #define SERVED_PROGRAM "/usr/bin/qemu-nbd" /* daemon.image_program */
+
+/* daemon.image_patience_ns: from a program's start to its first word of the image, which may lie on
+ * a slow network; and from when its end is expected to that. */
+#define SERVED_PATIENCE_NS UINT64_C(30000000000)
 
 struct served_params {
     const char *path;   /* absolute; copied */
@@ -36,6 +46,13 @@ struct served;
  * waited for. */
 int served_start(struct daemon *daemon, const struct served_params *params,
                  struct served **ret_served, char *ret_why);
+/* By which a program goes when ready() has been told, since it may end at any time. 0 is none's. */
+unsigned served_number(const struct served *served);
+/* The image is about to be closed, when its last requests are back: with that the program ends. If
+ * it has not in time it is killed, so that they are. An end that is not expected is logged. */
+void served_expect_end(struct daemon *daemon, unsigned number);
+/* They are back, and the image stays open. */
+void served_stay(struct daemon *daemon, unsigned number);
 /* ready() is not told any more. NULL is fine. */
 void served_cancel(struct served *served);
 /* Those that have not ended, with the daemon: their connections end with it. */

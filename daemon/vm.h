@@ -36,7 +36,8 @@ struct vm_disk {
     struct raw_image raw; /* fd taken over; -1: a mem disk */
     bool served;          /* by a program: raw.fd is a socket, `nbd` what it said */
     struct nbd_export nbd;
-    void *mem; /* mem disks: `sectors` of zeroes, freed with the vm */
+    struct nbd_owner owner; /* with `served` */
+    void *mem;              /* mem disks: `sectors` of zeroes, freed with the vm */
     uint64_t sectors;
     bool read_only; /* mem disks; raw.read_only otherwise */
     bool discard;   /* mem disks; raw.discard otherwise */

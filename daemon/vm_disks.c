@@ -59,7 +59,7 @@ int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_im
     if (disk->mem)
         err = open_mem(disk, loop, vm->worker->pool, &image);
     else if (disk->served)
-        err = nbd_open(disk->raw.fd, &disk->nbd, loop, vm->worker->pool, &image);
+        err = nbd_open(disk->raw.fd, &disk->nbd, &disk->owner, loop, vm->worker->pool, &image);
     else
         err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
     if (err)

@@ -6,6 +6,7 @@
 
 /* What is counted in as long as the image is open, which may be longer than the disk is there. */
 struct counted {
+    struct vm_pv *pv; /* NULL: the disk is gone */
     struct vm_drive unit;
     struct blk_histograms histograms;
 };
@@ -99,6 +100,14 @@ static void on_closed(void *arg)
     vm_image_closed(vm);
 }
 
+static void on_lost(void *ctx, const char *why)
+{
+    const struct counted *counted = ctx;
+
+    if (counted->pv)
+        counted->pv->params.lost(counted->pv->params.ctx, why);
+}
+
 static int open_image(struct vm_pv *pv)
 {
     struct vm_disk *disk = &pv->params.disk;
@@ -109,6 +118,8 @@ static int open_image(struct vm_pv *pv)
     pv->counted = calloc(1, sizeof(*pv->counted));
     if (!pv->counted)
         return -ENOMEM;
+    pv->counted->pv = pv;
+    disk->owner = (struct nbd_owner){.lost = on_lost, .ctx = pv->counted};
     pv->counted->unit =
         (struct vm_drive){.vm = vm, .index = disk->drive, .histograms = &pv->counted->histograms};
     err = vm_image_open(vm, disk, &image);
@@ -135,6 +146,8 @@ static void release(struct vm_pv *pv)
     pvblk_destroy(pv->pvblk);
     loop->ops->undefer(loop->ctx, &pv->task);
     ops_of(pv)->channels_close(pv->params.channels);
+    if (pv->counted)
+        pv->counted->pv = NULL;
     if (pv->blk)
         blk_close(pv->blk, on_closed, pv->counted);
     else

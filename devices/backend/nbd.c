@@ -41,6 +41,7 @@ struct list {
 
 struct nbd {
     struct blk_image image; /* first */
+    struct nbd_owner owner;
     int fd;
     uint16_t flags;
     bool write_through;
@@ -111,12 +112,15 @@ static void end_all(struct nbd *nbd, struct list *list)
     }
 }
 
-/* Nothing is told inline. */
-static void lose(struct nbd *nbd)
+/* No request is told inline. */
+static void lose(struct nbd *nbd, const char *why)
 {
     const struct loop *loop = nbd->image.loop;
 
     nbd->lost = true;
+    shutdown(nbd->fd, SHUT_RDWR); /* the image's close may be far: the guest has not let go yet */
+    if (nbd->owner.lost)
+        nbd->owner.lost(nbd->owner.ctx, why);
     loop->ops->unwatch(loop->ctx, nbd->watch);
     nbd->watch = NULL;
     if (nbd->reading)
@@ -125,6 +129,12 @@ static void lose(struct nbd *nbd)
     end_all(nbd, &nbd->waiting);
     end_all(nbd, &nbd->queued);
     wake(nbd);
+}
+
+static const char *lost_by(int err)
+{
+    return err == -EPIPE || err == -ECONNRESET ? "its program has hung up"
+                                               : "the connection to its program has failed";
 }
 
 /* What is left of a request's pages from byte `at` on. */
@@ -209,7 +219,7 @@ static void send_queued(struct nbd *nbd)
         int sent = send_first(nbd);
 
         if (sent < 0) {
-            lose(nbd);
+            lose(nbd, lost_by(sent));
             return;
         }
         if (!sent)
@@ -364,7 +374,7 @@ static bool read_some(struct nbd *nbd)
     int error = 0, got = req ? receive_data(nbd) : receive_reply(nbd);
 
     if (got < 0)
-        lose(nbd);
+        lose(nbd, lost_by(got));
     if (got <= 0)
         return false;
     if (req && nbd->data_at < req->bytes)
@@ -376,7 +386,7 @@ static bool read_some(struct nbd *nbd)
     if (!req) {
         req = read_reply(nbd, &error);
         if (!req) {
-            lose(nbd);
+            lose(nbd, "what its program sent is no reply to a request");
             return false;
         }
         if (!error && scratch_of(req)->command == CMD_READ) {
@@ -422,8 +432,8 @@ static const struct blk_backend_ops nbd_ops = {
     .close = nbd_close,
 };
 
-int nbd_open(int fd, const struct nbd_export *export, const struct loop *loop, struct pool *pool,
-             struct blk_image **ret_image)
+int nbd_open(int fd, const struct nbd_export *export, const struct nbd_owner *owner,
+             const struct loop *loop, struct pool *pool, struct blk_image **ret_image)
 {
     struct nbd *nbd = calloc(1, sizeof(*nbd));
     int err;
@@ -445,6 +455,7 @@ int nbd_open(int fd, const struct nbd_export *export, const struct loop *loop, s
         .loop = loop,
         .pool = pool,
     };
+    nbd->owner = *owner;
     nbd->fd = fd;
     nbd->flags = export->flags;
     nbd->write_through = export->write_through;

@@ -7,7 +7,8 @@
  *   worker:       nbd_open()
  *
  * A connection that is lost, or on which comes what is no reply, fails all requests with -EIO, for
- * good. What the program does with the image is its own: locks, O_DIRECT, when writes are stable.
+ * good; it is shut down at once, so that the program ends, too. What the program does with the
+ * image is its own: locks, O_DIRECT, when writes are stable.
  */
 #ifndef IOEMUD_DEVICES_BACKEND_NBD_H
 #define IOEMUD_DEVICES_BACKEND_NBD_H
@@ -50,8 +51,15 @@ struct nbd_hello {
  * blocks do not fit (-EINVAL). */
 int nbd_hello_step(struct nbd_hello *hello, int fd);
 
+/* Who is told that the connection is lost: once, from the loop, before the requests that fail by it
+ * are; not after the image's close. `why` is a constant. Nothing may be closed from within. */
+struct nbd_owner {
+    void (*lost)(void *ctx, const char *why); /* NULL: nobody */
+    void *ctx;
+};
+
 /* Takes `fd` over on success. -ENOMEM. */
-int nbd_open(int fd, const struct nbd_export *export, const struct loop *loop, struct pool *pool,
-             struct blk_image **ret_image);
+int nbd_open(int fd, const struct nbd_export *export, const struct nbd_owner *owner,
+             const struct loop *loop, struct pool *pool, struct blk_image **ret_image);
 
 #endif

@@ -165,7 +165,8 @@ static void transmission(struct script *script)
     assert(!pool_create(PAGES, &fuzz.pool));
     assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     fuzz.server = pair[1];
-    assert(!nbd_open(pair[0], &export, fake_loop(fuzz.loop), fuzz.pool, &image));
+    assert(!nbd_open(pair[0], &export, &(struct nbd_owner){0}, fake_loop(fuzz.loop), fuzz.pool,
+                     &image));
     assert(!blk_open(image, 16, &fuzz.blk));
     blk_bind(fuzz.blk, &client, &fuzz);
     for (unsigned i = 0; i < MAX_ACTIONS && script->size; i++)

@@ -247,7 +247,8 @@ static bool open_served(struct pv_rig *rig)
     } while (err == -EAGAIN);
     assert(!err);
     rig->sectors = hello.export.bytes / BLK_SECTOR;
-    assert(!nbd_open(readable.fd, &hello.export, fake_loop(rig->loop), rig->pool, &rig->image));
+    assert(!nbd_open(readable.fd, &hello.export, &(struct nbd_owner){0}, fake_loop(rig->loop),
+                     rig->pool, &rig->image));
     return true;
 }
 

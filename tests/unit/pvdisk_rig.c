@@ -326,6 +326,7 @@ int pvdisk_setup(void **state)
     rig->guest.daemon.hv[DAEMON_XEN] = &rig->ops;
     rig->guest.daemon.config.pv_disks = true;
     rig->guest.daemon.image_program = SERVED_PROGRAM;
+    rig->guest.daemon.image_patience_ns = SERVED_PATIENCE_NS;
     guest_rig_image(&rig->guest, "a.img");
     *state = rig;
     return 0;

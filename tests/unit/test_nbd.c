@@ -35,6 +35,8 @@ struct rig {
     unsigned dones;
     int error[64]; /* by token */
     struct blk_req *req[64];
+    unsigned losses;
+    const char *why;
     bool closed;
     bool close_when_done;
 };
@@ -62,6 +64,14 @@ static void on_done(void *owner, struct blk_req *req, int error)
     rig->req[token] = req;
 }
 
+static void on_lost(void *ctx, const char *why)
+{
+    struct rig *rig = ctx;
+
+    rig->losses++;
+    rig->why = why;
+}
+
 static const struct blk_client_ops client = {.done = on_done};
 
 static int setup_with(void **state, uint16_t flags, bool write_through)
@@ -71,6 +81,7 @@ static int setup_with(void **state, uint16_t flags, bool write_through)
                                 .flags = flags | NBD_HAS_FLAGS,
                                 .write_through = write_through};
     struct rig *rig = calloc(1, sizeof(*rig));
+    struct nbd_owner owner = {.lost = on_lost, .ctx = rig};
     struct blk_image *image;
     int pair[2];
 
@@ -79,7 +90,8 @@ static int setup_with(void **state, uint16_t flags, bool write_through)
     assert_int_equal(pool_create(PAGES, &rig->pool), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     rig->server = pair[1];
-    assert_int_equal(nbd_open(pair[0], &export, fake_loop(rig->loop), rig->pool, &image), 0);
+    assert_int_equal(nbd_open(pair[0], &export, &owner, fake_loop(rig->loop), rig->pool, &image),
+                     0);
     assert_int_equal(blk_open(image, 32, &rig->blk), 0);
     blk_bind(rig->blk, &client, rig);
     *state = rig;
@@ -445,6 +457,35 @@ static void a_program_that_ends_fails_all_that_is_under_way(void **state)
     assert_all_fail(rig, 3);
 }
 
+static void a_program_that_ends_while_nothing_is_asked_is_told_of_once(void **state)
+{
+    struct rig *rig = *state;
+
+    close(rig->server);
+    rig->server = -1;
+    settle(rig);
+    assert_int_equal(rig->losses, 1);
+    assert_string_equal(rig->why, "its program has hung up");
+    submit(rig, BLK_READ, 0, 512, 0);
+    assert_int_equal(rig->error[0], -EIO);
+    assert_int_equal(rig->losses, 1);
+}
+
+static void a_program_that_talks_nonsense_is_hung_up_on(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t byte;
+
+    submit(rig, BLK_READ, 0, 512, 0);
+    expect(rig, 0, 0, 0, 512);
+    say(rig, "HTTP/1.1 400 Bad", 16);
+    assert_all_fail(rig, 1);
+    assert_int_equal(rig->losses, 1);
+    assert_non_null(strstr(rig->why, "no reply"));
+    assert_int_equal(recv(rig->server, &byte, 1, MSG_DONTWAIT), 0); /* though it is not closed */
+    assert_false(rig->closed);
+}
+
 static void a_reply_that_nobody_waits_for_ends_it(void **state)
 {
     struct rig *rig = *state;
@@ -641,6 +682,8 @@ int main(void)
         WITH(what_the_program_does_not_have_is_not_asked_for, setup_plain),
         WITH(no_room_is_told_as_that, setup),
         WITH(a_program_that_ends_fails_all_that_is_under_way, setup),
+        WITH(a_program_that_ends_while_nothing_is_asked_is_told_of_once, setup),
+        WITH(a_program_that_talks_nonsense_is_hung_up_on, setup),
         WITH(a_reply_that_nobody_waits_for_ends_it, setup),
         WITH(a_second_reply_to_the_same_request_ends_it, setup),
         WITH(what_is_no_reply_ends_it, setup),
