@@ -244,6 +244,20 @@ daemon_start()
     not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
     finish
 }
+# daemon_start_with JSON: one with this ioemud.json, in place of any that runs. daemon_as_before undoes it.
+daemon_start_with()
+{
+    ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
+    mv /etc/ioemud/ioemud.json $CONFIGS/kept.json 2>/dev/null
+    echo "$1" >/etc/ioemud/ioemud.json
+    daemon_start
+}
+daemon_as_before()
+{
+    ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
+    rm -f /etc/ioemud/ioemud.json
+    mv $CONFIGS/kept.json /etc/ioemud/ioemud.json 2>/dev/null
+}
 daemon_active() { systemctl is-active -q ioemud; }
 daemon_down() { ! daemon_active; }
 # project_away: what the lab has unpacked makes way for the package; project_back undoes it.
