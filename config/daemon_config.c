@@ -177,10 +177,27 @@ void daemon_config_finish(struct daemon_config *config)
     *config = (struct daemon_config){0};
 }
 
+/* {"http": "127.0.0.1:9778"}; {}: not to be had over HTTP. NULL: no memory. */
+static json_t *metrics_to_json(const struct metrics_config *metrics)
+{
+    const struct in_addr ipv4 = {.s_addr = htonl(metrics->http.ipv4)};
+    char address[INET_ADDRSTRLEN] = "[::1]";
+
+    if (!metrics->http.port)
+        return json_object();
+    if (!metrics->http.ipv6)
+        inet_ntop(AF_INET, &ipv4, address, sizeof(address));
+    return json_pack("{s:o}", "http", json_sprintf("%s:%u", address, metrics->http.port));
+}
+
 json_t *daemon_config_to_json(const struct daemon_config *config)
 {
     json_t *object = config_write_object(&daemon_config_table, config);
 
+    if (object && json_object_set_new(object, "metrics", metrics_to_json(&config->metrics))) {
+        json_decref(object);
+        return NULL;
+    }
     if (object && !config->xen_set)
         json_object_del(object, "xen");
     return object;

@@ -47,7 +47,7 @@ static void close_without_threads(struct hv_shm_reaper *reaper, int fd)
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
 }
 
-/* At the next call, or at the end. Before any other test: glibc keeps a stack for the next thread. */
+/* At the next call, or at the end. The first test: glibc keeps the stack of a thread for others. */
 static void without_a_thread_it_is_closed_when_there_is_one(void **state)
 {
     struct hv_shm_reaper *reaper, *ending;

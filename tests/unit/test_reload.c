@@ -167,6 +167,26 @@ static void test_live_keys_of_the_daemon_are_applied_and_others_stay_pending(voi
     log_set_level(&f->rig.daemon.log, -1);
 }
 
+static void test_where_metrics_are_to_be_had_stays_pending(void **state)
+{
+    static const char *const at[] = {"127.0.0.1:9778", "[::1]:9778"};
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        char text[64];
+        json_t *answer;
+
+        snprintf(text, sizeof(text), ", 'metrics': {'http': '%s'}", at[i]);
+        write_config(f, text);
+        answer = ask(f, "reload", "");
+        assert_int_equal(count_items(answer), 1);
+        assert_string_equal(result_at(answer, "/metrics"), "restart");
+        json_decref(answer);
+    }
+    write_config(f, ", 'metrics': {}");
+    json_decref(ask(f, "reload", ""));
+}
+
 static void test_how_worker_processes_are_shared_and_timed_is_applied(void **state)
 {
     struct fixture *f = *state;
@@ -564,6 +584,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_has_not_changed_is_not_told),
         TEST(test_live_keys_of_the_daemon_are_applied_and_others_stay_pending),
+        TEST(test_where_metrics_are_to_be_had_stays_pending),
         TEST(test_how_worker_processes_are_shared_and_timed_is_applied),
         TEST(test_a_mistake_anywhere_changes_nothing),
         TEST(test_live_keys_of_a_guest_reach_its_devices),
