@@ -350,7 +350,7 @@ static int fail_unknown(struct config_reader *reader, const struct config_table 
                         const char *name)
 {
     const char *near = config_nearest_key(table, name);
-    char known[240] = "";
+    char known[320] = "";
 
     if (near)
         return fail_key(reader, "\"%s\" is not known in %s: did you mean \"%s\"?", show(name).text,

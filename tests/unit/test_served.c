@@ -130,15 +130,20 @@ static void count_line(void *ctx, int priority, const char *guest, const char *d
     lines->hung += !strncmp(text, "event=image-program-hangs path=/", 32);
 }
 
+static const char itself[] = "echo $$ >\"${0%program}pid\"\nexec " SERVED_PROGRAM " \"$@\"";
+
+/* Ends with status 0 whatever the other did. */
+static const char pleased[] = "sh -c 'LISTEN_PID=$$ exec " SERVED_PROGRAM " \"$@\"' x \"$@\" &\n"
+                              "echo $! >\"${0%program}pid\"\nwait\nexit 0";
+
 /* Guest 'a' with its disk connected, through a program whose number is in DIR/pid; errors are
  * counted. */
-static void connect_qcow2(struct pvdisk_rig *rig, struct lines *lines)
+static void connect_qcow2(struct pvdisk_rig *rig, const char *program, struct lines *lines)
 {
     struct log *log = &rig->guest.daemon.log;
 
     *lines = (struct lines){0};
-    rig->guest.daemon.image_program =
-        script(rig, "echo $$ >\"${0%program}pid\"\nexec " SERVED_PROGRAM " \"$@\"");
+    rig->guest.daemon.image_program = script(rig, program);
     pvdisk_attach(rig, "");
     log_set_level(log, LOG_ERR);
     log_divert(log, count_line, lines);
@@ -157,14 +162,13 @@ static bool is_told_of(struct guest_rig *rig, void *arg)
     return lines->lost && lines->ended;
 }
 
-static void a_program_that_ends_under_its_disk_is_told_of_though_nothing_is_asked(void **state)
+static void end_under_a_disk(struct pvdisk_rig *rig, const char *program)
 {
-    struct pvdisk_rig *rig = *state;
     struct lines lines;
 
     if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
         skip();
-    connect_qcow2(rig, &lines);
+    connect_qcow2(rig, program, &lines);
     assert_true(run(rig, "kill -KILL $(cat pid)"));
     guest_rig_run(&rig->guest, is_told_of, &lines);
     pvdisk_detach_disk(rig);
@@ -175,6 +179,16 @@ static void a_program_that_ends_under_its_disk_is_told_of_though_nothing_is_aske
     run(rig, "rm -f a.qcow2 program pid");
 }
 
+static void a_program_that_ends_under_its_disk_is_told_of_though_nothing_is_asked(void **state)
+{
+    end_under_a_disk(*state, itself);
+}
+
+static void a_program_that_ends_under_its_disk_is_told_of_whatever_its_status(void **state)
+{
+    end_under_a_disk(*state, pleased);
+}
+
 static void a_program_that_ends_with_its_disk_is_no_error(void **state)
 {
     struct pvdisk_rig *rig = *state;
@@ -182,7 +196,7 @@ static void a_program_that_ends_with_its_disk_is_no_error(void **state)
 
     if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
         skip();
-    connect_qcow2(rig, &lines);
+    connect_qcow2(rig, itself, &lines);
     pvdisk_detach_disk(rig);
     pvdisk_wait_programs(rig);
     fake_store_remove(&rig->store, PVDISK_BACK);
@@ -202,7 +216,7 @@ static void a_program_that_hangs_does_not_keep_its_disk_for_ever(void **state)
 
     if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
         skip();
-    connect_qcow2(rig, &lines);
+    connect_qcow2(rig, itself, &lines);
     rig->guest.daemon.image_patience_ns = UINT64_C(300000000);
     assert_true(run(rig, "kill -STOP $(cat pid)"));
     pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
@@ -222,7 +236,7 @@ static void a_program_that_hangs_does_not_keep_its_guest_for_ever(void **state)
 
     if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
         skip();
-    connect_qcow2(rig, &lines);
+    connect_qcow2(rig, itself, &lines);
     rig->guest.daemon.image_patience_ns = UINT64_C(300000000);
     assert_true(run(rig, "kill -STOP $(cat pid)"));
     pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
@@ -367,7 +381,7 @@ static void what_ends_the_daemon_does_not_end_its_programs(void **state)
     if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
         skip();
     assert_int_equal(system("echo 100 >/proc/$PPID/oom_score_adj"), 0);
-    connect_qcow2(rig, &lines);
+    connect_qcow2(rig, itself, &lines);
     assert_int_equal(system("echo 0 >/proc/$PPID/oom_score_adj"), 0);
     assert_true(run(rig, "test $(cat /proc/$(cat pid)/oom_score_adj) = 0"));
     assert_true(run(rig, "test $(cut -d' ' -f6 /proc/$(cat pid)/stat) = $(cat pid)"));
@@ -527,6 +541,7 @@ int main(void)
         T(a_qcow2_image_is_served_through_a_program_of_its_own),
         T(a_program_that_is_killed_fails_the_disks_requests),
         T(a_program_that_ends_under_its_disk_is_told_of_though_nothing_is_asked),
+        T(a_program_that_ends_under_its_disk_is_told_of_whatever_its_status),
         T(a_program_that_ends_with_its_disk_is_no_error),
         T(a_program_that_hangs_does_not_keep_its_disk_for_ever),
         T(a_program_that_hangs_does_not_keep_its_guest_for_ever),
