@@ -209,18 +209,24 @@ static void a_program_that_ends_with_its_disk_is_no_error(void **state)
     run(rig, "rm -f a.qcow2 program pid");
 }
 
+/* A disk whose program is stopped while it has a request to answer. */
+static void ask_one_that_hangs(struct pvdisk_rig *rig, struct lines *lines)
+{
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    connect_qcow2(rig, itself, lines);
+    rig->guest.daemon.image_patience_ns = UINT64_C(300000000);
+    assert_true(run(rig, "kill -STOP $(cat pid)"));
+    pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
+    pvdisk_publish(rig);
+}
+
 static void a_program_that_hangs_does_not_keep_its_disk_for_ever(void **state)
 {
     struct pvdisk_rig *rig = *state;
     struct lines lines;
 
-    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
-        skip();
-    connect_qcow2(rig, itself, &lines);
-    rig->guest.daemon.image_patience_ns = UINT64_C(300000000);
-    assert_true(run(rig, "kill -STOP $(cat pid)"));
-    pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
-    pvdisk_publish(rig);
+    ask_one_that_hangs(rig, &lines);
     pvdisk_detach_disk(rig);
     pvdisk_wait_programs(rig);
     assert_int_equal(lines.hung, 1);
@@ -234,13 +240,7 @@ static void a_program_that_hangs_does_not_keep_its_guest_for_ever(void **state)
     struct pvdisk_rig *rig = *state;
     struct lines lines;
 
-    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
-        skip();
-    connect_qcow2(rig, itself, &lines);
-    rig->guest.daemon.image_patience_ns = UINT64_C(300000000);
-    assert_true(run(rig, "kill -STOP $(cat pid)"));
-    pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 0, 1);
-    pvdisk_publish(rig);
+    ask_one_that_hangs(rig, &lines);
     pvdisk_event(rig);
     pvdisk_detach(rig);
     pvdisk_wait_programs(rig);
