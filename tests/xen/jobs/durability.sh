@@ -22,7 +22,9 @@ put_up()
     rm -f "$store" "$socket"
     truncate -s 8M "$store"
     nbdkit -P "$CONFIGS/nbd.pid" -U "$socket" --filter=cache file "$store" cache=writeback || return
-    nbd-client -unix "$socket" /dev/nbd0 >"$CONFIGS/nbd-client.out" 2>&1 || {
+    # What has been sent to a store that is dead fails after that time. Taking the device down at once would have it fail,
+    # too, but then a flush of what nobody has any more succeeds.
+    nbd-client -timeout 5 -unix "$socket" /dev/nbd0 >"$CONFIGS/nbd-client.out" 2>&1 || {
         cat "$CONFIGS/nbd-client.out"
         return 1
     }
