@@ -436,21 +436,6 @@ static void an_image_that_names_other_files_is_refused_unless_that_is_configured
     run(rig, "rm -f b.img data");
 }
 
-static void a_guest_may_end_while_a_program_starts(void **state)
-{
-    struct pvdisk_rig *rig = *state;
-
-    rig->guest.daemon.image_program = script(rig, "exec sleep 1000");
-    pvdisk_attach(rig, "");
-    make_directories_of(rig, "qcow2", "a.img");
-    pvdisk_event(rig);
-    assert_non_null(rig->guest.daemon.guests->pvdisks->served);
-    pvdisk_detach(rig);
-    pvdisk_wait_programs(rig);
-    assert_int_equal(rig->channels, 0);
-    run(rig, "rm -f program");
-}
-
 /* Of a guest that has no disk but this; the program that starts is none that answers. */
 static void begin_slowly(struct pvdisk_rig *rig)
 {
@@ -459,6 +444,17 @@ static void begin_slowly(struct pvdisk_rig *rig)
     make_directories_of(rig, "qcow2", "a.img");
     pvdisk_event(rig);
     assert_non_null(rig->guest.daemon.guests->pvdisks->served);
+}
+
+static void a_guest_may_end_while_a_program_starts(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+
+    begin_slowly(rig);
+    pvdisk_detach(rig);
+    pvdisk_wait_programs(rig);
+    assert_int_equal(rig->channels, 0);
+    run(rig, "rm -f program");
 }
 
 static void a_detach_while_the_program_starts_is_answered_at_once(void **state)
