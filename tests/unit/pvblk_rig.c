@@ -207,10 +207,19 @@ static bool on_held(void *ctx)
     return ((struct pv_rig *)ctx)->held;
 }
 
+static void on_failed(void *ctx, enum blk_op op, uint64_t sector, int error)
+{
+    struct pv_rig *rig = ctx;
+
+    rig->failures++;
+    rig->failure = (struct blk_stop){.op = op, .sector = sector, .error = error};
+}
+
 static const struct pvblk_ops pv_ops = {
     .notify = on_notify,
     .want_turn = on_want_turn,
     .broken = on_broken,
+    .failed = on_failed,
     .drained = on_drained,
     .held = on_held,
 };
