@@ -297,7 +297,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
             snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
             why = text;
             expect_end(disk);
-            raw_discard(&disk->params.disk.raw);
+            vm_disk_discard(&disk->params.disk);
         }
     }
     if (err) {

@@ -153,8 +153,7 @@ static void release(struct vm_pv *pv)
 {
     const struct loop *loop = &pv->vm->worker->evloop.loop;
 
-    if (pv->params.disk.raw.fd >= 0)
-        raw_discard(&pv->params.disk.raw);
+    vm_disk_discard(&pv->params.disk);
     ev_io_stop(pv->vm->worker->ev, &pv->io);
     pvblk_destroy(pv->pvblk);
     loop->ops->undefer(loop->ctx, &pv->task);
@@ -176,7 +175,7 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv
     int err;
 
     if (!pv) {
-        raw_discard(&params->disk.raw);
+        vm_disk_discard(&params->disk);
         vm->params.hv->pv->channels_close(params->channels);
         return -ENOMEM;
     }
