@@ -297,7 +297,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
             snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
             why = text;
             expect_end(disk);
-            raw_discard(&disk->params.disk.raw);
+            vm_disk_discard(&disk->params.disk);
         }
     }
     if (err) {
@@ -306,6 +306,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
         disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
         return;
     }
+    snprintf(disk->params.name, sizeof(disk->params.name), "%s", disk->vdev);
     disk->params.broken = on_broken;
     disk->params.drained = on_drained;
     disk->params.lost = on_lost;

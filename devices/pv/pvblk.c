@@ -107,6 +107,7 @@ int pvblk_connect(struct pvblk *pv, const struct pvblk_rings *rings)
     pv->next_queue = 0;
     pv->broken = pv->hungry = false;
     pv->connected = true;
+    pv->flush_failed = false;
     /* What it put there before its events could reach us, and so that it tells of more. */
     pv->params.ops->want_turn(pv->params.ctx);
     return 0;

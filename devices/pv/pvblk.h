@@ -61,6 +61,9 @@ struct pvblk_ops {
     /* The rings make no sense, and no more of them is served until another pvblk_connect(). Told
      * once for each connection. `why`: a constant. */
     void (*broken)(void *ctx, const char *why);
+    /* A request to the disk has failed, of which the guest is told and the administrator ought to
+     * be. `sector`: the bad one; of a flush 0. */
+    void (*failed)(void *ctx, enum blk_op op, uint64_t sector, int error);
     /* pvblk_disconnect() had returned false, and nothing is in flight by now. */
     void (*drained)(void *ctx);
     /* True: nothing is to be taken from the rings or asked of the disk now, since requests of

@@ -56,6 +56,8 @@ static void count(struct pvblk *pv, const struct pvblk_cmd *cmd)
 void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
     count(pv, cmd);
+    if (pv->flush_failed && cmd->io == BLK_WRITE)
+        cmd->preflush = cmd->fua = true;
     cmd->todo = cmd->preflush || cmd->io == BLK_DISCARD ? 1 : all_parts(cmd);
     if (cmd->operation != BLKIF_BARRIER) {
         line_up(pv, cmd);
@@ -65,6 +67,23 @@ void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
     pv->barrier = cmd;
     if (pv->counters.active == 1)
         line_up(pv, cmd);
+}
+
+/* ---- flushes that fail ------------------------------------------------------------------------*/
+
+/* Linux asks for no more of them after one that failed, and tells its programs from then on that
+ * what they wrote is safe. So it has to be: each later write is stable when it is answered, and so
+ * is what had been answered before it. */
+static int16_t flush_fails(struct pvblk *pv, const struct pvblk_cmd *cmd)
+{
+    pv->flush_failed = true;
+    return cmd->n_segments ? BLKIF_ERROR : BLKIF_FAILED;
+}
+
+/* Of a write that was under way meanwhile. */
+static bool is_to_be_flushed(const struct pvblk *pv, const struct pvblk_cmd *cmd)
+{
+    return pv->flush_failed && cmd->io == BLK_WRITE && cmd->bytes && !cmd->fua && !cmd->todo;
 }
 
 /* ---- the end of commands and of their parts ---------------------------------------------------*/
@@ -82,13 +101,17 @@ static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
 }
 
 /* What has been done is to be followed by something else. */
-static bool goes_on(struct pvblk_cmd *cmd)
+static bool goes_on(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
     if (cmd->status != BLKIF_OKAY)
         return false;
     if (cmd->preflush) {
         cmd->preflush = false;
         cmd->todo = all_parts(cmd);
+    } else if (is_to_be_flushed(pv, cmd)) {
+        cmd->bytes = 0;
+        cmd->preflush = true;
+        cmd->todo = 1;
     } else if (cmd->io == BLK_DISCARD) {
         cmd->todo = cmd->sectors != 0;
     }
@@ -100,13 +123,16 @@ static void part_over(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, in
     cmd->req[part] = NULL;
     cmd->flying &= ~(1u << part);
     if (error) {
-        cmd->status = error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
+        if (cmd->preflush)
+            cmd->status = flush_fails(pv, cmd);
+        else
+            cmd->status = error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
         cmd->todo = 0;
         leave_line(pv, cmd);
     }
     if (cmd->flying)
         return;
-    if (goes_on(cmd)) {
+    if (goes_on(pv, cmd)) {
         line_up(pv, cmd);
         pv->params.ops->want_turn(pv->params.ctx);
     } else {
@@ -325,14 +351,12 @@ void pvblk_advance(struct pvblk *pv)
 static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct pvblk *pv = owner;
-    uint64_t token = blk_req_token(req);
+    uint64_t token = blk_req_token(req), bad = blk_req_sector(req) + blk_req_good(req) / BLK_SECTOR;
     struct pvblk_cmd *cmd = &pv->cmds[token >> 8];
     unsigned part = token & 0xff;
 
     assert(cmd->used && cmd->req[part] == req);
-    if (error && cmd->status == BLKIF_OKAY &&
-        blk_stops(pv->blk, blk_req_op(req), blk_req_sector(req) + blk_req_good(req) / BLK_SECTOR,
-                  error)) {
+    if (error && cmd->status == BLKIF_OKAY && blk_stops(pv->blk, blk_req_op(req), bad, error)) {
         /* Its pages are for others while somebody mends the disk: the data is still the guest's,
          * and is copied again. */
         blk_put(req);
@@ -342,6 +366,8 @@ static void on_done(void *owner, struct blk_req *req, int error)
         line_up(pv, cmd);
         return;
     }
+    if (error)
+        pv->params.ops->failed(pv->params.ctx, blk_req_op(req), bad, error);
     if (!error && blk_req_op(req) == BLK_READ) {
         add_to_batch(pv, cmd, part);
         pv->params.ops->want_turn(pv->params.ctx);

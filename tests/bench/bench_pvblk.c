@@ -132,6 +132,14 @@ static void on_drained(void *ctx)
 {
 }
 
+static void on_disk_error(void *ctx, enum host_log_level level, const char *device,
+                          const char *format, va_list args)
+{
+    bench_check(false, format);
+}
+
+static const struct host_ops host_ops = {.log = on_disk_error};
+
 static void connect_backend(struct mail *mail)
 {
     struct vm_pv_params params = {.disk = bench.disk,
@@ -140,6 +148,7 @@ static void connect_backend(struct mail *mail)
                                   .broken = on_broken,
                                   .drained = on_drained};
 
+    bench.vm.host = (struct host){.ops = &host_ops};
     bench.err =
         pool_share_create(bench.worker->pool, BLK_HELD_BYTES / POOL_PAGE, &bench.vm.pool_share);
     if (!bench.err)

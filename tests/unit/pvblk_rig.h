@@ -68,6 +68,8 @@ struct pv_rig {
     bool inside; /* of pvblk_turn() */
     unsigned notified[PVBLK_QUEUES];
     unsigned broken, drained;
+    unsigned failures;
+    struct blk_stop failure; /* the last */
     bool held;
     bool blk_closed;
     struct blkfront front[PVBLK_QUEUES];
