@@ -52,15 +52,20 @@ static void on_broken(void *ctx, const char *why)
     pv->params.broken(pv->params.ctx, why);
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    struct vm_pv *pv = ctx;
+
+    pv->params.sealed(pv->params.ctx, error);
+}
+
 static void on_failed(void *ctx, enum blk_op op, uint64_t sector, int error)
 {
     struct vm_pv *pv = ctx;
 
     host_log(&pv->vm->host, HOST_LOG_WARN, "pv",
-             "event=disk-error vdev=%s op=%s sector=%llu error=\"%s\"%s", pv->params.name,
-             blk_op_name(op), (unsigned long long)sector, strerror(-error),
-             op == BLK_FLUSH ? " writes are flushed one by one until the guest connects again"
-                             : "");
+             "event=disk-error vdev=%s op=%s sector=%llu error=\"%s\"", pv->params.name,
+             blk_op_name(op), (unsigned long long)sector, strerror(-error));
 }
 
 static void on_drained(void *ctx)
@@ -81,6 +86,7 @@ static const struct pvblk_ops pvblk_ops = {
     .notify = on_notify,
     .want_turn = on_want_turn,
     .broken = on_broken,
+    .sealed = on_sealed,
     .failed = on_failed,
     .drained = on_drained,
     .held = on_held,

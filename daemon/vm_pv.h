@@ -31,6 +31,7 @@ struct vm_pv_params {
     /* On the worker's thread, not after vm_pv_close(). */
     void (*broken)(void *ctx, const char *why);
     void (*drained)(void *ctx);
+    void (*sealed)(void *ctx, int error);     /* pvblk.h; once */
     void (*lost)(void *ctx, const char *why); /* the program of a served image; once */
     void *ctx;
 };

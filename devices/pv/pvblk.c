@@ -30,6 +30,7 @@ void pvblk_set_blk(struct pvblk *pv, struct blk *blk)
 {
     assert(!pv->blk || (!pv->connected && !pv->draining));
     pv->blk = blk;
+    pv->sealed = false;
     if (!blk)
         return;
     blk_bind(blk, &pvblk_client, pv);
@@ -107,7 +108,6 @@ int pvblk_connect(struct pvblk *pv, const struct pvblk_rings *rings)
     pv->next_queue = 0;
     pv->broken = pv->hungry = false;
     pv->connected = true;
-    pv->flush_failed = false;
     /* What it put there before its events could reach us, and so that it tells of more. */
     pv->params.ops->want_turn(pv->params.ctx);
     return 0;

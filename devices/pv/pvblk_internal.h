@@ -79,11 +79,11 @@ struct pvblk {
     struct blk *blk;
     struct pvblk_counters counters;
     bool connected, broken, draining;
-    bool flush_failed; /* pvblk_io.c, "flushes that fail" */
-    bool turning;      /* within pvblk_turn() */
-    bool ended;        /* a command, in this turn */
-    uint64_t started;  /* bytes, in this turn */
-    bool hungry;       /* requests were left in the rings for want of a command or of the disk */
+    bool sealed;      /* pvblk.h; until it gets another disk */
+    bool turning;     /* within pvblk_turn() */
+    bool ended;       /* a command, in this turn */
+    uint64_t started; /* bytes, in this turn */
+    bool hungry;      /* requests were left in the rings for want of a command or of the disk */
 
     unsigned n_queues, next_queue;
     struct pvblk_queue queue[PVBLK_QUEUES];

@@ -56,8 +56,6 @@ static void count(struct pvblk *pv, const struct pvblk_cmd *cmd)
 void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
     count(pv, cmd);
-    if (pv->flush_failed && cmd->io == BLK_WRITE)
-        cmd->preflush = cmd->fua = true;
     cmd->todo = cmd->preflush || cmd->io == BLK_DISCARD ? 1 : all_parts(cmd);
     if (cmd->operation != BLKIF_BARRIER) {
         line_up(pv, cmd);
@@ -69,27 +67,41 @@ void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
         line_up(pv, cmd);
 }
 
-/* ---- flushes that fail ------------------------------------------------------------------------*/
-
-/* Linux asks for no more of them after one that failed, and tells its programs from then on that
- * what they wrote is safe. So it has to be: each later write is stable when it is answered, and so
- * is what had been answered before it. */
-static int16_t flush_fails(struct pvblk *pv, const struct pvblk_cmd *cmd)
-{
-    pv->flush_failed = true;
-    return cmd->n_segments ? BLKIF_ERROR : BLKIF_FAILED;
-}
-
-/* Of a write that was under way meanwhile. */
-static bool is_to_be_flushed(const struct pvblk *pv, const struct pvblk_cmd *cmd)
-{
-    return pv->flush_failed && cmd->io == BLK_WRITE && cmd->bytes && !cmd->fua && !cmd->todo;
-}
-
 /* ---- the end of commands and of their parts ---------------------------------------------------*/
 
+static bool is_flush(const struct pvblk_cmd *cmd)
+{
+    return cmd->operation == BLKIF_FLUSH || cmd->operation == BLKIF_BARRIER;
+}
+
+static int16_t status_of(const struct pvblk_cmd *cmd, int error)
+{
+    if (is_flush(cmd))
+        return BLKIF_FAILED;
+    return error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
+}
+
+/* That it was a barrier's data which could not be written, or copied, makes no difference: its
+ * guest flushes no more. */
+static void seal(struct pvblk *pv, int error)
+{
+    if (pv->sealed)
+        return;
+    pv->sealed = true;
+    pv->params.ops->sealed(pv->params.ctx, error);
+}
+
+/* A sealed disk is still read. */
+static bool is_sealed(const struct pvblk *pv, const struct pvblk_cmd *cmd)
+{
+    return pv->sealed && cmd->io != BLK_READ;
+}
+
+/* Of a sealed disk not even what the disk has done counts: nothing makes it stable any more. */
 static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
+    if (is_sealed(pv, cmd) && cmd->status == BLKIF_OKAY)
+        cmd->status = status_of(cmd, -EIO);
     count_add(&pv->counters.failed, cmd->status != BLKIF_OKAY);
     leave_line(pv, cmd);
     if (cmd == pv->barrier)
@@ -101,17 +113,13 @@ static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
 }
 
 /* What has been done is to be followed by something else. */
-static bool goes_on(struct pvblk *pv, struct pvblk_cmd *cmd)
+static bool goes_on(struct pvblk_cmd *cmd)
 {
     if (cmd->status != BLKIF_OKAY)
         return false;
     if (cmd->preflush) {
         cmd->preflush = false;
         cmd->todo = all_parts(cmd);
-    } else if (is_to_be_flushed(pv, cmd)) {
-        cmd->bytes = 0;
-        cmd->preflush = true;
-        cmd->todo = 1;
     } else if (cmd->io == BLK_DISCARD) {
         cmd->todo = cmd->sectors != 0;
     }
@@ -123,16 +131,15 @@ static void part_over(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, in
     cmd->req[part] = NULL;
     cmd->flying &= ~(1u << part);
     if (error) {
-        if (cmd->preflush)
-            cmd->status = flush_fails(pv, cmd);
-        else
-            cmd->status = error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
+        if (is_flush(cmd))
+            seal(pv, error);
+        cmd->status = status_of(cmd, error);
         cmd->todo = 0;
         leave_line(pv, cmd);
     }
     if (cmd->flying)
         return;
-    if (goes_on(pv, cmd)) {
+    if (goes_on(cmd)) {
         line_up(pv, cmd);
         pv->params.ops->want_turn(pv->params.ctx);
     } else {
@@ -311,10 +318,22 @@ static bool fly_part(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part)
                left < BLK_MAX_BYTES ? left : BLK_MAX_BYTES);
 }
 
+/* It has not all begun, and will not. */
+static void give_up(struct pvblk *pv, struct pvblk_cmd *cmd)
+{
+    cmd->status = status_of(cmd, -EIO);
+    if (!cmd->flying)
+        finish(pv, cmd);
+}
+
 /* False: it has to wait. The last part to fly may end the command, so `todo` is looked at before.
  */
 static bool start_command(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
+    if (is_sealed(pv, cmd)) {
+        give_up(pv, cmd);
+        return true;
+    }
     if (cmd->preflush)
         return fly(pv, cmd, 0, BLK_FLUSH, 0, 0);
     if (cmd->io == BLK_DISCARD)

@@ -128,6 +128,11 @@ static void on_broken(void *ctx, const char *why)
     bench_check(false, why);
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    bench_check(false, strerror(-error));
+}
+
 static void on_drained(void *ctx)
 {
 }
@@ -146,7 +151,8 @@ static void connect_backend(struct mail *mail)
                                   .channels = &bench.channels,
                                   .twin = -1,
                                   .broken = on_broken,
-                                  .drained = on_drained};
+                                  .drained = on_drained,
+                                  .sealed = on_sealed};
 
     bench.vm.host = (struct host){.ops = &host_ops};
     bench.err =

@@ -195,6 +195,17 @@ static void on_broken(void *ctx, const char *why)
     rig->broken++;
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    struct pv_rig *rig = ctx;
+
+    assert(error < 0);
+    rig->sealed++;
+    rig->sealed_error = error;
+    if (rig->after_sealed)
+        rig->after_sealed(rig);
+}
+
 static void on_drained(void *ctx)
 {
     struct pv_rig *rig = ctx;
@@ -219,6 +230,7 @@ static const struct pvblk_ops pv_ops = {
     .notify = on_notify,
     .want_turn = on_want_turn,
     .broken = on_broken,
+    .sealed = on_sealed,
     .failed = on_failed,
     .drained = on_drained,
     .held = on_held,

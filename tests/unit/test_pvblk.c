@@ -302,90 +302,6 @@ static void one_bad_part_fails_the_request_once(void **state)
     pv_rig_finish(&rig);
 }
 
-/* Linux takes both errors that have a name for success of a flush without data. */
-static void a_failed_flush_is_answered_by_neither_named_error(void **state)
-{
-    static const int errors[] = {-EIO, -EOPNOTSUPP, -ENOSPC};
-    struct pv_rig rig;
-
-    for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-        for (uint8_t operation = BLKIF_BARRIER; operation <= BLKIF_FLUSH; operation++) {
-            pv_rig_init(&rig, NULL);
-            pv_rig_fault(&rig, &(struct mem_faults){.flush_error = errors[i]});
-            pv_rig_request(&rig, 0, operation, 1, 0, NULL, 0);
-            pv_rig_kick(&rig);
-            pv_rig_expect(&rig, 0, 1, operation, BLKIF_FAILED);
-            assert_int_equal(rig.failures, 1);
-            assert_int_equal(rig.failure.op, BLK_FLUSH);
-            /* With data it is an error as any. */
-            pv_rig_page_request(&rig, 0, operation, 2, 8, 2);
-            pv_rig_kick(&rig);
-            pv_rig_expect(&rig, 0, 2, operation, BLKIF_ERROR);
-            assert_int_equal(pvblk_counters(rig.pv)->failed, 2);
-            pv_assert_disk(rig.disk, 0, 64 * 512);
-            pv_rig_finish(&rig);
-        }
-    }
-}
-
-/* Since Linux asks for no flush any more. */
-static void after_a_failed_flush_a_write_is_answered_when_all_before_it_is_stable(void **state)
-{
-    struct pv_rig rig;
-
-    pv_rig_init(&rig, NULL);
-    pv_rig_fault(&rig, &(struct mem_faults){.flush_error = -EIO});
-    pv_rig_request(&rig, 0, BLKIF_FLUSH, 1, 0, NULL, 0);
-    pv_rig_kick(&rig);
-    pv_rig_expect(&rig, 0, 1, BLKIF_FLUSH, BLKIF_FAILED);
-    pv_rig_page_request(&rig, 0, BLKIF_WRITE, 2, 8, 2);
-    pv_rig_kick(&rig);
-    pv_rig_expect(&rig, 0, 2, BLKIF_WRITE, BLKIF_ERROR);
-    pv_rig_page_request(&rig, 0, BLKIF_READ, 3, 8, 3);
-    pv_rig_kick(&rig);
-    pv_rig_expect(&rig, 0, 3, BLKIF_READ, BLKIF_OKAY);
-
-    /* It can flush again. */
-    pv_hold(&rig, true);
-    pv_fill(pv_rig_page(&rig, 2), 4096, 1);
-    pv_rig_page_request(&rig, 0, BLKIF_WRITE, 4, 8, 2);
-    pv_rig_kick(&rig);
-    assert_int_equal(blk_counters(rig.blk)->in_flight, 1); /* a flush */
-    mem_release(rig.image);
-    pv_rig_settle(&rig);
-    assert_int_equal(blk_counters(rig.blk)->flushes, 3);
-    assert_int_equal(pv_responses(&rig, 0), 0);
-    pv_hold(&rig, false);
-    pv_rig_settle(&rig);
-    pv_rig_expect(&rig, 0, 4, BLKIF_WRITE, BLKIF_OKAY);
-    assert_memory_equal(rig.disk + 8 * 512, pv_rig_page(&rig, 2), 4096);
-    pv_rig_finish(&rig);
-}
-
-static void a_write_that_a_failed_flush_overtakes_is_flushed_before_its_answer(void **state)
-{
-    struct pv_rig rig;
-
-    for (unsigned mended = 0; mended < 2; mended++) {
-        pv_rig_init(&rig, NULL);
-        pv_rig_fault(&rig, &(struct mem_faults){.flush_error = -EIO, .hold = true});
-        pv_rig_request(&rig, 0, BLKIF_FLUSH, 1, 0, NULL, 0);
-        pv_rig_page_request(&rig, 0, BLKIF_WRITE, 2, 8, 2);
-        pv_rig_kick(&rig);
-        assert_int_equal(blk_counters(rig.blk)->in_flight, 2);
-        mem_release(rig.image);
-        pv_rig_settle(&rig);
-        pv_rig_expect(&rig, 0, 1, BLKIF_FLUSH, BLKIF_FAILED);
-        assert_int_equal(pv_responses(&rig, 0), 0);
-        assert_int_equal(blk_counters(rig.blk)->writes, 1);
-        assert_int_equal(blk_counters(rig.blk)->in_flight, 1); /* a flush */
-        pv_rig_fault(&rig, &(struct mem_faults){.flush_error = mended ? 0 : -EIO});
-        pv_rig_settle(&rig);
-        pv_rig_expect(&rig, 0, 2, BLKIF_WRITE, mended ? BLKIF_OKAY : BLKIF_ERROR);
-        pv_rig_finish(&rig);
-    }
-}
-
 static void what_the_backing_cannot_do_is_not_supported(void **state)
 {
     struct pv_rig rig;
@@ -458,9 +374,6 @@ int main(void)
         cmocka_unit_test(a_read_only_disk_is_not_written),
         cmocka_unit_test(a_disks_error_is_told_of_its_request_only),
         cmocka_unit_test(one_bad_part_fails_the_request_once),
-        cmocka_unit_test(a_failed_flush_is_answered_by_neither_named_error),
-        cmocka_unit_test(after_a_failed_flush_a_write_is_answered_when_all_before_it_is_stable),
-        cmocka_unit_test(a_write_that_a_failed_flush_overtakes_is_flushed_before_its_answer),
         cmocka_unit_test(what_the_backing_cannot_do_is_not_supported),
         cmocka_unit_test(a_disk_that_stops_its_guest_is_tried_again),
     };
