@@ -69,6 +69,14 @@ static void on_drained(void *ctx)
     to_control(disk, &disk->drained);
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    struct pvdisk *disk = ctx;
+
+    disk->sealed_error = error;
+    to_control(disk, &disk->sealed);
+}
+
 static void on_lost(void *ctx, const char *why)
 {
     struct pvdisk *disk = ctx;
@@ -274,6 +282,19 @@ static void run_lost(struct mail *mail)
                   disk->vdev, disk->devid, disk->lost_why);
 }
 
+static void run_sealed(struct mail *mail)
+{
+    struct pvdisk *disk = OWNER(mail, sealed);
+
+    if (serving(disk->guest) && !disk->closing)
+        guest_log(
+            disk->guest, LOG_ERR,
+            "event=pv-disk-sealed vdev=%s devid=%u error=\"%s\" hint=\"a flush has failed, what "
+            "the guest wrote last may be lost: it can only read until xl block-detach and xl "
+            "block-attach\"",
+            disk->vdev, disk->devid, strerror(-disk->sealed_error));
+}
+
 /* ---- what libxl wrote -------------------------------------------------------------------------*/
 
 /* As the domain of before does when a guest is rebooted: the toolstack takes its disks for closed
@@ -297,7 +318,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
             snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
             why = text;
             expect_end(disk);
-            raw_discard(&disk->params.disk.raw);
+            vm_disk_discard(&disk->params.disk);
         }
     }
     if (err) {
@@ -306,8 +327,10 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
         disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
         return;
     }
+    snprintf(disk->params.name, sizeof(disk->params.name), "%s", disk->vdev);
     disk->params.broken = on_broken;
     disk->params.drained = on_drained;
+    disk->params.sealed = on_sealed;
     disk->params.lost = on_lost;
     disk->params.ctx = disk;
     to_worker(disk, &disk->open);
@@ -369,6 +392,7 @@ static void found(void *ctx, const char *name)
         .drained.run = run_drained,
         .broken.run = run_broken,
         .lost.run = run_lost,
+        .sealed.run = run_sealed,
         .close.run = run_close,
         .closed.run = run_closed,
     };

@@ -36,7 +36,9 @@ struct pvdisk {
     struct pvblk_rings rings;
     int err;
     const char *why, *lost_why; /* of `broken` and `lost`: constants */
-    struct mail open, opened, connect, connected, disconnect, drained, broken, lost, close, closed;
+    int sealed_error;           /* of `sealed`: -errno */
+    struct mail open, opened, connect, connected, disconnect, drained, broken, lost, sealed;
+    struct mail close, closed;
 };
 
 /* Whether a node of its backend's directory has this value. */

@@ -157,34 +157,33 @@ static void describe(struct pvdisk *disk)
 
 /* ---- other formats ----------------------------------------------------------------------------*/
 
-static void on_served(void *ctx, int err, const char *why, int fd, const struct nbd_export *export)
+static void on_served(void *ctx, int err, const char *why, struct nbd_handle *handle,
+                      const struct nbd_export *export)
 {
     struct pvdisk *disk = ctx;
 
     disk->program = err ? 0 : served_number(disk->served);
     disk->served = NULL;
     if (disk->guest->state != GUEST_RUNNING) { /* guest_pvdisks_finish() follows */
-        if (!err)
-            close(fd);
+        nbd_image_discard(handle);
         served_expect_end(disk->guest->daemon, disk->program);
         return;
     }
     /* It may have been taken away, and another made at its place, without a word in between. */
     if (!pvdisk_is_as_begun(disk)) {
-        if (!err)
-            close(fd);
+        nbd_image_discard(handle);
         pvdisk_begin_anew(disk);
         return;
     }
     if (!err) {
-        disk->params.disk.served = true;
+        disk->params.disk.served = handle;
         disk->params.disk.nbd = *export;
         disk->params.disk.raw = (struct raw_image){
-            .fd = fd,
+            .fd = -1,
             .bytes = export->bytes,
             .physical_block = export->physical_block,
             .read_only = export->read_only,
-            .discard = export->flags & NBD_SEND_TRIM && !export->read_only,
+            .discard = export->discard && !export->read_only,
             .discard_granularity = export->physical_block,
         };
         describe(disk);

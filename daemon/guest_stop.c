@@ -67,10 +67,6 @@ static void set_paused(struct guest *guest, bool pause)
 
 void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_stop *what)
 {
-    static const char *const op[] = {[BLK_READ] = "read",
-                                     [BLK_WRITE] = "write",
-                                     [BLK_FLUSH] = "flush",
-                                     [BLK_DISCARD] = "discard"};
     char name[32];
 
     /* A worker tells of a unit once, until it is restarted. */
@@ -86,7 +82,7 @@ void guest_disk_stopped(struct guest *guest, unsigned unit, const struct blk_sto
     guest_log(guest, LOG_ERR,
               "event=io-error vdev=%s op=%s sector=%llu error=\"%s\" guest stopped, "
               "resume=\"ioemuctl resume %s\"",
-              name, op[what->op], (unsigned long long)what->sector, strerror(-what->error),
+              name, blk_op_name(what->op), (unsigned long long)what->sector, strerror(-what->error),
               guest->name);
     if (!guest->paused)
         set_paused(guest, true);

@@ -22,7 +22,8 @@ static const char help[] =
     "                      or built-in defaults where that does not exist)\n"
     "      --check         check the daemon configuration and every guest in its\n"
     "                      guests_dir, or the guest FILEs given; start nothing\n"
-    "      --log-level N   err, warning, notice, info or debug (default: as configured)\n"
+    "      --log-level N   emerg, alert, crit, err, warning, notice, info or debug\n"
+    "                      (default: as configured)\n"
     "  -h, --help          this text\n"
     "  -V, --version       the version\n"
     "\n"
@@ -127,7 +128,9 @@ int main(int argc, char **argv)
             level = log_level_parse(optarg);
             if (level >= 0)
                 break;
-            fprintf(stderr, "ioemud: no log level %s: err, warning, notice, info or debug\n",
+            fprintf(stderr,
+                    "ioemud: no log level %s: emerg, alert, crit, err, warning, notice, info or "
+                    "debug\n",
                     optarg);
             return 2;
         case 'h':

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,18 +38,29 @@ struct served {
     struct served_params params;
     char *path;
     unsigned number;
-    bool told;   /* nobody waits any more */
+    bool told; /* nobody waits any more */
+    bool handed_over;
     bool ending; /* the image is about to be closed */
     bool killed;
     uint64_t pause_ns; /* to the next attempt */
     unsigned attempts;
     bool rival,
-        locked;     /* as the present attempt began: another of ours, or anybody, had the image */
-    pid_t pid;      /* 0: none now, `again` is armed */
-    int pid_fd, fd; /* fd -1: handed over, or lost */
-    struct loop_watch *exit, *socket;
+        locked; /* as the present attempt began: another of ours, or anybody, had the image */
+    pid_t pid;  /* 0: none now, `again` is armed */
+    int pid_fd;
+    struct loop_watch *exit;
     struct loop_timer late, again;
-    struct nbd_hello hello;
+    struct hello {
+        bool runs; /* its thread, which has its own descriptor of the socket */
+        pthread_t thread;
+        int fd;      /* of the socket; -1: the connection is handed over, or there is none */
+        int over_fd; /* an eventfd: it is */
+        struct loop_watch *over;
+        int fd_of_thread, err;
+        struct nbd_handle *handle;
+        struct nbd_export export;
+        char why[NBD_WHY_SIZE];
+    } hello;
 };
 
 static const struct loop *loop_of(const struct served *served)
@@ -54,12 +68,76 @@ static const struct loop *loop_of(const struct served *served)
     return &served->daemon->evloop.loop;
 }
 
-static void stop_talking(struct served *served)
+/* ---- what the program has to say --------------------------------------------------------------*/
+
+static void *say_hello(void *arg)
+{
+    struct hello *hello = arg;
+
+    hello->err = nbd_image_hello(hello->fd_of_thread, &hello->handle, &hello->export, hello->why);
+    eventfd_write(hello->over_fd, 1);
+    return NULL;
+}
+
+/* Of a program that talks it is the end, too: what is on its way is soon read. */
+static void end_hello(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+    struct hello *hello = &served->hello;
+
+    if (hello->runs) {
+        shutdown(hello->fd, SHUT_RDWR);
+        pthread_join(hello->thread, NULL);
+        nbd_image_discard(hello->handle);
+    }
+    loop->ops->unwatch(loop->ctx, hello->over);
+    if (hello->over_fd >= 0)
+        close(hello->over_fd);
+    if (hello->fd >= 0)
+        close(hello->fd);
+    *hello = (struct hello){.fd = -1, .over_fd = -1};
+}
+
+static void on_hello(void *arg, unsigned events);
+
+static int start_thread(struct hello *hello)
+{
+    sigset_t all, before;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = pthread_create(&hello->thread, NULL, say_hello, hello);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -err;
+}
+
+/* `hello->fd` is connected. */
+static int begin_hello(struct served *served)
+{
+    const struct loop *loop = loop_of(served);
+    struct hello *hello = &served->hello;
+    int err = 0;
+
+    hello->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    hello->fd_of_thread = fcntl(hello->fd, F_DUPFD_CLOEXEC, 0);
+    if (hello->over_fd < 0 || hello->fd_of_thread < 0)
+        err = -errno;
+    if (!err)
+        err =
+            loop->ops->watch(loop->ctx, hello->over_fd, LOOP_READ, on_hello, served, &hello->over);
+    if (!err)
+        err = start_thread(hello);
+    hello->runs = !err;
+    if (err && hello->fd_of_thread >= 0)
+        close(hello->fd_of_thread);
+    return err;
+}
+
+static void stop_waiting(struct served *served)
 {
     const struct loop *loop = loop_of(served);
 
-    loop->ops->unwatch(loop->ctx, served->socket);
-    served->socket = NULL;
     loop->ops->disarm(loop->ctx, &served->late);
     loop->ops->disarm(loop->ctx, &served->again);
 }
@@ -83,25 +161,26 @@ static void served_free(struct served *served)
     while (*link != served)
         link = &(*link)->next;
     *link = served->next;
-    stop_talking(served);
+    stop_waiting(served);
+    end_hello(served);
     forget_process(served);
-    if (served->fd >= 0)
-        close(served->fd);
     free(served->path);
     free(served);
 }
 
 static void tell(struct served *served, int err, const char *why)
 {
-    int fd = served->fd;
+    struct nbd_handle *handle = err ? NULL : served->hello.handle;
 
-    stop_talking(served);
+    stop_waiting(served);
     if (served->told)
         return;
     served->told = true;
-    if (!err)
-        served->fd = -1;
-    served->params.ready(served->params.ctx, err, why, err ? -1 : fd, &served->hello.export);
+    if (!err) {
+        served->hello.handle = NULL;
+        served->handed_over = true;
+    }
+    served->params.ready(served->params.ctx, err, why, handle, &served->hello.export);
 }
 
 static void be_patient(struct served *served)
@@ -289,10 +368,7 @@ static bool try_again(struct served *served)
     if (!served->rival && !has_rival(served) && served->attempts >= STRANGERS_ATTEMPTS)
         return false;
     forget_process(served);
-    loop->ops->unwatch(loop->ctx, served->socket);
-    served->socket = NULL;
-    close(served->fd);
-    served->fd = -1;
+    end_hello(served);
     loop->ops->arm(loop->ctx, &served->again, loop->ops->now_ns(loop->ctx) + served->pause_ns);
     served->pause_ns *= 2;
     return true;
@@ -319,34 +395,43 @@ static void on_exit_io(void *arg, unsigned events)
     else
         snprintf(why, sizeof(why), "%s ended with status %d; it has said why before this",
                  served->daemon->image_program, WEXITSTATUS(status));
-    if (served->told && served->fd < 0 && !served->killed && (status || !served->ending))
+    if (served->handed_over && !served->killed && (status || !served->ending))
         log_write(&served->daemon->log, LOG_ERR, NULL,
                   "event=image-program-ended path=%s why=\"%s\"", served->path, why);
     tell(served, in_use ? -EBUSY : -EIO, why);
     served_free(served);
 }
 
-static void on_socket(void *arg, unsigned events)
+/* The end of a process that could not open the image says more than its connection's. */
+static bool has_hung_up(const struct served *served)
+{
+    struct pollfd socket = {.fd = served->hello.fd, .events = POLLRDHUP};
+
+    return poll(&socket, 1, 0) == 1;
+}
+
+static void on_hello(void *arg, unsigned events)
 {
     struct served *served = arg;
+    struct hello *hello = &served->hello;
+    const struct loop *loop = loop_of(served);
     char why[OPENER_WHY_SIZE];
-    int err = nbd_hello_step(&served->hello, served->fd);
 
-    if (err == -EAGAIN)
+    pthread_join(hello->thread, NULL);
+    hello->runs = false;
+    loop->ops->unwatch(loop->ctx, hello->over);
+    hello->over = NULL;
+    if (hello->err && has_hung_up(served))
         return;
-    /* The end of a process that could not open it says more. */
-    if (err == -EPIPE || err == -ECONNRESET) {
-        const struct loop *loop = loop_of(served);
-
-        loop->ops->unwatch(loop->ctx, served->socket);
-        served->socket = NULL;
-        return;
-    }
-    if (err)
-        snprintf(why, sizeof(why), "%s: %s", served->path, served->hello.why);
-    tell(served, err, err ? why : "");
-    if (err)
+    close(hello->fd); /* the connection's own is left */
+    hello->fd = -1;
+    if (hello->err)
+        snprintf(why, sizeof(why), "%s: %s", served->path, hello->why);
+    tell(served, hello->err, hello->err ? why : "");
+    if (hello->err)
         kill(served->pid, SIGKILL);
+    nbd_image_discard(hello->handle); /* nobody has waited */
+    hello->handle = NULL;
 }
 
 /* Its socket ends with it, and so does what the image was asked for. */
@@ -392,7 +477,7 @@ static int make_socket(struct served *served, int *ret_listener, char *why)
     err = opener_listen(path, SOCK_STREAM, 0600, "", ret_listener, why);
     if (err)
         return err;
-    err = opener_connect(path, &served->fd, why);
+    err = opener_connect(path, &served->hello.fd, why);
     unlink(path);
     if (err)
         close(*ret_listener);
@@ -404,7 +489,6 @@ static int begin(struct served *served, char *why)
     const struct loop *loop = loop_of(served);
     int listener, err;
 
-    served->hello = (struct nbd_hello){0};
     served->rival = has_rival(served);
     served->locked = is_locked(served);
     served->attempts++;
@@ -417,11 +501,11 @@ static int begin(struct served *served, char *why)
         err = loop->ops->watch(loop->ctx, served->pid_fd, LOOP_READ, on_exit_io, served,
                                &served->exit);
     if (!err)
-        err =
-            loop->ops->watch(loop->ctx, served->fd, LOOP_READ, on_socket, served, &served->socket);
+        err = begin_hello(served);
     if (!err)
         return 0;
     end_process(served);
+    end_hello(served);
     snprintf(why, OPENER_WHY_SIZE, "%s cannot be started for %s: %s", served->daemon->image_program,
              served->path, strerror(-err));
     return err;
@@ -458,7 +542,7 @@ int served_start(struct daemon *daemon, const struct served_params *params,
                               .params = *params,
                               .path = path,
                               .pid_fd = -1,
-                              .fd = -1,
+                              .hello = {.fd = -1, .over_fd = -1},
                               .late = {.expire = on_late, .arg = served},
                               .again = {.expire = on_again, .arg = served}};
     served->params.path = path;
@@ -516,7 +600,7 @@ void served_cancel(struct served *served)
     if (!served)
         return;
     served->told = true;
-    stop_talking(served);
+    stop_waiting(served);
     if (served->pid)
         kill(served->pid, SIGKILL); /* it has not been asked for anything yet */
     else

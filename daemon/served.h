@@ -4,7 +4,7 @@
  * serves it over NBD (devices/backend/nbd.h). It is started with a listening socket, as systemd
  * would (sd_listen_fds(3)), answers one connection, which is ours, and ends with that.
  *
- *   served_start() -> ready(): 0 and a socket, or why not
+ *   served_start() -> ready(): 0 and a connection, or why not
  *
  * The program has the image's lock, so no two write to it. Who comes while another of the daemon's
  * still ends waits for that; for other programs, less than a second.
@@ -34,9 +34,10 @@ struct served_params {
     const char *path;   /* absolute; copied */
     const char *format; /* as the program calls it; a constant */
     bool read_only, discard;
-    /* Once, not from served_start(). err 0: `fd` is the receiver's. Else -errno, and `why`, a
+    /* Once, not from served_start(). err 0: `handle` is the receiver's. Else -errno, and `why`, a
      * sentence for the administrator. */
-    void (*ready)(void *ctx, int err, const char *why, int fd, const struct nbd_export *export);
+    void (*ready)(void *ctx, int err, const char *why, struct nbd_handle *handle,
+                  const struct nbd_export *export);
     void *ctx;
 };
 

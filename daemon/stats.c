@@ -64,13 +64,9 @@ static json_t *memory(const struct hv_counters *of)
 
 json_t *daemon_disk_stop(const struct guest *guest, unsigned unit)
 {
-    static const char *const op[] = {[BLK_READ] = "read",
-                                     [BLK_WRITE] = "write",
-                                     [BLK_FLUSH] = "flush",
-                                     [BLK_DISCARD] = "discard"};
     const struct blk_stop *stop = guest_disk_stop(guest, unit);
 
-    return stop ? json_pack("{s:s, s:I, s:s}", "op", op[stop->op], "sector",
+    return stop ? json_pack("{s:s, s:I, s:s}", "op", blk_op_name(stop->op), "sector",
                             (json_int_t)stop->sector, "error", strerror(-stop->error))
                 : NULL;
 }

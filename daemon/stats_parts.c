@@ -135,17 +135,13 @@ static json_t *sizes_of(const uint64_t *counts)
 
 void stats_add_disk(json_t *object, const struct blk_histograms *histograms, bool buckets)
 {
-    static const char *const ops[] = {[BLK_READ] = "read",
-                                      [BLK_WRITE] = "write",
-                                      [BLK_FLUSH] = "flush",
-                                      [BLK_DISCARD] = "discard"};
     json_t *latency = json_object();
 
-    for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+    for (enum blk_op op = BLK_READ; op <= BLK_DISCARD; op++) {
         struct histogram_sum sum = {0};
 
-        histogram_read(&histograms->latency[i], &sum);
-        stats_add_histogram(latency, ops[i], &sum, buckets);
+        histogram_read(&histograms->latency[op], &sum);
+        stats_add_histogram(latency, blk_op_name(op), &sum, buckets);
     }
     json_object_set_new(object, "latency", latency);
     json_object_set_new(object, "read_sizes", sizes_of(histograms->reads));

@@ -439,8 +439,7 @@ static void discard_descriptors(struct vm_params *params)
         if (params->serial[i].fd >= 0)
             close(params->serial[i].fd);
     for (unsigned i = 0; i < params->n_disks; i++)
-        if (params->disk[i].raw.fd >= 0)
-            raw_discard(&params->disk[i].raw);
+        vm_disk_discard(&params->disk[i]);
     for (unsigned i = 0; params->nic && i < MACHINE_NICS; i++)
         vm_nic_discard(&params->nic[i]);
     params->nic = NULL;

@@ -34,7 +34,8 @@
 struct vm_disk {
     unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
     struct raw_image raw; /* fd taken over; -1: a mem disk */
-    bool served;          /* by a program: raw.fd is a socket, `nbd` what it said */
+    struct nbd_handle
+        *served; /* a program serves it, and said `nbd`. Taken over; NULL: none does */
     struct nbd_export nbd;
     struct nbd_owner owner; /* with `served` */
     void *mem;              /* mem disks: `sectors` of zeroes, freed with the vm */
@@ -177,8 +178,10 @@ void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_erro
                      enum blk_policy on_write_error);
 /* daemon/vm_disks.c. Opens all of `params`; `why` has VM_WHY_SIZE bytes. */
 int vm_open_disks(struct vm *vm, char *why);
+/* Gives its image back, unless that has been taken over. */
+void vm_disk_discard(struct vm_disk *disk);
 /* An image, with the faults that it is to have, whose requests take pages of the guest's share.
- * Takes the descriptor over and says so in disk->raw.fd, on success at least. */
+ * Takes the descriptor, or connection, over and says so in `disk`, on success at least. */
 int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image);
 /* As vm_set_policies(), of any unit's disk. */
 void vm_blk_policies(struct blk *blk, struct vm_drive *unit, enum blk_policy on_read_error,

@@ -50,6 +50,13 @@ void vm_set_policies(struct vm *vm, unsigned drive, enum blk_policy on_read_erro
     vm_pv_set_policies(vm, drive, on_read_error, on_write_error);
 }
 
+void vm_disk_discard(struct vm_disk *disk)
+{
+    raw_discard(&disk->raw);
+    nbd_image_discard(disk->served);
+    disk->served = NULL;
+}
+
 int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_image)
 {
     const struct loop *loop = &vm->worker->evloop.loop;
@@ -59,12 +66,14 @@ int vm_image_open(struct vm *vm, struct vm_disk *disk, struct blk_image **ret_im
     if (disk->mem)
         err = open_mem(disk, loop, vm->worker->pool, &image);
     else if (disk->served)
-        err = nbd_open(disk->raw.fd, &disk->nbd, &disk->owner, loop, vm->worker->pool, &image);
+        err =
+            nbd_image_open(disk->served, &disk->nbd, &disk->owner, loop, vm->worker->pool, &image);
     else
         err = raw_open(&disk->raw, vm->worker->aio, loop, vm->worker->pool, &image);
     if (err)
         return err;
     disk->raw.fd = -1; /* the image's by now */
+    disk->served = NULL;
     if (disk->fault.ops)
         err = fault_open(image, &disk->fault, &image);
     if (err) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What is counted in as long as the image is open, which may be longer than the disk is there. */
 struct counted {
@@ -51,6 +52,22 @@ static void on_broken(void *ctx, const char *why)
     pv->params.broken(pv->params.ctx, why);
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    struct vm_pv *pv = ctx;
+
+    pv->params.sealed(pv->params.ctx, error);
+}
+
+static void on_failed(void *ctx, enum blk_op op, uint64_t sector, int error)
+{
+    struct vm_pv *pv = ctx;
+
+    host_log(&pv->vm->host, HOST_LOG_WARN, "pv",
+             "event=disk-error vdev=%s op=%s sector=%llu error=\"%s\"", pv->params.name,
+             blk_op_name(op), (unsigned long long)sector, strerror(-error));
+}
+
 static void on_drained(void *ctx)
 {
     struct vm_pv *pv = ctx;
@@ -69,6 +86,8 @@ static const struct pvblk_ops pvblk_ops = {
     .notify = on_notify,
     .want_turn = on_want_turn,
     .broken = on_broken,
+    .sealed = on_sealed,
+    .failed = on_failed,
     .drained = on_drained,
     .held = on_held,
 };
@@ -140,8 +159,7 @@ static void release(struct vm_pv *pv)
 {
     const struct loop *loop = &pv->vm->worker->evloop.loop;
 
-    if (pv->params.disk.raw.fd >= 0)
-        raw_discard(&pv->params.disk.raw);
+    vm_disk_discard(&pv->params.disk);
     ev_io_stop(pv->vm->worker->ev, &pv->io);
     pvblk_destroy(pv->pvblk);
     loop->ops->undefer(loop->ctx, &pv->task);
@@ -163,7 +181,7 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params, struct vm_pv **ret_pv
     int err;
 
     if (!pv) {
-        raw_discard(&params->disk.raw);
+        vm_disk_discard(&params->disk);
         vm->params.hv->pv->channels_close(params->channels);
         return -ENOMEM;
     }

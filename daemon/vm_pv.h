@@ -25,11 +25,13 @@ struct vm_pv;
 struct vm_pv_params {
     struct vm_disk disk; /* its descriptor is taken over, as is `channels` */
     struct hv_channels *channels;
-    int twin; /* the emulated drive with the same image; -1: none */
+    char name[16]; /* for the log */
+    int twin;      /* the emulated drive with the same image; -1: none */
     bool read_only, discard;
     /* On the worker's thread, not after vm_pv_close(). */
     void (*broken)(void *ctx, const char *why);
     void (*drained)(void *ctx);
+    void (*sealed)(void *ctx, int error);     /* pvblk.h; once */
     void (*lost)(void *ctx, const char *why); /* the program of a served image; once */
     void *ctx;
 };

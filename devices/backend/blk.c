@@ -276,6 +276,16 @@ uint32_t blk_req_good(const struct blk_req *req)
     return req->all.good;
 }
 
+const char *blk_op_name(enum blk_op op)
+{
+    static const char *const names[] = {[BLK_READ] = "read",
+                                        [BLK_WRITE] = "write",
+                                        [BLK_FLUSH] = "flush",
+                                        [BLK_DISCARD] = "discard"};
+
+    return names[op];
+}
+
 enum blk_op blk_req_op(const struct blk_req *req)
 {
     return req->op;

@@ -36,6 +36,9 @@ enum blk_op {
     BLK_DISCARD, /* nobody needs the data any more: it then reads as it was or as zeroes */
 };
 
+/* For people: "read". */
+const char *blk_op_name(enum blk_op op);
+
 struct blk_info {
     uint64_t sectors;        /* of BLK_SECTOR bytes */
     uint32_t physical_block; /* bytes, a power of two >= BLK_SECTOR */

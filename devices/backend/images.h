@@ -79,6 +79,7 @@ struct mem_faults {
     int error; /* -errno that requests touching [first, last] complete with (a flush touches
                   the whole disk); 0 none */
     uint64_t first, last; /* sectors, inclusive */
+    int flush_error;      /* -errno that flushes complete with whatever they touch; 0: by `error` */
     bool hold; /* nothing completes, or moves data, until mem_release() or `hold` is cleared */
 };
 int mem_open(void *data, uint64_t sectors, bool read_only, const struct loop *loop,

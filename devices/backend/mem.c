@@ -19,23 +19,27 @@ static struct blk_req **link_of(struct blk_req *req)
     return (struct blk_req **)&req->backend[0];
 }
 
-/* A flush touches the whole disk. */
-static bool faulty(const struct mem_image *mem, const struct blk_req *req)
+/* -errno, or 0. A flush touches the whole disk. */
+static int fault_of(const struct mem_image *mem, const struct blk_req *req)
 {
     const struct mem_faults *faults = &mem->faults;
-    if (!faults->error)
-        return false;
+    bool touched;
+    if (req->op == BLK_FLUSH && faults->flush_error)
+        return faults->flush_error;
     if (req->op == BLK_FLUSH)
-        return faults->first == 0 && faults->last >= mem->image.info.sectors - 1;
-    return req->sector <= faults->last &&
-           req->sector + req->bytes / BLK_SECTOR - 1 >= faults->first;
+        touched = faults->first == 0 && faults->last >= mem->image.info.sectors - 1;
+    else
+        touched = req->sector <= faults->last &&
+                  req->sector + req->bytes / BLK_SECTOR - 1 >= faults->first;
+    return touched ? faults->error : 0;
 }
 
 /* The data moves now, not at submission: a write that is held has not reached the disk. */
 static int perform(struct mem_image *mem, const struct blk_req *req)
 {
-    if (faulty(mem, req))
-        return mem->faults.error;
+    int err = fault_of(mem, req);
+    if (err)
+        return err;
     uint8_t *at = mem->data + req->sector * BLK_SECTOR;
     if (req->op == BLK_DISCARD)
         memset(at, 0, req->bytes);

@@ -1,71 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Disks that a program serves over NBD (the protocol's doc/proto.md; sections are its).
+ * Disks that a program serves over NBD.
  *
- *   submit -> queued -> [sent] -> waiting -> [reply] -> [its data] -> done
- *                |         |         |           |          |
- *                +---------+---- the connection is lost ----+--> over: -EIO, from the loop
+ *   submit -> libnbd's commands -> [all of them are back] -> over -> done, or a flush and once more
  *
- * The program reads images whose contents guests wrote, so its replies are not taken on trust:
- * one that nobody waits for ends the connection.
+ * libnbd calls back while it holds its lock, so nothing is asked of it there: what is over is told
+ * by the loop's task.
  */
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
+#include <libnbd.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "devices/backend/nbd.h"
 
-#define REQUEST_MAGIC UINT32_C(0x25609513)
-#define REPLY_MAGIC   UINT32_C(0x67446698)
-#define REQUEST_BYTES 28u
-#define REPLY_BYTES   16u
-
-/* "Request types" and "Command flags" */
-#define CMD_READ     0u
-#define CMD_WRITE    1u
-#define CMD_DISC     2u
-#define CMD_FLUSH    3u
-#define CMD_TRIM     4u
-#define CMD_FLAG_FUA 1u
-
-/* Pieces of replies read in a turn of the loop, so that others get theirs. */
+/* Commands whose replies are taken in a turn of the loop, so that others get theirs. */
 #define BUDGET 64u
-
-struct list {
-    struct blk_req *first, **last;
-};
 
 struct nbd {
     struct blk_image image; /* first */
     struct nbd_owner owner;
-    int fd;
-    uint16_t flags;
-    bool write_through;
+    struct nbd_handle *handle;
+    bool flushes, fua, write_through;
     bool lost;
+    unsigned watched; /* LOOP_READ, LOOP_WRITE */
     struct loop_watch *watch;
     struct loop_task task;
-    uint64_t cookie;
-    struct list queued, waiting, over;
-    /* What goes out: of the first that is queued, and how much of it has gone. */
-    uint8_t request[REQUEST_BYTES];
-    uint32_t out_at;
-    /* What comes in: a reply, then the data of the request that it is for. */
-    uint8_t reply[REPLY_BYTES];
-    uint32_t in_at;
-    struct blk_req *reading;
-    uint32_t data_at;
+    struct blk_req *over, **over_end;
 };
 
 /* In blk_req.backend. */
 struct scratch {
+    struct nbd *nbd;
     struct blk_req *next;
-    uint64_t cookie;
-    int error; /* of one that is over */
-    uint16_t command;
+    unsigned commands; /* that are not back; and one while they are being given */
+    int error;
     bool flush_follows;
 };
 _Static_assert(sizeof(struct scratch) <= sizeof(((struct blk_req *)0)->backend), "room for it");
@@ -75,371 +47,310 @@ static struct scratch *scratch_of(struct blk_req *req)
     return (struct scratch *)(void *)req->backend;
 }
 
-static void list_init(struct list *list)
+/* ---- the beginning ----------------------------------------------------------------------------*/
+
+static int refuse(char *why, int err, const char *text)
 {
-    *list = (struct list){.last = &list->first};
+    snprintf(why, NBD_WHY_SIZE, "%s", text);
+    return err;
 }
 
-static void push(struct list *list, struct blk_req *req)
+/* Advertised sizes are powers of two (libnbd sees to it), 0 where there is none. */
+static int describe(struct nbd_handle *handle, struct nbd_export *ret_export, char *why)
+{
+    int64_t bytes = nbd_get_size(handle);
+    int64_t least = nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM);
+    int64_t preferred = nbd_get_block_size(handle, LIBNBD_SIZE_PREFERRED);
+    int64_t most = nbd_get_block_size(handle, LIBNBD_SIZE_MAXIMUM);
+
+    if (bytes < (int64_t)BLK_SECTOR)
+        return refuse(why, -EINVAL, "the image has not one whole sector");
+    if (least > (int64_t)BLK_SECTOR || (most > 0 && most < (int64_t)BLK_MAX_BYTES))
+        return refuse(why, -EINVAL, "its blocks are larger than a sector of 512 bytes");
+    *ret_export = (struct nbd_export){
+        .bytes = (uint64_t)bytes,
+        .physical_block = preferred > (int64_t)BLK_SECTOR ? (uint32_t)preferred : BLK_SECTOR,
+        .read_only = nbd_is_read_only(handle) != 0,
+        .discard = nbd_can_trim(handle) > 0,
+    };
+    return 0;
+}
+
+int nbd_image_hello(int fd, struct nbd_handle **ret_handle, struct nbd_export *ret_export,
+                    char ret_why[NBD_WHY_SIZE])
+{
+    struct nbd_handle *handle = nbd_create();
+    int err = 0;
+
+    if (!handle) {
+        close(fd);
+        return refuse(ret_why, -ENOMEM, "out of memory");
+    }
+    /* Simple replies only: there is nothing that others would be good for. What a failed read has
+     * left in its pages nobody is shown. */
+    if (nbd_set_request_structured_replies(handle, false) ||
+        nbd_set_pread_initialize(handle, false) || nbd_connect_socket(handle, fd)) {
+        err = refuse(ret_why, -EPROTO, nbd_get_error());
+        if (nbd_aio_is_created(handle))
+            close(fd);
+    }
+    if (!err)
+        err = describe(handle, ret_export, ret_why);
+    if (err)
+        nbd_close(handle);
+    else
+        *ret_handle = handle;
+    return err;
+}
+
+void nbd_image_discard(struct nbd_handle *handle)
+{
+    if (handle)
+        nbd_close(handle);
+}
+
+/* ---- the end of commands ----------------------------------------------------------------------*/
+
+static void push_over(struct nbd *nbd, struct blk_req *req)
 {
     scratch_of(req)->next = NULL;
-    *list->last = req;
-    list->last = &scratch_of(req)->next;
-}
-
-static void pull(struct list *list, struct blk_req **link)
-{
-    struct blk_req *req = *link;
-
-    *link = scratch_of(req)->next;
-    if (!*link)
-        list->last = link;
-}
-
-static void wake(struct nbd *nbd)
-{
+    *nbd->over_end = req;
+    nbd->over_end = &scratch_of(req)->next;
     nbd->image.loop->ops->defer(nbd->image.loop->ctx, &nbd->task);
 }
 
-static void end_all(struct nbd *nbd, struct list *list)
+static void command_over(struct blk_req *req, int error)
 {
-    while (list->first) {
-        struct blk_req *req = list->first;
-
-        pull(list, &list->first);
-        scratch_of(req)->error = -EIO;
-        push(&nbd->over, req);
-    }
-}
-
-/* No request is told inline. */
-static void lose(struct nbd *nbd, const char *why)
-{
-    const struct loop *loop = nbd->image.loop;
-
-    nbd->lost = true;
-    shutdown(nbd->fd, SHUT_RDWR); /* the image's close may be far: the guest has not let go yet */
-    if (nbd->owner.lost)
-        nbd->owner.lost(nbd->owner.ctx, why);
-    loop->ops->unwatch(loop->ctx, nbd->watch);
-    nbd->watch = NULL;
-    if (nbd->reading)
-        push(&nbd->waiting, nbd->reading);
-    nbd->reading = NULL;
-    end_all(nbd, &nbd->waiting);
-    end_all(nbd, &nbd->queued);
-    wake(nbd);
-}
-
-static const char *lost_by(int err)
-{
-    return err == -EPIPE || err == -ECONNRESET ? "its program has hung up"
-                                               : "the connection to its program has failed";
-}
-
-/* What is left of a request's pages from byte `at` on. */
-static unsigned rest_of(const struct blk_req *req, uint32_t at, struct iovec *iov)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < req->n_iov; i++) {
-        uint32_t len = (uint32_t)req->iov[i].iov_len;
-
-        if (at >= len) {
-            at -= len;
-            continue;
-        }
-        iov[n++] = (struct iovec){(uint8_t *)req->iov[i].iov_base + at, len - at};
-        at = 0;
-    }
-    return n;
-}
-
-/* ---- out --------------------------------------------------------------------------------------*/
-
-static void fill_request(struct nbd *nbd, uint16_t flags, uint16_t command, uint64_t cookie,
-                         uint64_t offset, uint32_t bytes)
-{
-    const uint32_t magic = htobe32(REQUEST_MAGIC), length = htobe32(bytes);
-    const uint64_t at = htobe64(offset);
-
-    flags = htobe16(flags);
-    command = htobe16(command);
-    memcpy(nbd->request, &magic, 4);
-    memcpy(nbd->request + 4, &flags, 2);
-    memcpy(nbd->request + 6, &command, 2);
-    memcpy(nbd->request + 8, &cookie, 8); /* as it comes back: of no byte order */
-    memcpy(nbd->request + 16, &at, 8);
-    memcpy(nbd->request + 24, &length, 4);
-}
-
-static void begin_request(struct nbd *nbd, const struct blk_req *req, struct scratch *scratch)
-{
-    bool fua = scratch->command == CMD_WRITE && (req->fua || nbd->write_through) &&
-               nbd->flags & NBD_SEND_FUA;
-
-    scratch->cookie = ++nbd->cookie;
-    fill_request(nbd, fua ? CMD_FLAG_FUA : 0, scratch->command, scratch->cookie,
-                 scratch->command == CMD_FLUSH ? 0 : req->sector * BLK_SECTOR,
-                 scratch->command == CMD_FLUSH ? 0 : req->bytes);
-}
-
-/* 1: all of the first has gone; 0: not now; -errno. */
-static int send_first(struct nbd *nbd)
-{
-    struct blk_req *req = nbd->queued.first;
     struct scratch *scratch = scratch_of(req);
-    uint32_t data = scratch->command == CMD_WRITE ? req->bytes : 0;
-    struct iovec iov[BLK_REQ_PAGES + 1];
-    struct msghdr message = {.msg_iov = iov};
-    ssize_t n;
 
-    if (!nbd->out_at)
-        begin_request(nbd, req, scratch);
-    if (nbd->out_at < REQUEST_BYTES)
-        iov[message.msg_iovlen++] =
-            (struct iovec){nbd->request + nbd->out_at, REQUEST_BYTES - nbd->out_at};
-    if (data)
-        message.msg_iovlen +=
-            rest_of(req, nbd->out_at < REQUEST_BYTES ? 0 : nbd->out_at - REQUEST_BYTES,
-                    iov + message.msg_iovlen);
-    n = sendmsg(nbd->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    nbd->out_at += (uint32_t)n;
-    return nbd->out_at == REQUEST_BYTES + data;
+    if (error && !scratch->error)
+        scratch->error = error;
+    if (!--scratch->commands)
+        push_over(scratch->nbd, req);
 }
 
-static void send_queued(struct nbd *nbd)
+/* "Error values" are Linux's numbers; EINVAL is what the library takes all others for, and whatever
+ * else it says is of the connection. */
+static int error_of(int error)
 {
-    const struct loop *loop = nbd->image.loop;
-
-    while (nbd->queued.first) {
-        struct blk_req *req = nbd->queued.first;
-        int sent = send_first(nbd);
-
-        if (sent < 0) {
-            lose(nbd, lost_by(sent));
-            return;
-        }
-        if (!sent)
-            break;
-        nbd->out_at = 0;
-        pull(&nbd->queued, &nbd->queued.first);
-        push(&nbd->waiting, req);
-    }
-    loop->ops->rewatch(loop->ctx, nbd->watch, LOOP_READ | (nbd->queued.first ? LOOP_WRITE : 0));
-}
-
-/* What is submitted meanwhile waits for the next turn. The image lives until its last request is
- * done, so `nbd` may be gone only when the list is at its end. */
-static void tell_over(struct nbd *nbd)
-{
-    struct blk_req *req = nbd->over.first;
-
-    list_init(&nbd->over);
-    while (req) {
-        struct blk_req *next = scratch_of(req)->next;
-
-        blk_image_done(req, scratch_of(req)->error);
-        req = next;
-    }
-}
-
-static void run_task(void *arg)
-{
-    struct nbd *nbd = arg;
-
-    if (!nbd->lost)
-        send_queued(nbd);
-    tell_over(nbd);
-}
-
-static void nbd_submit(struct blk_image *image, struct blk_req *req)
-{
-    static const uint16_t command[] = {[BLK_READ] = CMD_READ,
-                                       [BLK_WRITE] = CMD_WRITE,
-                                       [BLK_FLUSH] = CMD_FLUSH,
-                                       [BLK_DISCARD] = CMD_TRIM};
-    struct nbd *nbd = (struct nbd *)image;
-    bool flushes = nbd->flags & NBD_SEND_FLUSH;
-
-    *scratch_of(req) = (struct scratch){
-        .command = command[req->op],
-        .flush_follows = req->op == BLK_WRITE && (req->fua || nbd->write_through) && flushes &&
-                         !(nbd->flags & NBD_SEND_FUA),
-    };
-    if (nbd->lost)
-        scratch_of(req)->error = -EIO;
-    push(nbd->lost || (req->op == BLK_FLUSH && !flushes) ? &nbd->over : &nbd->queued, req);
-    wake(nbd);
-}
-
-/* ---- in ---------------------------------------------------------------------------------------*/
-
-/* "Error values" are Linux's numbers; others are to be taken for EINVAL, which says less. */
-static int error_of(uint32_t value)
-{
-    switch (value) {
+    switch (error) {
+    case 0:
     case EPERM:
     case EIO:
     case ENOMEM:
-    case EINVAL:
     case ENOSPC:
     case EOVERFLOW:
     case EOPNOTSUPP:
     case ESHUTDOWN:
-        return -(int)value;
+        return -error;
     default:
         return -EIO;
     }
 }
 
-static struct blk_req *take_waiting(struct nbd *nbd, uint64_t cookie)
+static int on_command(void *user_data, int *error)
 {
-    struct blk_req **link = &nbd->waiting.first;
-
-    while (*link && scratch_of(*link)->cookie != cookie)
-        link = &scratch_of(*link)->next;
-    if (!*link)
-        return NULL;
-
-    struct blk_req *req = *link;
-
-    pull(&nbd->waiting, link);
-    return req;
+    command_over(user_data, error_of(*error));
+    return 1; /* nobody else asks for it */
 }
 
-/* The request that the reply is for; NULL: none, or it is no reply. */
-static struct blk_req *read_reply(struct nbd *nbd, int *ret_error)
-{
-    uint32_t magic, error;
-    uint64_t cookie;
+/* ---- the connection ---------------------------------------------------------------------------*/
 
-    memcpy(&magic, nbd->reply, 4);
-    memcpy(&error, nbd->reply + 4, 4);
-    memcpy(&cookie, nbd->reply + 8, 8);
-    if (be32toh(magic) != REPLY_MAGIC)
-        return NULL;
-    *ret_error = error ? error_of(be32toh(error)) : 0;
-    return take_waiting(nbd, cookie);
+static void lose(struct nbd *nbd)
+{
+    const struct loop *loop = nbd->image.loop;
+
+    nbd->lost = true;
+    if (nbd->owner.lost)
+        nbd->owner.lost(nbd->owner.ctx,
+                        nbd_aio_is_closed(nbd->handle)
+                            ? "its program has hung up"
+                            : "the connection to its program has failed, or what it sent is no "
+                              "reply to a request");
+    loop->ops->unwatch(loop->ctx, nbd->watch);
+    nbd->watch = NULL;
 }
 
-/* False: `nbd` may be gone. */
-static bool finish(struct nbd *nbd, struct blk_req *req, int error)
+/* After whatever was asked of the library. What is in its hands when it loses the connection comes
+ * back through on_command(). */
+static void look(struct nbd *nbd)
 {
-    bool others = nbd->waiting.first || nbd->queued.first || nbd->over.first;
+    const struct loop *loop = nbd->image.loop;
+    unsigned direction = nbd_aio_get_direction(nbd->handle), wanted;
 
-    if (!error && scratch_of(req)->flush_follows) {
-        scratch_of(req)->flush_follows = false;
-        scratch_of(req)->command = CMD_FLUSH;
-        push(&nbd->queued, req);
-        wake(nbd);
-        return true;
+    if (nbd->lost)
+        return;
+    if (nbd_aio_is_dead(nbd->handle) || nbd_aio_is_closed(nbd->handle)) {
+        lose(nbd);
+        return;
     }
-    blk_image_done(req, error);
-    return others;
+    wanted = (direction & LIBNBD_AIO_DIRECTION_READ ? LOOP_READ : 0) |
+             (direction & LIBNBD_AIO_DIRECTION_WRITE ? LOOP_WRITE : 0);
+    if (wanted != nbd->watched)
+        loop->ops->rewatch(loop->ctx, nbd->watch, wanted);
+    nbd->watched = wanted;
 }
 
-/* 1: something came; 0: nothing now; -errno: that was it. */
-static int receive(struct nbd *nbd, struct iovec *iov, unsigned n_iov, uint32_t *at)
+/* The library, told that there is something to read, waits for a reply until it is there, and sends
+ * nothing meanwhile: so it is told only when there is. */
+static bool has_more(const struct nbd *nbd)
 {
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = n_iov};
-    ssize_t n = recvmsg(nbd->fd, &message, MSG_DONTWAIT);
+    struct pollfd socket = {.fd = nbd_aio_get_fd(nbd->handle), .events = POLLIN};
 
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    *at += (uint32_t)n;
-    return n ? 1 : -EPIPE;
+    return nbd_aio_get_direction(nbd->handle) & LIBNBD_AIO_DIRECTION_READ &&
+           poll(&socket, 1, 0) == 1;
 }
 
-static int receive_reply(struct nbd *nbd)
+static void take_replies(struct nbd *nbd)
 {
-    struct iovec iov = {nbd->reply + nbd->in_at, REPLY_BYTES - nbd->in_at};
-
-    return receive(nbd, &iov, 1, &nbd->in_at);
-}
-
-static int receive_data(struct nbd *nbd)
-{
-    struct iovec iov[BLK_REQ_PAGES];
-
-    return receive(nbd, iov, rest_of(nbd->reading, nbd->data_at, iov), &nbd->data_at);
-}
-
-/* False: no more now. */
-static bool read_some(struct nbd *nbd)
-{
-    struct blk_req *req = nbd->reading;
-    int error = 0, got = req ? receive_data(nbd) : receive_reply(nbd);
-
-    if (got < 0)
-        lose(nbd, lost_by(got));
-    if (got <= 0)
-        return false;
-    if (req && nbd->data_at < req->bytes)
-        return true;
-    if (!req && nbd->in_at < REPLY_BYTES)
-        return true;
-    nbd->reading = NULL;
-    nbd->in_at = nbd->data_at = 0;
-    if (!req) {
-        req = read_reply(nbd, &error);
-        if (!req) {
-            lose(nbd, "what its program sent is no reply to a request");
-            return false;
-        }
-        if (!error && scratch_of(req)->command == CMD_READ) {
-            nbd->reading = req;
-            return true;
-        }
-    }
-    return finish(nbd, req, error);
+    for (unsigned i = 0; i < BUDGET && has_more(nbd); i++)
+        if (nbd_aio_notify_read(nbd->handle))
+            break;
 }
 
 static void on_socket(void *arg, unsigned events)
 {
     struct nbd *nbd = arg;
 
-    if (events & LOOP_WRITE)
-        wake(nbd);
+    if (events & LOOP_WRITE && nbd_aio_get_direction(nbd->handle) & LIBNBD_AIO_DIRECTION_WRITE)
+        nbd_aio_notify_write(nbd->handle);
     if (events & LOOP_READ)
-        for (unsigned i = 0; i < BUDGET && read_some(nbd); i++)
-            ;
+        take_replies(nbd);
+    look(nbd);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------*/
+
+static void give(struct nbd *nbd, struct blk_req *req, enum blk_op op, void *data, size_t bytes,
+                 uint64_t offset)
+{
+    nbd_completion_callback done = {.callback = on_command, .user_data = req};
+    bool stable = nbd->fua && (req->fua || nbd->write_through);
+    int64_t cookie = -1;
+
+    scratch_of(req)->commands++;
+    switch (op) {
+    case BLK_READ:
+        cookie = nbd_aio_pread(nbd->handle, data, bytes, offset, done, 0);
+        break;
+    case BLK_WRITE:
+        cookie = nbd_aio_pwrite(nbd->handle, data, bytes, offset, done,
+                                stable ? LIBNBD_CMD_FLAG_FUA : 0);
+        break;
+    case BLK_FLUSH:
+        cookie = nbd_aio_flush(nbd->handle, done, 0);
+        break;
+    case BLK_DISCARD:
+        cookie = nbd_aio_trim(nbd->handle, bytes, offset, done, 0);
+        break;
+    }
+    if (cookie < 0)
+        command_over(req, -EIO);
+}
+
+/* A command for all pages that lie one behind the other. */
+static void give_pages(struct nbd *nbd, struct blk_req *req)
+{
+    uint64_t offset = req->sector * BLK_SECTOR;
+
+    for (unsigned i = 0; i < req->n_iov;) {
+        uint8_t *data = req->iov[i].iov_base;
+        size_t bytes = 0;
+
+        for (; i < req->n_iov && req->iov[i].iov_base == data + bytes; i++)
+            bytes += req->iov[i].iov_len;
+        give(nbd, req, req->op, data, bytes, offset);
+        offset += bytes;
+    }
+}
+
+static void give_all(struct nbd *nbd, struct blk_req *req, enum blk_op op)
+{
+    scratch_of(req)->commands = 1;
+    if (op == BLK_READ || op == BLK_WRITE)
+        give_pages(nbd, req);
+    else
+        give(nbd, req, op, NULL, req->bytes, req->sector * BLK_SECTOR);
+    command_over(req, 0);
+    look(nbd);
+}
+
+static void nbd_submit(struct blk_image *image, struct blk_req *req)
+{
+    struct nbd *nbd = (struct nbd *)image;
+
+    *scratch_of(req) = (struct scratch){
+        .nbd = nbd,
+        .flush_follows =
+            req->op == BLK_WRITE && (req->fua || nbd->write_through) && nbd->flushes && !nbd->fua,
+    };
+    if (nbd->lost)
+        scratch_of(req)->error = -EIO;
+    if (nbd->lost || (req->op == BLK_FLUSH && !nbd->flushes))
+        push_over(nbd, req);
+    else
+        give_all(nbd, req, req->op);
+}
+
+/* What is over meanwhile waits for the next turn. The image lives until its last request is done,
+ * so `nbd` may be gone only when the list is at its end. */
+static void tell_over(void *arg)
+{
+    struct nbd *nbd = arg;
+    struct blk_req *req = nbd->over;
+
+    nbd->over = NULL;
+    nbd->over_end = &nbd->over;
+    while (req) {
+        struct scratch *scratch = scratch_of(req);
+        struct blk_req *next = scratch->next;
+
+        if (scratch->flush_follows && !scratch->error && !nbd->lost) {
+            scratch->flush_follows = false;
+            give_all(nbd, req, BLK_FLUSH);
+        } else {
+            blk_image_done(req, scratch->flush_follows && nbd->lost ? -EIO : scratch->error);
+        }
+        req = next;
+    }
 }
 
 /* ---- life -------------------------------------------------------------------------------------*/
 
-static void nbd_close(struct blk_image *image)
+static void nbd_image_close(struct blk_image *image)
 {
     struct nbd *nbd = (struct nbd *)image;
     const struct loop *loop = image->loop;
 
-    assert(!nbd->queued.first && !nbd->waiting.first && !nbd->over.first && !nbd->reading);
+    assert(!nbd->over);
     loop->ops->undefer(loop->ctx, &nbd->task);
     loop->ops->unwatch(loop->ctx, nbd->watch);
-    if (!nbd->lost) { /* a courtesy: the end of the connection says the same */
-        fill_request(nbd, 0, CMD_DISC, 0, 0, 0);
-        (void)!send(nbd->fd, nbd->request, REQUEST_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    close(nbd->fd);
+    if (!nbd->lost) /* a courtesy: the end of the connection says the same */
+        nbd_aio_disconnect(nbd->handle, 0);
+    nbd_close(nbd->handle);
     free(nbd);
 }
 
 static const struct blk_backend_ops nbd_ops = {
     .name = "nbd",
     .submit = nbd_submit,
-    .close = nbd_close,
+    .close = nbd_image_close,
 };
 
-int nbd_open(int fd, const struct nbd_export *export, const struct nbd_owner *owner,
-             const struct loop *loop, struct pool *pool, struct blk_image **ret_image)
+int nbd_image_open(struct nbd_handle *handle, const struct nbd_export *export,
+                   const struct nbd_owner *owner, const struct loop *loop, struct pool *pool,
+                   struct blk_image **ret_image)
 {
     struct nbd *nbd = calloc(1, sizeof(*nbd));
     int err;
 
     if (!nbd)
         return -ENOMEM;
+    nbd->owner = *owner;
+    nbd->handle = handle;
+    nbd->flushes = nbd_can_flush(handle) > 0;
+    nbd->fua = nbd_can_fua(handle) > 0;
+    nbd->write_through = export->write_through;
     nbd->image = (struct blk_image){
         .ops = &nbd_ops,
         .info =
@@ -447,23 +358,19 @@ int nbd_open(int fd, const struct nbd_export *export, const struct nbd_owner *ow
                 .sectors = export->bytes / BLK_SECTOR,
                 .physical_block = export->physical_block,
                 .read_only = export->read_only,
-                .write_cache = export->flags & NBD_SEND_FLUSH && !export->write_through,
-                .discard = export->flags & NBD_SEND_TRIM && !export->read_only,
+                .write_cache = nbd->flushes && !export->write_through,
+                .discard = export->discard && !export->read_only,
                 .discard_granularity = export->physical_block,
-                .solid_state = !(export->flags & NBD_ROTATIONAL),
+                .solid_state = nbd_is_rotational(handle) <= 0,
             },
         .loop = loop,
         .pool = pool,
     };
-    nbd->owner = *owner;
-    nbd->fd = fd;
-    nbd->flags = export->flags;
-    nbd->write_through = export->write_through;
-    nbd->task = (struct loop_task){.run = run_task, .arg = nbd};
-    list_init(&nbd->queued);
-    list_init(&nbd->waiting);
-    list_init(&nbd->over);
-    err = loop->ops->watch(loop->ctx, fd, LOOP_READ, on_socket, nbd, &nbd->watch);
+    nbd->task = (struct loop_task){.run = tell_over, .arg = nbd};
+    nbd->over_end = &nbd->over;
+    nbd->watched = LOOP_READ;
+    err =
+        loop->ops->watch(loop->ctx, nbd_aio_get_fd(handle), LOOP_READ, on_socket, nbd, &nbd->watch);
     if (err) {
         free(nbd);
         return err;

@@ -259,28 +259,13 @@ void ata_step(struct ata_drive *drive)
     }
 }
 
-static const char *op_name(enum blk_op op)
-{
-    switch (op) {
-    case BLK_READ:
-        return "read";
-    case BLK_WRITE:
-        return "write";
-    case BLK_FLUSH:
-        return "flush";
-    case BLK_DISCARD:
-        return "discard";
-    }
-    return "?";
-}
-
 static void log_error(const struct ata_drive *drive, const struct blk_req *req, int error)
 {
     uint64_t sector = blk_req_sector(req) + blk_req_good(req) / ATA_SECTOR;
 
     host_log(drive->config.host, HOST_LOG_WARN, drive->config.controller,
              "event=disk-error unit=%u op=%s sector=%llu request=%llu+%u error=%d",
-             drive->config.unit, op_name(blk_req_op(req)), (unsigned long long)sector,
+             drive->config.unit, blk_op_name(blk_req_op(req)), (unsigned long long)sector,
              (unsigned long long)blk_req_sector(req), blk_req_bytes(req) / ATA_SECTOR, -error);
 }
 

@@ -22,6 +22,12 @@
 #define BLKIF_OKAY       0
 #define BLKIF_ERROR      (-1)
 #define BLKIF_EOPNOTSUPP (-2)
+/* Without a name in blkif.h: a failure that is neither of these two. Linux takes BLKIF_ERROR for
+ * "not supported", and so for success, when it answers a flush or barrier without data, and
+ * BLKIF_EOPNOTSUPP when it answers any, Windows that, too (blkif_interrupt() of Linux'
+ * drivers/block/xen-blkfront.c, RingCompleteResponse() of xenvbd). Whatever else is not BLKIF_OKAY
+ * is an error to them, to FreeBSD, NetBSD and OVMF. */
+#define BLKIF_FAILED (-5)
 
 #define BLKIF_SECTOR         512u /* what sector numbers, and a segment's, count */
 #define BLKIF_PAGE           4096u

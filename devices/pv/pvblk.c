@@ -30,6 +30,7 @@ void pvblk_set_blk(struct pvblk *pv, struct blk *blk)
 {
     assert(!pv->blk || (!pv->connected && !pv->draining));
     pv->blk = blk;
+    pv->sealed = false;
     if (!blk)
         return;
     blk_bind(blk, &pvblk_client, pv);

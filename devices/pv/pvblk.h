@@ -15,6 +15,14 @@
  * it, and what comes after waits for the barrier. An answer of a flush says that all writes which
  * were answered before it was taken are stable.
  *
+ * A flush or barrier that fails seals the disk: from then on it is only read, and everything else
+ * fails, for as long as it is this disk. What was answered before it may be lost, and no later
+ * flush can say that it is not: the kernel tells of lost pages once (fsync(2)), and a drive takes
+ * the sector that it could not write out of its cache (ATA/ATAPI-5, FLUSH CACHE). Nor may a write
+ * be answered as done, since Linux's blkfront does not flush any more after a flush that failed.
+ * Another connection changes nothing: a guest that was suspended comes back with what it was told.
+ * (An emulated drive that reports the same goes on, as a real one would.)
+ *
  * Back-pressure: a request stays in its ring while there is no command for it here; a command waits
  * in line while the disk has no slot or page for it. Nobody passes anybody in that line.
  *
@@ -61,6 +69,11 @@ struct pvblk_ops {
     /* The rings make no sense, and no more of them is served until another pvblk_connect(). Told
      * once for each connection. `why`: a constant. */
     void (*broken)(void *ctx, const char *why);
+    /* The disk is sealed, told once; `error`: -errno of the flush or barrier. */
+    void (*sealed)(void *ctx, int error);
+    /* A request to the disk has failed, of which the guest is told and the administrator ought to
+     * be. `sector`: the bad one; of a flush 0. */
+    void (*failed)(void *ctx, enum blk_op op, uint64_t sector, int error);
     /* pvblk_disconnect() had returned false, and nothing is in flight by now. */
     void (*drained)(void *ctx);
     /* True: nothing is to be taken from the rings or asked of the disk now, since requests of
@@ -82,7 +95,7 @@ struct pvblk_counters {
     uint64_t reads, writes, flushes, barriers, discards;
     uint64_t indirect;
     uint64_t refused;     /* malformed, out of range, unknown, not allowed: answered at once */
-    uint64_t failed;      /* answered with an error later */
+    uint64_t failed;      /* answered with an error later, or since the disk is sealed */
     uint64_t copies;      /* segments of data, and tables of segments */
     uint64_t copy_calls;  /* batches */
     uint64_t copy_errors; /* of parts and tables: the guest had not granted them, and the like */

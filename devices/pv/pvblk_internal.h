@@ -79,6 +79,7 @@ struct pvblk {
     struct blk *blk;
     struct pvblk_counters counters;
     bool connected, broken, draining;
+    bool sealed;      /* pvblk.h; until it gets another disk */
     bool turning;     /* within pvblk_turn() */
     bool ended;       /* a command, in this turn */
     uint64_t started; /* bytes, in this turn */

@@ -69,8 +69,39 @@ void pvblk_start(struct pvblk *pv, struct pvblk_cmd *cmd)
 
 /* ---- the end of commands and of their parts ---------------------------------------------------*/
 
+static bool is_flush(const struct pvblk_cmd *cmd)
+{
+    return cmd->operation == BLKIF_FLUSH || cmd->operation == BLKIF_BARRIER;
+}
+
+static int16_t status_of(const struct pvblk_cmd *cmd, int error)
+{
+    if (is_flush(cmd))
+        return BLKIF_FAILED;
+    return error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
+}
+
+/* That it was a barrier's data which could not be written, or copied, makes no difference: its
+ * guest flushes no more. */
+static void seal(struct pvblk *pv, int error)
+{
+    if (pv->sealed)
+        return;
+    pv->sealed = true;
+    pv->params.ops->sealed(pv->params.ctx, error);
+}
+
+/* A sealed disk is still read. */
+static bool is_sealed(const struct pvblk *pv, const struct pvblk_cmd *cmd)
+{
+    return pv->sealed && cmd->io != BLK_READ;
+}
+
+/* Of a sealed disk not even what the disk has done counts: nothing makes it stable any more. */
 static void finish(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
+    if (is_sealed(pv, cmd) && cmd->status == BLKIF_OKAY)
+        cmd->status = status_of(cmd, -EIO);
     count_add(&pv->counters.failed, cmd->status != BLKIF_OKAY);
     leave_line(pv, cmd);
     if (cmd == pv->barrier)
@@ -100,7 +131,9 @@ static void part_over(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part, in
     cmd->req[part] = NULL;
     cmd->flying &= ~(1u << part);
     if (error) {
-        cmd->status = error == -EOPNOTSUPP ? BLKIF_EOPNOTSUPP : BLKIF_ERROR;
+        if (is_flush(cmd))
+            seal(pv, error);
+        cmd->status = status_of(cmd, error);
         cmd->todo = 0;
         leave_line(pv, cmd);
     }
@@ -285,10 +318,22 @@ static bool fly_part(struct pvblk *pv, struct pvblk_cmd *cmd, unsigned part)
                left < BLK_MAX_BYTES ? left : BLK_MAX_BYTES);
 }
 
+/* It has not all begun, and will not. */
+static void give_up(struct pvblk *pv, struct pvblk_cmd *cmd)
+{
+    cmd->status = status_of(cmd, -EIO);
+    if (!cmd->flying)
+        finish(pv, cmd);
+}
+
 /* False: it has to wait. The last part to fly may end the command, so `todo` is looked at before.
  */
 static bool start_command(struct pvblk *pv, struct pvblk_cmd *cmd)
 {
+    if (is_sealed(pv, cmd)) {
+        give_up(pv, cmd);
+        return true;
+    }
     if (cmd->preflush)
         return fly(pv, cmd, 0, BLK_FLUSH, 0, 0);
     if (cmd->io == BLK_DISCARD)
@@ -325,14 +370,12 @@ void pvblk_advance(struct pvblk *pv)
 static void on_done(void *owner, struct blk_req *req, int error)
 {
     struct pvblk *pv = owner;
-    uint64_t token = blk_req_token(req);
+    uint64_t token = blk_req_token(req), bad = blk_req_sector(req) + blk_req_good(req) / BLK_SECTOR;
     struct pvblk_cmd *cmd = &pv->cmds[token >> 8];
     unsigned part = token & 0xff;
 
     assert(cmd->used && cmd->req[part] == req);
-    if (error && cmd->status == BLKIF_OKAY &&
-        blk_stops(pv->blk, blk_req_op(req), blk_req_sector(req) + blk_req_good(req) / BLK_SECTOR,
-                  error)) {
+    if (error && cmd->status == BLKIF_OKAY && blk_stops(pv->blk, blk_req_op(req), bad, error)) {
         /* Its pages are for others while somebody mends the disk: the data is still the guest's,
          * and is copied again. */
         blk_put(req);
@@ -342,6 +385,8 @@ static void on_done(void *owner, struct blk_req *req, int error)
         line_up(pv, cmd);
         return;
     }
+    if (error)
+        pv->params.ops->failed(pv->params.ctx, blk_req_op(req), bad, error);
     if (!error && blk_req_op(req) == BLK_READ) {
         add_to_batch(pv, cmd, part);
         pv->params.ops->want_turn(pv->params.ctx);

@@ -128,9 +128,22 @@ static void on_broken(void *ctx, const char *why)
     bench_check(false, why);
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    bench_check(false, strerror(-error));
+}
+
 static void on_drained(void *ctx)
 {
 }
+
+static void on_disk_error(void *ctx, enum host_log_level level, const char *device,
+                          const char *format, va_list args)
+{
+    bench_check(false, format);
+}
+
+static const struct host_ops host_ops = {.log = on_disk_error};
 
 static void connect_backend(struct mail *mail)
 {
@@ -138,8 +151,10 @@ static void connect_backend(struct mail *mail)
                                   .channels = &bench.channels,
                                   .twin = -1,
                                   .broken = on_broken,
-                                  .drained = on_drained};
+                                  .drained = on_drained,
+                                  .sealed = on_sealed};
 
+    bench.vm.host = (struct host){.ops = &host_ops};
     bench.err =
         pool_share_create(bench.worker->pool, BLK_HELD_BYTES / POOL_PAGE, &bench.vm.pool_share);
     if (!bench.err)

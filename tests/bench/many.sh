@@ -4,8 +4,9 @@
 #   tests/bench/many.sh BUILD
 #
 # A thousand guests of one daemon: what an idle one costs, what the others cost one that works, how long
-# coming and going take. Goals that are missed are marked ">"; bench_many.c says what a fair share is.
-# $GUESTS (1000), $HAMMERING (99), $IDLE_S (10) and $MS (2000), for each kind of round trip. $CPUS (0,1) are the
+# coming and going take. Goals that are missed are marked ">"; bench_many.c says what a fair share is, and by
+# which server beside the daemon it is measured.
+# $GUESTS (1000), $HAMMERING (99), $IDLE_S (10) and $MS (2000), for each kind of round trip and server. $CPUS (0,1) are the
 # processors that daemon and guests have together. The guests' images are in $TMPDIR (/tmp).
 set -eu
 build=$1

@@ -9,10 +9,9 @@
  * safe. cache-off: as trust, after SET FEATURES 82h.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "tests/durability/told.h"
 #include "tests/peer/ide.h"
 #include "tests/xen/tiny/journal.h"
 
@@ -41,16 +40,6 @@ static int cache_off(struct ide *disk)
     if (!rc)
         rc = ide_command(disk, SET_FEATURES, 0, 0, false);
     return rc ? rc : ide_wait_idle(disk);
-}
-
-/* Written at once: what was said is not lost with us. */
-static void say(uint32_t record)
-{
-    char line[16];
-    int n = snprintf(line, sizeof(line), "%u\n", record);
-
-    if (write(STDOUT_FILENO, line, (size_t)n) != n)
-        exit(3);
 }
 
 int main(int argc, char **argv)
@@ -86,7 +75,7 @@ int main(int argc, char **argv)
         }
         if (flush && ide_flush(&disk))
             goto failed;
-        say(record - 1);
+        told(record - 1);
     }
 failed:
     peer_close(peer);

@@ -10,10 +10,9 @@
  * last record of each batch is one. trust: neither, a write that is complete counts as safe.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "tests/durability/told.h"
 #include "tests/unit/pvblk_rig.h"
 #include "tests/xen/tiny/journal.h"
 
@@ -68,16 +67,6 @@ static uint64_t write_batch(struct pv_rig *rig, enum mode mode, uint32_t record,
     return written;
 }
 
-/* Written at once: what was said is not lost with us. */
-static void say(uint32_t record)
-{
-    char line[16];
-    int n = snprintf(line, sizeof(line), "%u\n", record);
-
-    if (write(STDOUT_FILENO, line, (size_t)n) != n)
-        exit(3);
-}
-
 int main(int argc, char **argv)
 {
     enum mode mode = argc != 3                     ? TRUST
@@ -98,7 +87,7 @@ int main(int argc, char **argv)
             break;
         lba += written;
         record += batch;
-        say(record - 1);
+        told(record - 1);
     }
     pv_rig_finish(&rig);
     return 0;

@@ -19,6 +19,7 @@
 #include "devices/backend/pool.h"
 #include "tests/fuzz/script.h"
 #include "tests/unit/fake_loop.h"
+#include "tests/unit/nbd_program.h"
 
 #define MAX_ACTIONS 200u
 #define COOKIES     64u
@@ -153,20 +154,26 @@ static void act(struct fuzz *fuzz, struct script *script)
 
 static void transmission(struct script *script)
 {
-    struct nbd_export export = {.bytes = SECTORS * BLK_SECTOR, .physical_block = 512};
+    uint8_t text[256], *at = nbd_put_greeting(text, 3);
+    uint16_t flags = (uint16_t)((NBD_HAS_FLAGS | take(script)) & ~NBD_READ_ONLY);
     static struct fuzz fuzz;
+    struct nbd_handle *handle;
+    struct nbd_export export;
     struct blk_image *image;
+    char why[NBD_WHY_SIZE];
     int pair[2];
 
     fuzz = (struct fuzz){.loop = fake_loop_create()};
-    export.flags = NBD_HAS_FLAGS | take(script);
-    export.flags &= ~NBD_READ_ONLY;
-    export.write_through = take(script) & 1;
     assert(!pool_create(PAGES, &fuzz.pool));
     assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     fuzz.server = pair[1];
-    assert(!nbd_open(pair[0], &export, &(struct nbd_owner){0}, fake_loop(fuzz.loop), fuzz.pool,
-                     &image));
+    at = nbd_put_answer(nbd_put_export(at, SECTORS * BLK_SECTOR, flags), 1, 0);
+    assert(send(pair[1], text, (size_t)(at - text), MSG_NOSIGNAL) == at - text);
+    assert(!nbd_image_hello(pair[0], &handle, &export, why));
+    assert(recv(pair[1], fuzz.heard, sizeof(fuzz.heard), MSG_DONTWAIT) > 0);
+    export.write_through = take(script) & 1;
+    assert(!nbd_image_open(handle, &export, &(struct nbd_owner){0}, fake_loop(fuzz.loop), fuzz.pool,
+                           &image));
     assert(!blk_open(image, 16, &fuzz.blk));
     blk_bind(fuzz.blk, &client, &fuzz);
     for (unsigned i = 0; i < MAX_ACTIONS && script->size; i++)
@@ -187,14 +194,16 @@ static void transmission(struct script *script)
 
 static void beginning(struct script *script)
 {
-    struct nbd_hello hello = {0};
-    int pair[2], err = -EAGAIN;
+    struct nbd_handle *handle = NULL;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE] = "";
+    int pair[2], err;
 
     assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     /* What all of them say: it is hard to guess. */
     if (take(script) & 1)
         assert(send(pair[1], "NBDMAGICIHAVEOPT\0\3", 18, MSG_NOSIGNAL) == 18);
-    while (script->size && err == -EAGAIN) {
+    while (script->size) {
         static const uint8_t head[12] = {0, 3, 0xe8, 0x89, 4, 0x55, 0x65, 0xa9, 0, 0, 0, 7};
         size_t n = take(script);
 
@@ -204,16 +213,14 @@ static void beginning(struct script *script)
         (void)!send(pair[1], script->data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         script->data += n;
         script->size -= n;
-        err = nbd_hello_step(&hello, pair[0]);
     }
+    shutdown(pair[1], SHUT_WR);
+    err = nbd_image_hello(pair[0], &handle, &export, why);
+    assert(err ? !handle && *why : export.bytes >= BLK_SECTOR);
+    assert(err || (export.physical_block >= BLK_SECTOR &&
+                   !(export.physical_block & (export.physical_block - 1))));
+    nbd_image_discard(handle);
     close(pair[1]);
-    if (err == -EAGAIN)
-        err = nbd_hello_step(&hello, pair[0]);
-    assert(err != -EAGAIN);
-    assert(err ? hello.why != NULL : hello.export.bytes >= BLK_SECTOR);
-    assert(err || (hello.export.physical_block >= BLK_SECTOR &&
-                   !(hello.export.physical_block & (hello.export.physical_block - 1))));
-    close(pair[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,6 +7,7 @@
  *  - as many answers as requests were taken, unless the ring is broken, and no more
  *  - a turn takes a bounded number of requests
  *  - a disk that is read-only keeps its bytes
+ *  - nothing but reads is asked of a disk that is sealed
  *  - nothing is mapped, no page of the pool and no command is taken at the end
  */
 #include <assert.h>
@@ -113,7 +114,19 @@ struct target {
     uint64_t taken; /* since the connection */
     uint64_t answered;
     bool holding;
+    bool quiet;       /* sealed, and what was under way has ended */
+    uint64_t changes; /* until then */
 };
+
+static void check_seal(struct target *target)
+{
+    const struct blk_counters *counters = blk_counters(target->rig.blk);
+    uint64_t changes = counters->writes + counters->flushes + counters->discards;
+
+    assert(!target->quiet || changes == target->changes);
+    target->quiet = target->rig.sealed;
+    target->changes = changes;
+}
 
 static void turn(struct target *target)
 {
@@ -138,11 +151,12 @@ static void settle(struct target *target)
     pv_rig_settle(rig);
     target->answered += answers(rig);
     assert(!counters->active);
+    check_seal(target);
     if (pvblk_connected(rig->pv) && !rig->broken)
         assert(counters->requests - target->taken == target->answered);
 }
 
-static void reconnect(struct target *target)
+static void reconnect(struct target *target, bool other_disk)
 {
     struct pv_rig *rig = &target->rig;
     bool idle = pvblk_disconnect(rig->pv);
@@ -155,6 +169,11 @@ static void reconnect(struct target *target)
     assert(rig->drained - drained == !idle);
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     rig->broken = 0;
+    if (other_disk) {
+        pvblk_set_blk(rig->pv, rig->blk);
+        rig->sealed = 0;
+        target->quiet = false;
+    }
     assert(!pv_rig_connect(rig));
     target->taken = pvblk_counters(rig->pv)->requests;
     target->answered = 0;
@@ -218,7 +237,7 @@ static void act(struct target *target, struct script *script)
             mem_release(rig->image);
         break;
     case 10:
-        reconnect(target);
+        reconnect(target, action & 16);
         break;
     case 11:
         settle(target);

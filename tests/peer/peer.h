@@ -76,6 +76,13 @@ void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, ui
  * after until it has ended. False: not claimed; it has not ended yet. */
 bool peer_in_begin(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size);
 bool peer_in_ended(struct peer *peer, unsigned vcpu, uint64_t *ret_value);
+/* The daemon's part, for who measures what it costs, while the daemon sleeps. From standing in to
+ * standing down nobody is rung for, so that it sleeps on, and requests are answered by whoever
+ * calls peer_answer(): with `value`, if there is one. False: the daemon is looking at the pages. */
+bool peer_stand_in(struct peer *peer);
+void peer_answer(struct peer *peer, unsigned vcpu, uint64_t value);
+/* Nothing may be under way. */
+void peer_stand_down(struct peer *peer);
 /* rep ins, rep outs: `gpa` is where the first element is; df: downwards. */
 void peer_rep_in(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, uint64_t gpa,
                  size_t count, bool df);

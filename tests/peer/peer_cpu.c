@@ -206,6 +206,31 @@ bool peer_in_ended(struct peer *peer, unsigned vcpu, uint64_t *ret_value)
     return true;
 }
 
+bool peer_stand_in(struct peer *peer)
+{
+    uint32_t asleep = 0;
+
+    return __atomic_compare_exchange_n(&peer->pages->status.watched, &asleep, 1, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void peer_answer(struct peer *peer, unsigned vcpu, uint64_t value)
+{
+    struct ioreq_slot *slot = &peer->pages->slots[vcpu];
+    uint8_t flags = __atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE);
+
+    if ((flags & IOREQ_STATE_MASK) != IOREQ_STATE_READY)
+        return;
+    slot->data = value;
+    __atomic_store_n(&slot->flags, (flags & ~IOREQ_STATE_MASK) | IOREQ_STATE_RESP_READY,
+                     __ATOMIC_RELEASE);
+}
+
+void peer_stand_down(struct peer *peer)
+{
+    __atomic_store_n(&peer->pages->status.watched, 0, __ATOMIC_SEQ_CST);
+}
+
 void peer_out(struct peer *peer, unsigned vcpu, uint16_t port, unsigned size, uint32_t value)
 {
     struct target to;

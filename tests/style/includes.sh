@@ -23,7 +23,7 @@ while read -r line; do
 done < <(files 'devices/*' | grep '\.[ch]$' | grep -v '^devices/backend/' |
     xargs -r grep -Hn 'include "devices/backend/' | grep -vE '"devices/backend/(blk|chr|net)\.h"')
 includes 'devices/backend/*' '^$' '"devices/|<(sys/|linux/|arpa/|slirp/|sanitizer/)?[a-z0-9_]+\.h>' \
-    'backends know devices, libc, Linux and libslirp'
+    'backends know devices, libc, Linux, libslirp and libnbd'
 while read -r line; do
     bad "$line: a backend gets descriptors and a loop; it knows no hypervisor, no libev, no JSON"
 done < <(files 'devices/backend/*' | xargs -r grep -HnE 'include <(ev|jansson|xen[a-z]*|uv)\.h>')

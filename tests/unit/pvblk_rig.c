@@ -195,6 +195,17 @@ static void on_broken(void *ctx, const char *why)
     rig->broken++;
 }
 
+static void on_sealed(void *ctx, int error)
+{
+    struct pv_rig *rig = ctx;
+
+    assert(error < 0);
+    rig->sealed++;
+    rig->sealed_error = error;
+    if (rig->after_sealed)
+        rig->after_sealed(rig);
+}
+
 static void on_drained(void *ctx)
 {
     struct pv_rig *rig = ctx;
@@ -207,10 +218,20 @@ static bool on_held(void *ctx)
     return ((struct pv_rig *)ctx)->held;
 }
 
+static void on_failed(void *ctx, enum blk_op op, uint64_t sector, int error)
+{
+    struct pv_rig *rig = ctx;
+
+    rig->failures++;
+    rig->failure = (struct blk_stop){.op = op, .sector = sector, .error = error};
+}
+
 static const struct pvblk_ops pv_ops = {
     .notify = on_notify,
     .want_turn = on_want_turn,
     .broken = on_broken,
+    .sealed = on_sealed,
+    .failed = on_failed,
     .drained = on_drained,
     .held = on_held,
 };
@@ -231,24 +252,21 @@ static void run_turn(void *arg)
 static bool open_served(struct pv_rig *rig)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct nbd_hello hello = {0};
-    struct pollfd readable = {.fd = socket(AF_UNIX, SOCK_STREAM, 0), .events = POLLIN};
-    int err;
+    struct nbd_handle *handle;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    assert(readable.fd >= 0 && strlen(rig->options.path) < sizeof(address.sun_path));
+    assert(fd >= 0 && strlen(rig->options.path) < sizeof(address.sun_path));
     strcpy(address.sun_path, rig->options.path);
-    if (connect(readable.fd, (const struct sockaddr *)&address, sizeof(address))) {
-        close(readable.fd);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
+        close(fd);
         return false; /* it is no socket */
     }
-    do {
-        assert(poll(&readable, 1, IMAGE_PATIENCE_MS) == 1);
-        err = nbd_hello_step(&hello, readable.fd);
-    } while (err == -EAGAIN);
-    assert(!err);
-    rig->sectors = hello.export.bytes / BLK_SECTOR;
-    assert(!nbd_open(readable.fd, &hello.export, &(struct nbd_owner){0}, fake_loop(rig->loop),
-                     rig->pool, &rig->image));
+    assert(!nbd_image_hello(fd, &handle, &export, why));
+    rig->sectors = export.bytes / BLK_SECTOR;
+    assert(!nbd_image_open(handle, &export, &(struct nbd_owner){0}, fake_loop(rig->loop), rig->pool,
+                           &rig->image));
     return true;
 }
 

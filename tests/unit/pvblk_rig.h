@@ -62,12 +62,16 @@ struct pv_rig {
     uint8_t *swap_pages;
     void (*after_copy)(struct pv_rig *rig); /* what a guest does in between; may be NULL */
     void (*after_notify)(struct pv_rig *rig, unsigned queue); /* likewise */
+    void (*after_sealed)(struct pv_rig *rig);
 
     struct loop_task turn;
     unsigned turns;
     bool inside; /* of pvblk_turn() */
     unsigned notified[PVBLK_QUEUES];
-    unsigned broken, drained;
+    unsigned broken, drained, sealed;
+    int sealed_error;
+    unsigned failures;
+    struct blk_stop failure; /* the last */
     bool held;
     bool blk_closed;
     struct blkfront front[PVBLK_QUEUES];

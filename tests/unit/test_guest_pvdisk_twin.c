@@ -106,6 +106,50 @@ static void an_image_that_another_guest_has_is_not_served(void **state)
     pvdisk_detach(rig);
 }
 
+static void count_sealed(void *ctx, int priority, const char *guest, const char *device,
+                         const char *text)
+{
+    unsigned *count = ctx;
+
+    *count += priority == LOG_ERR &&
+              !strncmp(text, "event=pv-disk-sealed vdev=xvda devid=51712 error=", 49) &&
+              strstr(text, "xl block-detach and xl block-attach");
+}
+
+static bool is_counted(struct guest_rig *rig, void *arg)
+{
+    return *(unsigned *)arg;
+}
+
+static void a_flush_that_fails_is_told_once_and_the_disk_attached_again_is_written(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+    unsigned told = 0;
+
+    pvdisk_connect(rig, pvdisk_emulated(rig, ", 'fault': {'op': 'flush', 'every': 1}"));
+    log_set_level(&rig->guest.daemon.log, LOG_ERR);
+    log_divert(&rig->guest.daemon.guests->log, count_sealed, &told);
+    pvdisk_request(rig, BLKIF_WRITE, 1, 16, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        pv_rig_request(&rig->front, 0, BLKIF_FLUSH, 2 + i, 0, NULL, 0);
+        pvdisk_publish(rig);
+        pvdisk_expect(rig, 2 + i, BLKIF_FAILED);
+    }
+    pv_rig_page_request(&rig->front, 0, BLKIF_WRITE, 4, 16, 1);
+    pvdisk_publish(rig);
+    pvdisk_expect(rig, 4, BLKIF_ERROR);
+    pvdisk_request(rig, BLKIF_READ, 5, 16, 1);
+    guest_rig_run(&rig->guest, is_counted, &told);
+    pvdisk_detach_disk(rig);
+    assert_int_equal(told, 1);
+    pvdisk_offer(rig);
+    pvdisk_make_ring(rig);
+    pvdisk_front_connects(rig);
+    pvdisk_request(rig, BLKIF_WRITE, 6, 16, 1);
+    pvdisk_detach(rig);
+    assert_int_equal(told, 1);
+}
+
 static void a_cdrom_is_left_to_the_emulated_drive(void **state)
 {
     struct pvdisk_rig *rig = *state;
@@ -254,6 +298,7 @@ int main(void)
         T(a_guest_that_unplugs_nothing_is_served_both),
         T(a_twins_lock_is_there_as_long_as_the_guest),
         T(an_image_that_another_guest_has_is_not_served),
+        T(a_flush_that_fails_is_told_once_and_the_disk_attached_again_is_written),
         T(a_cdrom_is_left_to_the_emulated_drive),
         T(a_twin_has_the_options_of_its_drive),
         T(a_disk_whose_error_stops_the_guest_goes_on_when_it_is_resumed),

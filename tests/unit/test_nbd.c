@@ -16,6 +16,7 @@
 #include "devices/backend/nbd.h"
 #include "devices/backend/pool.h"
 #include "tests/unit/fake_loop.h"
+#include "tests/unit/nbd_program.h"
 
 #define PAGES   256u
 #define SECTORS 4096u
@@ -74,24 +75,41 @@ static void on_lost(void *ctx, const char *why)
 
 static const struct blk_client_ops client = {.done = on_done};
 
+/* All of it at once, before anybody asks; what was asked is forgotten. */
+static struct nbd_handle *hello(int pair[2], const uint8_t *text, size_t bytes,
+                                struct nbd_export *ret_export)
+{
+    struct nbd_handle *handle;
+    char why[NBD_WHY_SIZE];
+    uint8_t asked[256];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(send(pair[1], text, bytes, MSG_NOSIGNAL), bytes);
+    assert_int_equal(nbd_image_hello(pair[0], &handle, ret_export, why), 0);
+    assert_true(recv(pair[1], asked, sizeof(asked), MSG_DONTWAIT) > 20);
+    return handle;
+}
+
 static int setup_with(void **state, uint16_t flags, bool write_through)
 {
-    struct nbd_export export = {.bytes = SECTORS * BLK_SECTOR,
-                                .physical_block = 4096,
-                                .flags = flags | NBD_HAS_FLAGS,
-                                .write_through = write_through};
+    uint8_t text[256], *at = nbd_put_greeting(text, 3);
+    struct nbd_export export;
     struct rig *rig = calloc(1, sizeof(*rig));
     struct nbd_owner owner = {.lost = on_lost, .ctx = rig};
     struct blk_image *image;
+    struct nbd_handle *handle;
     int pair[2];
 
     assert_non_null(rig);
     rig->loop = fake_loop_create();
     assert_int_equal(pool_create(PAGES, &rig->pool), 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    at = nbd_put_export(at, SECTORS * BLK_SECTOR, flags | NBD_HAS_FLAGS);
+    at = nbd_put_answer(nbd_put_blocks(at, 1, 4096, 32 << 20), 1, 0);
+    handle = hello(pair, text, (size_t)(at - text), &export);
     rig->server = pair[1];
-    assert_int_equal(nbd_open(pair[0], &export, &owner, fake_loop(rig->loop), rig->pool, &image),
-                     0);
+    export.write_through = write_through;
+    assert_int_equal(
+        nbd_image_open(handle, &export, &owner, fake_loop(rig->loop), rig->pool, &image), 0);
     assert_int_equal(blk_open(image, 32, &rig->blk), 0);
     blk_bind(rig->blk, &client, rig);
     *state = rig;
@@ -528,10 +546,22 @@ static void a_disk_may_be_closed_when_its_last_request_is_done(void **state)
     rig->close_when_done = true;
     submit(rig, BLK_FLUSH, 0, 0, 0);
     answer(rig, expect(rig, 3, 0, 0, 0).cookie, 0);
-    answer(rig, 1, 0); /* more, which nobody is there to read */
     settle(rig);
     assert_true(rig->closed);
     assert_int_equal(asked(rig).command, 2);
+}
+
+static void a_disk_may_be_closed_when_its_program_says_too_much(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->close_when_done = true;
+    submit(rig, BLK_FLUSH, 0, 0, 0);
+    answer(rig, expect(rig, 3, 0, 0, 0).cookie, 0);
+    answer(rig, 4711, 0);
+    settle(rig);
+    assert_true(rig->closed);
+    assert_int_equal(rig->error[0], 0);
 }
 
 static void a_disk_that_is_closed_waits_for_its_requests(void **state)
@@ -554,118 +584,85 @@ static void a_disk_that_is_closed_waits_for_its_requests(void **state)
 
 /* ---- the beginning ----------------------------------------------------------------------------*/
 
-static uint8_t *put(uint8_t *at, uint64_t value, unsigned bytes)
+/* What becomes of a program that says so and hangs up. */
+static int refused(const uint8_t *text, size_t bytes)
 {
-    for (unsigned i = 0; i < bytes; i++)
-        at[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
-    return at + bytes;
-}
+    struct nbd_handle *handle = NULL;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE] = "";
+    int pair[2], err;
 
-static uint8_t *put_greeting(uint8_t *at, uint16_t flags)
-{
-    return put(put(put(at, 0x4e42444d41474943, 8), 0x49484156454f5054, 8), flags, 2);
-}
-
-static uint8_t *put_answer(uint8_t *at, uint32_t type, uint32_t length)
-{
-    return put(put(put(put(at, 0x3e889045565a9, 8), 7, 4), type, 4), length, 4);
-}
-
-static uint8_t *put_export(uint8_t *at, uint64_t bytes, uint16_t flags)
-{
-    return put(put(put(put_answer(at, 3, 12), 0, 2), bytes, 8), flags, 2);
-}
-
-static uint8_t *put_blocks(uint8_t *at, uint32_t least, uint32_t preferred, uint32_t most)
-{
-    return put(put(put(put(put_answer(at, 3, 14), 3, 2), least, 4), preferred, 4), most, 4);
-}
-
-/* In steps of so many bytes; then the program hangs up. */
-static int hello_of(const uint8_t *text, size_t bytes, size_t step, struct nbd_hello *hello)
-{
-    int pair[2], err = -EAGAIN;
-
-    memset(hello, 0, sizeof(*hello));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    for (size_t at = 0; at < bytes && err == -EAGAIN; at += step) {
-        size_t n = bytes - at < step ? bytes - at : step;
-
-        assert_int_equal(send(pair[1], text + at, n, MSG_NOSIGNAL), n);
-        err = nbd_hello_step(hello, pair[0]);
-    }
+    assert_int_equal(send(pair[1], text, bytes, MSG_NOSIGNAL), bytes);
+    shutdown(pair[1], SHUT_WR);
+    err = nbd_image_hello(pair[0], &handle, &export, why);
     close(pair[1]);
-    if (err == -EAGAIN)
-        err = nbd_hello_step(hello, pair[0]);
-    close(pair[0]);
-    assert_true(!err || hello->why);
+    assert_int_not_equal(*why, 0);
+    assert_null(handle);
     return err;
 }
 
 static void a_program_says_what_it_has(void **state)
 {
-    static const size_t steps[] = {1, 7, 1024};
-    uint8_t text[256], *at = put_greeting(text, 3);
-    struct nbd_hello hello;
+    uint8_t text[256], *at = nbd_put_greeting(text, 3);
+    struct nbd_export export;
+    int pair[2];
 
-    at = put(put(put_answer(at, 3, 7), 1, 2), 0, 5); /* a name, which nobody asked for */
-    at = put_export(at, 10 << 20, NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_READ_ONLY);
-    at = put_blocks(at, 1, 65536, 32 << 20);
-    at = put_answer(at, 1, 0);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(hello_of(text, (size_t)(at - text), steps[i], &hello), 0);
-        assert_int_equal(hello.export.bytes, 10 << 20);
-        assert_int_equal(hello.export.physical_block, 65536);
-        assert_true(hello.export.read_only);
-        assert_int_equal(hello.export.flags, NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_READ_ONLY);
-    }
+    at =
+        nbd_put(nbd_put(nbd_put_answer(at, 3, 7), 1, 2), 0, 5); /* a name, which nobody asked for */
+    at = nbd_put_export(at, 10 << 20, NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_READ_ONLY);
+    at = nbd_put_blocks(at, 1, 65536, 32 << 20);
+    at = nbd_put_answer(at, 1, 0);
+    nbd_image_discard(hello(pair, text, (size_t)(at - text), &export));
+    close(pair[1]);
+    assert_int_equal(export.bytes, 10 << 20);
+    assert_int_equal(export.physical_block, 65536);
+    assert_true(export.read_only);
+    assert_false(export.discard);
+    assert_false(export.write_through);
 }
 
 static void a_program_that_says_otherwise_is_left(void **state)
 {
-    struct nbd_hello hello;
-    uint8_t text[2048], *begin = put_greeting(text, 3), *at;
+    uint8_t text[2048], *begin = nbd_put_greeting(text, 3), *at;
 
-#define ERR(end) hello_of(text, (size_t)((end)-text), 4096, &hello)
-    assert_int_equal(ERR(text), -EPIPE);
-    assert_int_equal(ERR(begin), -ECONNRESET); /* without reading what it was asked */
-    assert_int_equal(ERR(put_answer(begin, 0x80000006, 0)), -ENOENT);
-    assert_int_equal(ERR(put_answer(begin, 1, 0)), -EPROTO); /* nothing of the image */
-    at = put_export(begin, 1 << 20, 0);                      /* no flags */
-    assert_int_equal(ERR(put_answer(at, 1, 0)), -EPROTO);
-    at = put_export(begin, 511, 1);
-    assert_int_equal(ERR(put_answer(at, 1, 0)), -EINVAL);
-    at = put_export(begin, UINT64_MAX, 1);
-    assert_int_equal(ERR(put_answer(at, 1, 0)), -EINVAL);
-    assert_int_equal(ERR(put_blocks(begin, 4096, 4096, 1 << 20)), -EINVAL);
-    assert_int_equal(ERR(put_blocks(begin, 512, 4096, 4096)), -EINVAL);
-    assert_int_equal(ERR(put_answer(begin, 3, 0)), -EPROTO);
-    assert_int_equal(ERR(put_answer(begin, 3, 2000)), -EPROTO);
-    assert_int_equal(ERR(put_answer(begin, 3, UINT32_MAX)), -EPROTO);
-    assert_int_equal(ERR(put_answer(begin, 3, UINT32_MAX - 19)), -EPROTO);
-    put(begin, 1, 8);
-    assert_int_equal(ERR(begin + 20), -EPROTO);
-    put_greeting(text, 1); /* would send 124 zeroes */
+#define ERR(end) refused(text, (size_t)((end)-text))
+    assert_int_equal(ERR(text), -EPROTO);
     assert_int_equal(ERR(begin), -EPROTO);
+    assert_int_equal(ERR(nbd_put_answer(begin, 0x80000006, 0)), -EPROTO);
+    assert_int_equal(ERR(nbd_put_answer(begin, 1, 0)), -EINVAL); /* nothing of the image */
+    at = nbd_put_export(begin, 511, 1);
+    assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
+    at = nbd_put_export(begin, UINT64_MAX, 1);
+    assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
+    for (unsigned i = 0; i < 2; i++) {
+        at = nbd_put_export(begin, 1 << 20, 1);
+        at = i ? nbd_put_blocks(at, 512, 4096, 4096) : nbd_put_blocks(at, 4096, 4096, 1 << 20);
+        assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
+    }
+    assert_int_equal(ERR(nbd_put_answer(begin, 3, 0)), -EPROTO);
+    assert_int_equal(ERR(nbd_put_answer(begin, 3, 2000)), -EPROTO);
+    assert_int_equal(ERR(nbd_put_answer(begin, 3, UINT32_MAX)), -EPROTO);
+    assert_int_equal(ERR(nbd_put_answer(begin, 3, UINT32_MAX - 19)), -EPROTO);
+    nbd_put(begin, 1, 8);
+    assert_int_equal(ERR(begin + 20), -EPROTO);
     memset(text, 0, 18);
     assert_int_equal(ERR(begin), -EPROTO);
-    begin = put_greeting(text, 3);
-    for (at = begin; at + 22 < text + sizeof(text); at += 0) /* without an end */
-        at = put(put_answer(at, 3, 2), 9, 2);
-    assert_int_equal(ERR(at), -EPROTO);
 #undef ERR
 }
 
 static void a_preferred_block_that_is_none_is_a_sector(void **state)
 {
-    uint8_t text[256], *at = put_greeting(text, 3);
-    struct nbd_hello hello;
+    uint8_t text[256], *at = nbd_put_greeting(text, 3);
+    struct nbd_export export;
+    int pair[2];
 
-    at = put_blocks(at, 1, 3000, 32 << 20);
-    at = put_export(at, 1 << 20, 1);
-    at = put_answer(at, 1, 0);
-    assert_int_equal(hello_of(text, (size_t)(at - text), 4096, &hello), 0);
-    assert_int_equal(hello.export.physical_block, 512);
+    at = nbd_put_blocks(at, 1, 3000, 32 << 20);
+    at = nbd_put_export(at, 1 << 20, 1);
+    at = nbd_put_answer(at, 1, 0);
+    nbd_image_discard(hello(pair, text, (size_t)(at - text), &export));
+    close(pair[1]);
+    assert_int_equal(export.physical_block, 512);
 }
 
 #define WITH(name, start) cmocka_unit_test_setup_teardown(name, start, teardown)
@@ -688,6 +685,7 @@ int main(void)
         WITH(a_second_reply_to_the_same_request_ends_it, setup),
         WITH(what_is_no_reply_ends_it, setup),
         WITH(a_disk_may_be_closed_when_its_last_request_is_done, setup),
+        WITH(a_disk_may_be_closed_when_its_program_says_too_much, setup),
         WITH(a_disk_that_is_closed_waits_for_its_requests, setup),
         cmocka_unit_test(a_program_says_what_it_has),
         cmocka_unit_test(a_program_that_says_otherwise_is_left),

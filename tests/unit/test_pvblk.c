@@ -277,6 +277,9 @@ static void a_disks_error_is_told_of_its_request_only(void **state)
     pv_rig_page_request(&rig, 0, BLKIF_READ, 1, 8, 1);
     pv_rig_kick(&rig);
     pv_rig_expect(&rig, 0, 1, BLKIF_READ, BLKIF_ERROR);
+    assert_int_equal(rig.failures, 1);
+    assert_int_equal(rig.failure.op, BLK_READ);
+    assert_int_equal(rig.failure.error, -EIO);
     pv_rig_page_request(&rig, 0, BLKIF_READ, 2, 16, 2);
     pv_rig_kick(&rig);
     pv_rig_expect(&rig, 0, 2, BLKIF_READ, BLKIF_OKAY);
@@ -338,6 +341,7 @@ static void a_disk_that_stops_its_guest_is_tried_again(void **state)
     pv_rig_kick(&rig);
     assert_int_equal(stop.error, -ENOSPC);
     assert_int_equal(stop.sector, 300);
+    assert_int_equal(rig.failures, 0);
     assert_int_equal(pv_responses(&rig, 0), 1); /* the flush was on its way */
     pv_rig_discard(&rig, 0, 3, 8192, 8, 0);
     pv_rig_kick(&rig);

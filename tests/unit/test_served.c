@@ -305,6 +305,39 @@ static void an_image_that_its_program_does_not_open_is_left(void **state)
     pvdisk_detach(rig);
 }
 
+static void look_for_no_answer(void *ctx, int priority, const char *guest, const char *device,
+                               const char *text)
+{
+    *(bool *)ctx |= strstr(text, "does not answer") != NULL;
+}
+
+/* Captured by an image, it may. The daemon has other things to do meanwhile, and ends it. */
+static void a_program_that_talks_without_end_is_ended(void **state)
+{
+    static const char endless[] =
+        "exec python3 -c '\nimport socket\n"
+        "conn = socket.socket(fileno=3).accept()[0]\n"
+        "conn.sendall(b\"NBDMAGICIHAVEOPT\\0\\3\")\n"
+        "while True:\n"
+        "    conn.sendall(1000 * "
+        "bytes.fromhex(\"0003e889045565a90000000700000003000000020009\"))\n'";
+    struct pvdisk_rig *rig = *state;
+    bool told = false;
+
+    rig->guest.daemon.image_program = script(rig, endless);
+    rig->guest.daemon.image_patience_ns = UINT64_C(1000000000);
+    pvdisk_attach(rig, "");
+    log_set_level(&rig->guest.daemon.guests->log, LOG_WARNING);
+    log_divert(&rig->guest.daemon.guests->log, look_for_no_answer, &told);
+    make_directories_of(rig, "qcow2", "a.img");
+    pvdisk_event(rig);
+    guest_rig_run(&rig->guest, is_useless, NULL);
+    assert_true(told);
+    pvdisk_detach(rig);
+    pvdisk_wait_programs(rig);
+    run(rig, "rm -f program");
+}
+
 /* Lines of DIR/tries: one of each attempt. */
 static unsigned tries(struct pvdisk_rig *rig)
 {
@@ -344,7 +377,7 @@ static void an_image_that_a_stranger_has_is_tried_a_few_times_and_left(void **st
     run(rig, "rm -f program tries");
 }
 
-static void never_ready(void *ctx, int err, const char *why, int fd,
+static void never_ready(void *ctx, int err, const char *why, struct nbd_handle *handle,
                         const struct nbd_export *export)
 {
     fail();
@@ -542,6 +575,7 @@ int main(void)
         T(a_program_that_hangs_does_not_keep_its_disk_for_ever),
         T(a_program_that_hangs_does_not_keep_its_guest_for_ever),
         T(an_image_whose_program_still_runs_is_waited_for),
+        T(a_program_that_talks_without_end_is_ended),
         T(an_image_that_its_program_does_not_open_is_left),
         T(an_image_that_a_stranger_has_is_tried_a_few_times_and_left),
         T(what_fails_for_no_lock_is_not_tried_again),

@@ -5,7 +5,8 @@
 # Such a job has a function
 #   life WHAT SECONDS   the life of a store, from put_up() to pulled(): the guest WHAT writes to /dev/nbd0 and is
 #                       left alone for so long before kill_store(). Ends with held_to(), and so with its last
-#                       line and status, or with 2: trouble, and a line that says what
+#                       line and status, or with 2: trouble, and a line that says what. What it says before
+#                       is shown when something is lost
 
 # Cuts with flushes, and without.
 CUTS=${CUTS:-20} TRUST=${TRUST:-3}
@@ -37,11 +38,12 @@ held_to() { /lab/tiny/journal-check "$store" "$1"; }
 # lives COUNT WHAT: counts the lives that ended well, with losses, in trouble.
 lives()
 {
-    local i
+    local i status
     kept=0 lost=0 trouble=0 records=0
     for ((i = 0; i < $1 && trouble == 0; i++)); do
         life "$2" "$((RANDOM % 3)).$((RANDOM % 900 + 100))" >"$CONFIGS/life" 2>&1
-        case $? in
+        status=$?
+        case $status in
         0) kept=$((kept + 1)) ;;
         1) lost=$((lost + 1)) ;;
         *) trouble=1 ;;
@@ -49,6 +51,7 @@ lives()
         read -r -a words < <(tail -n 1 "$CONFIGS/life")
         [ $trouble = 1 ] || records=$((records + words[0]))
         note "$2: ${words[*]}"
+        [ $status != 1 ] || sed 's/^/#     /' "$CONFIGS/life"
     done
 }
 

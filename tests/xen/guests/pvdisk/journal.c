@@ -7,7 +7,7 @@
  *
  * The records of a batch are in flight together. flush: fdatasync(2) behind each batch, for which
  * the kernel has the disk flush its cache. trust: none, a write that is complete counts as safe.
- * Behind each batch a line "GUEST safe LIFE RECORD".
+ * Behind each batch a line "GUEST safe LIFE RECORD", at the end "GUEST ended LIFE WHY".
  */
 #define _GNU_SOURCE /* O_DIRECT */
 #include <fcntl.h>
@@ -70,6 +70,7 @@ int main(int argc, char **argv)
     bool flush = argc == 4 && !strcmp(argv[2], "flush");
     aio_context_t aio = 0;
     uint64_t lba = 0, bytes;
+    const char *why = "full";
     int fd;
 
     if (argc != 4 || (!flush && strcmp(argv[2], "trust")))
@@ -85,12 +86,19 @@ int main(int argc, char **argv)
         uint32_t batch = journal_batch(record);
         uint64_t written = write_batch(aio, fd, record, batch, lba);
 
-        if (!written || (flush && fdatasync(fd)))
+        if (!written) {
+            why = "write";
             break;
+        }
+        if (flush && fdatasync(fd)) {
+            why = "flush";
+            break;
+        }
         lba += written;
         record += batch;
         printf("GUEST safe %s %u\n", argv[3], record - 1);
         fflush(stdout);
     }
+    printf("GUEST ended %s %s\n", argv[3], why);
     return 0;
 }
