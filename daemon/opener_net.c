@@ -68,7 +68,7 @@ static int configure_tap(const struct nic_config *nic, const char *ifname, char 
 
     if (!nic->bridge[0])
         return 0;
-    control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    control = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* netdevice(7): any will do */
     if (control < 0)
         return failed(why, "interface", ifname);
     err = join_bridge(control, ifname, nic->bridge, why);
@@ -105,7 +105,7 @@ close_fd:
 static int configure_macvtap(const char *ifname, const uint8_t mac[6], char *why)
 {
     struct ifreq ifr = {0};
-    int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+    int control = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
 
     if (control < 0)
         return failed(why, "interface", ifname);
@@ -359,6 +359,13 @@ int opener_http(const struct http_config *http, int *ret_fd, char *ret_why)
         addr.ipv4.sin_addr.s_addr = htonl(http->ipv4);
     }
     fd = socket(addr.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 && errno == EAFNOSUPPORT) {
+        snprintf(ret_why, OPENER_WHY_SIZE,
+                 "HTTP %s: the unit lets the daemon have no such sockets: isolation.conf, in "
+                 "/etc/systemd/system/ioemud.service.d, says what to do",
+                 where);
+        return -EAFNOSUPPORT;
+    }
     if (fd < 0)
         return failed(ret_why, "HTTP", where);
     /* Connections of a daemon that has ended linger for a minute. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -118,6 +119,21 @@ static void process_free(struct worker_process *process)
     free(process);
 }
 
+/* A user may signal what is his (kill(2)), so it takes CAP_SETUID, which workers are made with, and
+ * not CAP_KILL, which is for everybody's processes: this thread is the worker's user meanwhile. That
+ * keeps others from looking into a process, which is undone, too. */
+static int kill_as(uid_t uid, pid_t pid)
+{
+    const uid_t mine = geteuid();
+    const int dumpable = prctl(PR_GET_DUMPABLE);
+    const bool other = mine && uid && !syscall(SYS_setresuid, -1, uid, -1);
+    int err = kill(pid, SIGKILL) ? -errno : 0;
+
+    if (other && !syscall(SYS_setresuid, -1, mine, -1))
+        prctl(PR_SET_DUMPABLE, dumpable == 1);
+    return err;
+}
+
 /* All that it has to give back has been given back. */
 static void process_end(struct worker_process *process)
 {
@@ -126,7 +142,7 @@ static void process_end(struct worker_process *process)
     if (!process->pid)
         process_free(process);
     else if (!process->reaped)
-        kill(process->pid, SIGKILL);
+        kill_as(process->daemon->worker_uid, process->pid);
 }
 
 void worker_process_give_back(struct worker *worker)
@@ -189,7 +205,7 @@ void worker_process_lose(struct worker_process *process, const char *why)
     process->lost = true;
     worker_link_close(process);
     if (!process->reaped)
-        process->killed = !kill(process->pid, SIGKILL);
+        process->killed = !kill_as(process->daemon->worker_uid, process->pid);
 }
 
 /* ---- signs of life ----------------------------------------------------------------------------*/
@@ -314,7 +330,7 @@ static int fork_it(struct worker_process *process, int sock)
     if (process->pid_fd < 0) { /* EMFILE */
         int err = -errno;
 
-        kill(pid, SIGKILL);
+        kill_as(process->daemon->worker_uid, pid);
         waitpid(pid, NULL, 0); /* it has nothing yet that could keep it */
         return err;
     }

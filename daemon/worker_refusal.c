@@ -14,8 +14,8 @@
 #include "daemon/opener.h"
 #include "daemon/worker_process.h"
 
-/* What it takes to give a process another user and another root directory, and to end it then. */
-#define WANTED (1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SYS_CHROOT | 1u << CAP_KILL)
+/* What it takes to give a process another user and another root directory. */
+#define WANTED (1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SYS_CHROOT)
 
 /* Those that are in effect, of the first 32, and whether there are any at all. */
 static uint32_t capabilities(bool *ret_any)
@@ -39,8 +39,8 @@ int worker_process_prepare(struct daemon *daemon, char *ret_why)
     if ((capabilities(&any) & WANTED) != WANTED) {
         if (any || !geteuid()) {
             snprintf(ret_why, OPENER_WHY_SIZE,
-                     "\"isolation\": \"process\" takes CAP_SETUID, CAP_SETGID, CAP_SYS_CHROOT and "
-                     "CAP_KILL: isolation.conf of the examples, in "
+                     "\"isolation\": \"process\" takes CAP_SETUID, CAP_SETGID and "
+                     "CAP_SYS_CHROOT: isolation.conf of the examples, in "
                      "/etc/systemd/system/ioemud.service.d");
             return -EPERM;
         }

@@ -34,7 +34,7 @@ at_most()
 at_most 20 "by itself"
 mkdir "$work/ioemud.service.d"
 cp systemd/isolation.conf "$work/ioemud.service.d/"
-at_most 24 "with isolation.conf"
+at_most 20 "with isolation.conf"
 
 cp systemd/images.conf "$work/ioemud.service.d/"
 while read -r line; do
