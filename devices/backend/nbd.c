@@ -89,10 +89,11 @@ int nbd_image_hello(int fd, struct nbd_handle **ret_handle, struct nbd_export *r
     /* Simple replies only: there is nothing that others would be good for. What a failed read has
      * left in its pages nobody is shown. */
     if (nbd_set_request_structured_replies(handle, false) ||
-        nbd_set_pread_initialize(handle, false) || nbd_connect_socket(handle, fd)) {
+        nbd_set_pread_initialize(handle, false)) {
         err = refuse(ret_why, -EPROTO, nbd_get_error());
-        if (nbd_aio_is_created(handle))
-            close(fd);
+        close(fd);
+    } else if (nbd_connect_socket(handle, fd)) { /* has closed it, whatever has failed */
+        err = refuse(ret_why, -EPROTO, nbd_get_error());
     }
     if (!err)
         err = describe(handle, ret_export, ret_why);

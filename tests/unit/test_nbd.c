@@ -2,6 +2,7 @@
 /* Images that a program serves: the program's part is played here, byte by byte. */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -651,6 +652,21 @@ static void a_program_that_says_otherwise_is_left(void **state)
 #undef ERR
 }
 
+/* No flags can be set for what is open by its path only. */
+static void a_descriptor_that_cannot_be_used_is_closed(void **state)
+{
+    struct nbd_handle *handle = NULL;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE] = "";
+    int fd = open("/", O_PATH | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(nbd_image_hello(fd, &handle, &export, why), -EPROTO);
+    assert_null(handle);
+    assert_int_not_equal(*why, 0);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
 static void a_preferred_block_that_is_none_is_a_sector(void **state)
 {
     uint8_t text[256], *at = nbd_put_greeting(text, 3);
@@ -689,6 +705,7 @@ int main(void)
         WITH(a_disk_that_is_closed_waits_for_its_requests, setup),
         cmocka_unit_test(a_program_says_what_it_has),
         cmocka_unit_test(a_program_that_says_otherwise_is_left),
+        cmocka_unit_test(a_descriptor_that_cannot_be_used_is_closed),
         cmocka_unit_test(a_preferred_block_that_is_none_is_a_sector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
