@@ -421,6 +421,8 @@ static void on_hello(void *arg, unsigned events)
     hello->runs = false;
     loop->ops->unwatch(loop->ctx, hello->over);
     hello->over = NULL;
+    close(hello->over_fd); /* the image may be served for months */
+    hello->over_fd = -1;
     if (hello->err && has_hung_up(served))
         return;
     close(hello->fd); /* the connection's own is left */

@@ -11,7 +11,7 @@ cores=$(nproc 2>/dev/null || echo 2)
 build_packages=(
     gcc libc6-dev meson ninja-build pkg-config
     libjansson-dev libev-dev libaio-dev libsystemd-dev libxen-dev libslirp-dev libmicrohttpd-dev
-    libncurses-dev libnbd-dev libseccomp-dev libcmocka-dev
+    libnbd-dev libncurses-dev libseccomp-dev libcmocka-dev
 )
 # What the tests take beyond that.
 test_packages=(

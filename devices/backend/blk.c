@@ -67,7 +67,9 @@ static void release(struct blk *blk, struct blk_req *req)
     req->blk = NULL;
     req->next = blk->free;
     blk->free = req;
-    for (unsigned i = 0; i < req->n_pages; i++) {
+    /* The last one first: the pool gives what came last first, so pages that lie one behind the
+     * other do so in the next request, too. */
+    for (unsigned i = req->n_pages; i--;) {
         if (req->lender.give)
             req->lender.give(req->lender.arg, req->page[i]);
         else

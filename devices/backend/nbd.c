@@ -89,10 +89,11 @@ int nbd_image_hello(int fd, struct nbd_handle **ret_handle, struct nbd_export *r
     /* Simple replies only: there is nothing that others would be good for. What a failed read has
      * left in its pages nobody is shown. */
     if (nbd_set_request_structured_replies(handle, false) ||
-        nbd_set_pread_initialize(handle, false) || nbd_connect_socket(handle, fd)) {
+        nbd_set_pread_initialize(handle, false)) {
         err = refuse(ret_why, -EPROTO, nbd_get_error());
-        if (nbd_aio_is_created(handle))
-            close(fd);
+        close(fd);
+    } else if (nbd_connect_socket(handle, fd)) { /* has closed it, whatever has failed */
+        err = refuse(ret_why, -EPROTO, nbd_get_error());
     }
     if (!err)
         err = describe(handle, ret_export, ret_why);
@@ -248,7 +249,10 @@ static void give(struct nbd *nbd, struct blk_req *req, enum blk_op op, void *dat
         command_over(req, -EIO);
 }
 
-/* A command for all pages that lie one behind the other. */
+/* A command for all pages that lie one behind the other, which is most often all of them: blk.c
+ * gives pages back in an order that keeps it so. 128 KiB of a qcow2 image in 32 commands cost about
+ * 200 us of the worker's time, in one and copied about 25; but a buffer for each request to copy
+ * through would be megabytes an image. */
 static void give_pages(struct nbd *nbd, struct blk_req *req)
 {
     uint64_t offset = req->sector * BLK_SECTOR;

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 
 # libraries FILE: the development packages that it names.
-libraries() { grep -oE '\blib[a-z0-9]+-dev\b' "$1" | grep -vE '^(libc6|libclang-rt|libnbd)-dev$' | sort -u; }
+libraries() { grep -oE '\blib[a-z0-9]+-dev\b' "$1" | grep -vE '^(libc6|libclang-rt)-dev$' | sort -u; }
 wanted=$(sed -n '/^build_packages=(/,/^)/p' tests/setup.sh | libraries /dev/stdin)
 [ -n "$wanted" ] || bad "tests/setup.sh: no build_packages"
 for file in debian/control README.md; do

@@ -2,6 +2,7 @@
 /* Images that a program serves: the program's part is played here, byte by byte. */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -359,6 +360,96 @@ static void answers_may_come_in_any_order(void **state)
     }
 }
 
+/* The pool gives the pages of the one before. */
+static void a_request_like_the_last_is_one_command_as_well(void **state)
+{
+    static const uint8_t data[BLK_MAX_BYTES];
+    struct rig *rig = *state;
+
+    for (unsigned i = 0; i < 5; i++) {
+        submit(rig, BLK_READ, 0, BLK_MAX_BYTES, 1);
+        answer(rig, expect(rig, 0, 0, 0, BLK_MAX_BYTES).cookie, 0);
+        for (uint32_t at = 0; at < BLK_MAX_BYTES; at += 4096) {
+            say(rig, data + at, 4096);
+            settle(rig);
+        }
+        assert_int_equal(rig->dones, i + 1);
+        blk_put(rig->req[1]);
+        rig->req[1] = NULL;
+    }
+}
+
+/* So that the next request of two pages has some that lie apart. */
+static void scatter(struct rig *rig)
+{
+    static const unsigned order[] = {0, 2};
+
+    for (unsigned i = 0; i < 3; i++) {
+        submit(rig, BLK_READ, i, 512, i);
+        answer(rig, expect(rig, 0, 0, i * 512, 512).cookie, 0);
+        say(rig, (uint8_t[512]){0}, 512);
+        settle(rig);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        blk_put(rig->req[order[i]]);
+        rig->req[order[i]] = NULL;
+    }
+    rig->dones = 0;
+}
+
+static void pages_that_lie_apart_are_read_by_a_command_each(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t data[8192], got[8192];
+    struct asked it[2];
+
+    for (uint32_t i = 0; i < sizeof(data); i++)
+        data[i] = byte_at(i);
+    scatter(rig);
+    submit(rig, BLK_READ, 8, sizeof(data), 8);
+    for (unsigned i = 0; i < 2; i++)
+        it[i] = expect(rig, 0, 0, 4096 + i * 4096, 4096);
+    for (unsigned i = 2; i--;) {
+        assert_int_equal(rig->dones, 0);
+        answer(rig, it[i].cookie, 0);
+        say(rig, data + i * 4096, 4096);
+        settle(rig);
+    }
+    assert_int_equal(rig->dones, 1);
+    assert_int_equal(rig->error[8], 0);
+    blk_copy_out(rig->req[8], 0, got, sizeof(got));
+    assert_memory_equal(got, data, sizeof(data));
+}
+
+static void a_request_of_several_commands_fails_by_any_of_them(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t heard[4096];
+    struct asked it[2];
+
+    scatter(rig);
+    submit_write(rig, 8, 8192, 8, true);
+    for (unsigned i = 0; i < 2; i++) {
+        it[i] = expect(rig, 1, 1, 4096 + i * 4096, 4096); /* each of them stable */
+        hear(rig, heard, sizeof(heard));
+        for (uint32_t at = 0; at < sizeof(heard); at++)
+            assert_int_equal(heard[at], byte_at(i * 4096 + at));
+    }
+    answer(rig, it[0].cookie, 28);
+    settle(rig);
+    assert_int_equal(rig->dones, 0); /* its pages are the other one's still */
+    answer(rig, it[1].cookie, 0);
+    settle(rig);
+    for (uint32_t half = 4096; half >= 512; half /= 2) { /* blk.c looks for the bad sector */
+        assert_int_equal(rig->dones, 0);
+        answer(rig, expect(rig, 1, 1, 4096, half).cookie, 28);
+        hear(rig, heard, half);
+        settle(rig);
+    }
+    assert_int_equal(rig->dones, 1);
+    assert_int_equal(rig->error[8], -ENOSPC);
+}
+
 static void flushes_and_discards_are_asked_for(void **state)
 {
     struct rig *rig = *state;
@@ -651,6 +742,21 @@ static void a_program_that_says_otherwise_is_left(void **state)
 #undef ERR
 }
 
+/* No flags can be set for what is open by its path only. */
+static void a_descriptor_that_cannot_be_used_is_closed(void **state)
+{
+    struct nbd_handle *handle = NULL;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE] = "";
+    int fd = open("/", O_PATH | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(nbd_image_hello(fd, &handle, &export, why), -EPROTO);
+    assert_null(handle);
+    assert_int_not_equal(*why, 0);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
 static void a_preferred_block_that_is_none_is_a_sector(void **state)
 {
     uint8_t text[256], *at = nbd_put_greeting(text, 3);
@@ -673,6 +779,9 @@ int main(void)
         WITH(a_reply_may_come_byte_by_byte, setup),
         WITH(writes_go_out_whole_and_in_order, setup),
         WITH(answers_may_come_in_any_order, setup),
+        WITH(a_request_like_the_last_is_one_command_as_well, setup),
+        WITH(pages_that_lie_apart_are_read_by_a_command_each, setup),
+        WITH(a_request_of_several_commands_fails_by_any_of_them, setup),
         WITH(flushes_and_discards_are_asked_for, setup),
         WITH(where_there_is_no_fua_a_flush_follows, setup_no_fua),
         WITH(writing_through_makes_each_write_stable, setup_write_through),
@@ -689,6 +798,7 @@ int main(void)
         WITH(a_disk_that_is_closed_waits_for_its_requests, setup),
         cmocka_unit_test(a_program_says_what_it_has),
         cmocka_unit_test(a_program_that_says_otherwise_is_left),
+        cmocka_unit_test(a_descriptor_that_cannot_be_used_is_closed),
         cmocka_unit_test(a_preferred_block_that_is_none_is_a_sector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
