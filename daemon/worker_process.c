@@ -120,8 +120,8 @@ static void process_free(struct worker_process *process)
 }
 
 /* A user may signal what is his (kill(2)), so it takes CAP_SETUID, which workers are made with, and
- * not CAP_KILL, which is for everybody's processes: this thread is the worker's user meanwhile. That
- * keeps others from looking into a process, which is undone, too. */
+ * not CAP_KILL, which is for everybody's processes: this thread is the worker's user meanwhile.
+ * That keeps others from looking into a process, which is undone, too. */
 static int kill_as(uid_t uid, pid_t pid)
 {
     const uid_t mine = geteuid();
