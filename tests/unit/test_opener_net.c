@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -278,11 +281,52 @@ static void a_capture_never_goes_over_what_is_there(void **state)
     unlink(path);
 }
 
+/* In a process of its own: as under isolation.conf's RestrictAddressFamilies=. */
+static int with_unix_sockets_only(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    const struct nic_config nic = {.ifname = "t1", .bridge = "br0"};
+    const struct http_config http = {.ipv4 = INADDR_LOOPBACK, .port = 9778};
+    char ifname[16];
+    int fd;
+
+    if (!filter ||
+        seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                         SCMP_A0(SCMP_CMP_NE, AF_UNIX)) ||
+        seccomp_load(filter))
+        return 90;
+    if (opener_http(&http, &fd, why) != -EAFNOSUPPORT || !strstr(why, "isolation.conf"))
+        return 1;
+    return why_not || !opener_tap(&nic, &fd, ifname, why) ? 0 : 2;
+}
+
+static void without_ip_taps_join_bridges_and_metrics_say_what_to_do(void **state)
+{
+    const bool bridged = !why_not && !bridge(SIOCBRADDBR);
+    struct ifreq ifr = {.ifr_name = "br0"};
+    pid_t pid;
+    int status;
+
+    if (!why_not && !bridged)
+        skip(); /* no bridges in this kernel */
+    pid = fork();
+    assert_true(pid >= 0);
+    if (!pid)
+        _exit(with_unix_sockets_only());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    if (bridged) {
+        assert_int_equal(control(SIOCSIFFLAGS, &ifr), 0);
+        assert_int_equal(bridge(SIOCBRDELBR), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tap_is_created_by_its_name),
         cmocka_unit_test(a_tap_joins_its_bridge),
+        cmocka_unit_test(without_ip_taps_join_bridges_and_metrics_say_what_to_do),
         cmocka_unit_test(a_macvtap_gets_the_guests_address),
         cmocka_unit_test(an_interface_that_is_none_is_named),
         cmocka_unit_test(a_stale_datagram_socket_is_replaced_and_a_live_one_is_not),
