@@ -119,10 +119,9 @@ static void process_free(struct worker_process *process)
     free(process);
 }
 
-/* A user may signal what is his (kill(2)), so it takes CAP_SETUID, which workers are made with, and
- * not CAP_KILL, which is for everybody's processes: this thread is the worker's user meanwhile.
- * That keeps others from looking into a process, which is undone, too. */
-static int kill_as(uid_t uid, pid_t pid)
+/* Of this thread alone, which glibc's calls are not. The change keeps others from looking into the
+ * daemon, which is undone, too. */
+int worker_process_kill(uid_t uid, pid_t pid)
 {
     const uid_t mine = geteuid();
     const int dumpable = prctl(PR_GET_DUMPABLE);
@@ -142,7 +141,7 @@ static void process_end(struct worker_process *process)
     if (!process->pid)
         process_free(process);
     else if (!process->reaped)
-        kill_as(process->daemon->worker_uid, process->pid);
+        worker_process_kill(process->daemon->worker_uid, process->pid);
 }
 
 void worker_process_give_back(struct worker *worker)
@@ -205,7 +204,7 @@ void worker_process_lose(struct worker_process *process, const char *why)
     process->lost = true;
     worker_link_close(process);
     if (!process->reaped)
-        process->killed = !kill_as(process->daemon->worker_uid, process->pid);
+        process->killed = !worker_process_kill(process->daemon->worker_uid, process->pid);
 }
 
 /* ---- signs of life ----------------------------------------------------------------------------*/
@@ -330,7 +329,7 @@ static int fork_it(struct worker_process *process, int sock)
     if (process->pid_fd < 0) { /* EMFILE */
         int err = -errno;
 
-        kill_as(process->daemon->worker_uid, pid);
+        worker_process_kill(process->daemon->worker_uid, pid);
         waitpid(pid, NULL, 0); /* it has nothing yet that could keep it */
         return err;
     }

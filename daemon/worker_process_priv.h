@@ -87,6 +87,10 @@ int worker_process_spawn(struct worker_process *process);
 const char *worker_process_name(const struct worker_process *process);
 /* It does what ours would not, or nothing. Its end follows. */
 void worker_process_lose(struct worker_process *process, const char *why);
+/* Ends a process of this user's (0: of our own). Who may change users may do that in the other's
+ * name (kill(2)): it takes CAP_SETUID, which workers are made with, and not CAP_KILL, which is for
+ * everybody's processes. -errno. */
+int worker_process_kill(uid_t uid, pid_t pid);
 /* Closes and forgets. */
 void worker_process_close_fd(int *fd);
 /* Memory that a worker process writes to: a memfd whose size nobody can change, mapped here to be

@@ -144,6 +144,55 @@ static void what_a_unit_leaves_out_for_them_is_named(void **state)
     rig->daemon.config.worker_user = name;
 }
 
+#define WORKERS_USER 65534
+
+/* As in the unit: another user than root, with one capability. */
+static int kill_of_another_users(uint32_t able, pid_t pid)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {
+        {.effective = able, .permitted = able}};
+    int err;
+
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setresuid(1, 1, 1) ||
+        syscall(SYS_capset, &header, has) || prctl(PR_SET_DUMPABLE, 1))
+        return 90;
+    err = worker_process_kill(WORKERS_USER, pid);
+    return geteuid() != 1 || prctl(PR_GET_DUMPABLE) != 1 ? 91 : -err;
+}
+
+static void one_of_another_user_is_killed_by_who_may_change_users(void **state)
+{
+    const uint32_t able[] = {1u << CAP_DAC_OVERRIDE, 1u << CAP_SETUID};
+    int ready[2], status;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(pipe(ready), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t other = fork(), killer;
+
+        if (!other) {
+            if (setresuid(WORKERS_USER, WORKERS_USER, WORKERS_USER) || write(ready[1], "", 1) < 0)
+                _exit(1);
+            for (;;)
+                pause();
+        }
+        assert_int_equal(read(ready[0], &status, 1), 1);
+        killer = fork();
+        if (!killer)
+            _exit(kill_of_another_users(able[i], other));
+        assert_int_equal(waitpid(killer, &status, 0), killer);
+        assert_int_equal(status, i ? 0 : EPERM << 8);
+        if (!i)
+            kill(other, SIGKILL);
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_int_equal(status, SIGKILL);
+    }
+    close(ready[0]);
+    close(ready[1]);
+}
+
 /* ---- they end ---------------------------------------------------------------------------------*/
 
 static void a_domain_s_devices_start_anew_when_its_worker_dies(void **state)
@@ -517,6 +566,7 @@ int main(void)
         TEST(a_start_that_fails_in_the_process_is_told),
         TEST(what_a_process_cannot_serve_is_refused),
         TEST(what_a_unit_leaves_out_for_them_is_named),
+        TEST(one_of_another_user_is_killed_by_who_may_change_users),
         TEST(a_domain_s_devices_start_anew_when_its_worker_dies),
         TEST(a_worker_that_keeps_dying_is_not_started_for_ever),
         TEST(one_that_dies_while_its_guest_leaves_does_not_keep_it),
