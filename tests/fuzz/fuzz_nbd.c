@@ -160,17 +160,13 @@ static void transmission(struct script *script)
     struct nbd_handle *handle;
     struct nbd_export export;
     struct blk_image *image;
-    char why[NBD_WHY_SIZE];
     int pair[2];
 
     fuzz = (struct fuzz){.loop = fake_loop_create()};
     assert(!pool_create(PAGES, &fuzz.pool));
-    assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    fuzz.server = pair[1];
     at = nbd_put_answer(nbd_put_export(at, SECTORS * BLK_SECTOR, flags), 1, 0);
-    assert(send(pair[1], text, (size_t)(at - text), MSG_NOSIGNAL) == at - text);
-    assert(!nbd_image_hello(pair[0], &handle, &export, why));
-    assert(recv(pair[1], fuzz.heard, sizeof(fuzz.heard), MSG_DONTWAIT) > 0);
+    handle = nbd_program_hello(pair, text, (size_t)(at - text), &export);
+    fuzz.server = pair[1];
     export.write_through = take(script) & 1;
     assert(!nbd_image_open(handle, &export, &(struct nbd_owner){0}, fake_loop(fuzz.loop), fuzz.pool,
                            &image));

@@ -4,7 +4,11 @@
 #ifndef IOEMUD_TESTS_UNIT_NBD_PROGRAM_H
 #define IOEMUD_TESTS_UNIT_NBD_PROGRAM_H
 
+#include <assert.h>
 #include <stdint.h>
+#include <sys/socket.h>
+
+#include "devices/backend/nbd.h"
 
 /* "Transmission flags" */
 #define NBD_HAS_FLAGS  0x01u
@@ -44,6 +48,21 @@ static inline uint8_t *nbd_put_blocks(uint8_t *at, uint32_t least, uint32_t pref
     return nbd_put(
         nbd_put(nbd_put(nbd_put(nbd_put_answer(at, 3, 14), 3, 2), least, 4), preferred, 4), most,
         4);
+}
+
+/* Its end is pair[1]. All of it at once, before anybody asks; what was asked is forgotten. */
+static inline struct nbd_handle *nbd_program_hello(int pair[2], const uint8_t *text, size_t bytes,
+                                                   struct nbd_export *ret_export)
+{
+    struct nbd_handle *handle;
+    char why[NBD_WHY_SIZE];
+    uint8_t asked[256];
+
+    assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    assert(send(pair[1], text, bytes, MSG_NOSIGNAL) == (ssize_t)bytes);
+    assert(!nbd_image_hello(pair[0], &handle, ret_export, why));
+    assert(recv(pair[1], asked, sizeof(asked), MSG_DONTWAIT) > 20);
+    return handle;
 }
 
 #endif

@@ -2,7 +2,6 @@
 /* Images that a program serves: the program's part is played here, byte by byte. */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,21 +75,6 @@ static void on_lost(void *ctx, const char *why)
 
 static const struct blk_client_ops client = {.done = on_done};
 
-/* All of it at once, before anybody asks; what was asked is forgotten. */
-static struct nbd_handle *hello(int pair[2], const uint8_t *text, size_t bytes,
-                                struct nbd_export *ret_export)
-{
-    struct nbd_handle *handle;
-    char why[NBD_WHY_SIZE];
-    uint8_t asked[256];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(send(pair[1], text, bytes, MSG_NOSIGNAL), bytes);
-    assert_int_equal(nbd_image_hello(pair[0], &handle, ret_export, why), 0);
-    assert_true(recv(pair[1], asked, sizeof(asked), MSG_DONTWAIT) > 20);
-    return handle;
-}
-
 static int setup_with(void **state, uint16_t flags, bool write_through)
 {
     uint8_t text[256], *at = nbd_put_greeting(text, 3);
@@ -106,7 +90,7 @@ static int setup_with(void **state, uint16_t flags, bool write_through)
     assert_int_equal(pool_create(PAGES, &rig->pool), 0);
     at = nbd_put_export(at, SECTORS * BLK_SECTOR, flags | NBD_HAS_FLAGS);
     at = nbd_put_answer(nbd_put_blocks(at, 1, 4096, 32 << 20), 1, 0);
-    handle = hello(pair, text, (size_t)(at - text), &export);
+    handle = nbd_program_hello(pair, text, (size_t)(at - text), &export);
     rig->server = pair[1];
     export.write_through = write_through;
     assert_int_equal(
@@ -673,104 +657,6 @@ static void a_disk_that_is_closed_waits_for_its_requests(void **state)
     assert_int_equal(rig->dones, 0);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------*/
-
-/* What becomes of a program that says so and hangs up. */
-static int refused(const uint8_t *text, size_t bytes)
-{
-    struct nbd_handle *handle = NULL;
-    struct nbd_export export;
-    char why[NBD_WHY_SIZE] = "";
-    int pair[2], err;
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(send(pair[1], text, bytes, MSG_NOSIGNAL), bytes);
-    shutdown(pair[1], SHUT_WR);
-    err = nbd_image_hello(pair[0], &handle, &export, why);
-    close(pair[1]);
-    assert_int_not_equal(*why, 0);
-    assert_null(handle);
-    return err;
-}
-
-static void a_program_says_what_it_has(void **state)
-{
-    uint8_t text[256], *at = nbd_put_greeting(text, 3);
-    struct nbd_export export;
-    int pair[2];
-
-    at =
-        nbd_put(nbd_put(nbd_put_answer(at, 3, 7), 1, 2), 0, 5); /* a name, which nobody asked for */
-    at = nbd_put_export(at, 10 << 20, NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_READ_ONLY);
-    at = nbd_put_blocks(at, 1, 65536, 32 << 20);
-    at = nbd_put_answer(at, 1, 0);
-    nbd_image_discard(hello(pair, text, (size_t)(at - text), &export));
-    close(pair[1]);
-    assert_int_equal(export.bytes, 10 << 20);
-    assert_int_equal(export.physical_block, 65536);
-    assert_true(export.read_only);
-    assert_false(export.discard);
-    assert_false(export.write_through);
-}
-
-static void a_program_that_says_otherwise_is_left(void **state)
-{
-    uint8_t text[2048], *begin = nbd_put_greeting(text, 3), *at;
-
-#define ERR(end) refused(text, (size_t)((end)-text))
-    assert_int_equal(ERR(text), -EPROTO);
-    assert_int_equal(ERR(begin), -EPROTO);
-    assert_int_equal(ERR(nbd_put_answer(begin, 0x80000006, 0)), -EPROTO);
-    assert_int_equal(ERR(nbd_put_answer(begin, 1, 0)), -EINVAL); /* nothing of the image */
-    at = nbd_put_export(begin, 511, 1);
-    assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
-    at = nbd_put_export(begin, UINT64_MAX, 1);
-    assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
-    for (unsigned i = 0; i < 2; i++) {
-        at = nbd_put_export(begin, 1 << 20, 1);
-        at = i ? nbd_put_blocks(at, 512, 4096, 4096) : nbd_put_blocks(at, 4096, 4096, 1 << 20);
-        assert_int_equal(ERR(nbd_put_answer(at, 1, 0)), -EINVAL);
-    }
-    assert_int_equal(ERR(nbd_put_answer(begin, 3, 0)), -EPROTO);
-    assert_int_equal(ERR(nbd_put_answer(begin, 3, 2000)), -EPROTO);
-    assert_int_equal(ERR(nbd_put_answer(begin, 3, UINT32_MAX)), -EPROTO);
-    assert_int_equal(ERR(nbd_put_answer(begin, 3, UINT32_MAX - 19)), -EPROTO);
-    nbd_put(begin, 1, 8);
-    assert_int_equal(ERR(begin + 20), -EPROTO);
-    memset(text, 0, 18);
-    assert_int_equal(ERR(begin), -EPROTO);
-#undef ERR
-}
-
-/* No flags can be set for what is open by its path only. */
-static void a_descriptor_that_cannot_be_used_is_closed(void **state)
-{
-    struct nbd_handle *handle = NULL;
-    struct nbd_export export;
-    char why[NBD_WHY_SIZE] = "";
-    int fd = open("/", O_PATH | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    assert_int_equal(nbd_image_hello(fd, &handle, &export, why), -EPROTO);
-    assert_null(handle);
-    assert_int_not_equal(*why, 0);
-    assert_int_equal(fcntl(fd, F_GETFD), -1);
-}
-
-static void a_preferred_block_that_is_none_is_a_sector(void **state)
-{
-    uint8_t text[256], *at = nbd_put_greeting(text, 3);
-    struct nbd_export export;
-    int pair[2];
-
-    at = nbd_put_blocks(at, 1, 3000, 32 << 20);
-    at = nbd_put_export(at, 1 << 20, 1);
-    at = nbd_put_answer(at, 1, 0);
-    nbd_image_discard(hello(pair, text, (size_t)(at - text), &export));
-    close(pair[1]);
-    assert_int_equal(export.physical_block, 512);
-}
-
 #define WITH(name, start) cmocka_unit_test_setup_teardown(name, start, teardown)
 int main(void)
 {
@@ -796,10 +682,6 @@ int main(void)
         WITH(a_disk_may_be_closed_when_its_last_request_is_done, setup),
         WITH(a_disk_may_be_closed_when_its_program_says_too_much, setup),
         WITH(a_disk_that_is_closed_waits_for_its_requests, setup),
-        cmocka_unit_test(a_program_says_what_it_has),
-        cmocka_unit_test(a_program_that_says_otherwise_is_left),
-        cmocka_unit_test(a_descriptor_that_cannot_be_used_is_closed),
-        cmocka_unit_test(a_preferred_block_that_is_none_is_a_sector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
