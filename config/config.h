@@ -215,10 +215,6 @@ int guest_config_parse(const char *text, size_t length, const char *where,
 /* Whether nothing is missing (all that is there has been checked by who read it). */
 int guest_config_check(const struct guest_config *config, const char *where,
                        struct config_error *ret_error);
-/* Whether "isolation" (enum isolation) leaves it a worker that can do all that. `where` is read
- * again for the place, if it is a file. */
-int guest_config_check_isolation(const struct guest_config *config, const char *where,
-                                 int isolation, struct config_error *ret_error);
 /* 1 to CONFIG_NAME_MAX of A-Z a-z 0-9 . _ + @ : - with a letter or digit first: harmless in a
  * file's name and in a line of the log. */
 bool guest_config_name_is_good(const char *name);

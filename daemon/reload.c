@@ -149,7 +149,7 @@ static void read_file(struct reload *reload, char *name)
     char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/%s.json", reload->config.guests_dir, name);
-    if (guests_dir_load(path, reload->daemon->config.isolation, &file->config, &error)) {
+    if (guests_dir_load(path, &file->config, &error)) {
         note_error(reload, error.text);
         free(name);
         return;
