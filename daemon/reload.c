@@ -303,6 +303,12 @@ static bool apply_key(struct reload *reload, const char *key)
         daemon->config.log_level = now->log_level;
         return true;
     }
+    if (!strcmp(key, "user_network_socket")) { /* of NICs that come */
+        free(daemon->config.user_network_socket);
+        daemon->config.user_network_socket = now->user_network_socket;
+        now->user_network_socket = strdup(now->user_network_socket);
+        return true;
+    }
     if (!strcmp(key, "guests_dir")) {
         free(daemon->config.guests_dir);
         daemon->config.guests_dir = now->guests_dir;
