@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/guest_dial.h"
+#include "daemon/usernet.h"
 #include "daemon/worker_process.h"
 
 /* Debian's ipxe-qemu; its files are called as QEMU calls the models, and so are ours. */
@@ -190,22 +191,29 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
     return err;
 }
 
-static void fill_user(const struct nic_config *nic, struct net_user_options *user)
+/* libslirp in the worker; or, since one that is a process makes no connections, elsewhere. */
+static int open_user(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                     char *why)
 {
-    _Static_assert(CONFIG_FORWARDS == NET_USER_FORWARDS, "as many");
-    *user = (struct net_user_options){
-        .restricted = nic->restricted,
-        .n_forwards = nic->n_forwards,
-        .tftp_root = nic->tftp,
-        .bootfile = nic->bootfile,
-    };
-    for (unsigned i = 0; i < nic->n_forwards; i++)
-        user->forward[i] = (struct net_user_forward){
-            .udp = nic->forward[i].protocol == FORWARD_UDP,
-            .host_address = nic->forward[i].address,
-            .host_port = (uint16_t)nic->forward[i].port,
-            .guest_port = (uint16_t)nic->forward[i].guest_port,
-        };
+    const struct daemon_config *config = &guest->daemon->config;
+    char *network;
+    int err;
+
+    if (config->isolation == ISOLATION_THREAD) {
+        vm_nic->kind = VM_NET_USER;
+        usernet_options(nic, &vm_nic->user);
+        return 0;
+    }
+    vm_nic->kind = VM_NET_DGRAM;
+    vm_nic->connection = true;
+    network = nic_config_user_text(nic);
+    if (!network) {
+        snprintf(why, OPENER_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    err = opener_user_network(config->user_network_socket, network, &vm_nic->fd, why);
+    free(network);
+    return err;
 }
 
 static int open_way_out(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
@@ -220,9 +228,7 @@ static int open_way_out(struct guest *guest, const struct nic_config *nic, struc
         memcpy(guest->nic_ifname[nic->devid], nic->ifname, sizeof(nic->ifname));
         return opener_macvtap(nic, vm_nic->mac, &vm_nic->fd, why);
     case NIC_USER:
-        vm_nic->kind = VM_NET_USER;
-        fill_user(nic, &vm_nic->user);
-        return 0;
+        return open_user(guest, nic, vm_nic, why);
     case NIC_SOCKET:
         return open_socket(guest, nic, vm_nic, why);
     case NIC_NULL:
