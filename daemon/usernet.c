@@ -136,8 +136,7 @@ static int open_network(struct usernet *usernet, char *why)
     if (*options.tftp_root && access(options.tftp_root, R_OK | X_OK)) {
         err = -errno;
         snprintf(why, USERNET_WHY_SIZE,
-                 "\"tftp\" %.300s: %s, for the user of ioemud-usernet: others must be able to "
-                 "read it",
+                 "\"tftp\" %.300s: %s (as ioemud-usernet sees it, which is a user of its own)",
                  options.tftp_root, strerror(-err));
         return err;
     }

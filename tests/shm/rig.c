@@ -136,12 +136,58 @@ void rig_start(struct rig *rig, const char *more)
         text, sizeof(text),
         "{\n  \"control_socket\": \"%s/control.sock\",\n  \"stats_socket\": \"%s/stats.sock\",\n"
         "  \"run_dir\": \"%s/run\",\n  \"guests_dir\": \"%s/guests.d\",\n"
-        "  \"shm_socket\": \"%s/shm.sock\",\n  \"xen\": false%s%s%s\n}\n",
-        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, isolation(), more ? ",\n  " : "",
-        more ? more : "");
+        "  \"shm_socket\": \"%s/shm.sock\",\n  \"user_network_socket\": \"%s/usernet.sock\",\n"
+        "  \"xen\": false%s%s%s\n}\n",
+        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, isolation(),
+        more ? ",\n  " : "", more ? more : "");
     in_dir(rig, "ioemud.json", path);
     write_file(path, text);
     rig_restart(rig);
+}
+
+/* The child's half: nothing but its words goes where ours do. */
+__attribute__((noreturn)) static void run_usernet(const char *path, const char *log)
+{
+    const char *program = getenv("IOEMUD_USERNET");
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    dup2(fd, 1);
+    dup2(fd, 2);
+    execlp(program ? program : "ioemud-usernet", "ioemud-usernet", "--listen", path, (char *)NULL);
+    dprintf(2, "%s: %s\n", program ? program : "ioemud-usernet", strerror(errno));
+    _exit(127);
+}
+
+void rig_user_network(struct rig *rig)
+{
+    char path[RIG_PATH], log[RIG_PATH];
+
+    in_dir(rig, "usernet.sock", path);
+    in_dir(rig, "usernet.log", log);
+    rig->usernet = fork();
+    if (rig->usernet < 0)
+        give_up("fork: %s", strerror(errno));
+    if (!rig->usernet)
+        run_usernet(path, log);
+    for (int i = 0; i < 1000; i++) {
+        int fd = connect_to(path, SOCK_SEQPACKET);
+
+        if (fd >= 0) {
+            close(fd);
+            return;
+        }
+        usleep(10000);
+    }
+    give_up("ioemud-usernet does not listen");
+}
+
+static void stop_usernet(struct rig *rig)
+{
+    if (!rig->usernet)
+        return;
+    kill(rig->usernet, SIGTERM);
+    waitpid(rig->usernet, NULL, 0);
+    rig->usernet = 0;
 }
 
 int rig_signal(struct rig *rig, int signal, int ms)
@@ -205,6 +251,7 @@ int rig_stop(struct rig *rig)
         kill(rig->pid, SIGKILL);
         waitpid(rig->pid, NULL, 0);
     }
+    stop_usernet(rig);
     if (was_denied(rig))
         status = -1;
     remove_tree(rig->dir);

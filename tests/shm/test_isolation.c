@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "tests/peer/e1000.h"
 #include "tests/shm/rig.h"
 
 #define RAM     0x400000u
@@ -458,15 +459,42 @@ static void a_trace_ends_with_the_worker_process(void **state)
     peer_close(peer);
 }
 
-static void a_guest_with_a_user_network_is_refused_where_its_file_says_so(void **state)
+/* What it has of its NICs: a connection, and a socket of its own whose peer it has not been told. */
+static void a_worker_knows_no_paths_of_its_nics_and_makes_no_connections(void **state)
 {
     struct fixture *f = *state;
-    char reason[112];
+    char nics[512], path[RIG_PATH];
+    struct e1000_driver nic = {0};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint8_t frame[2048];
+    pid_t pid;
 
-    rig_guest_more(&f->rig, "g0", "", "\"nics\": [{\"backend\": \"user\"}]");
-    assert_null(rig_try_peer(&f->rig, "g0", 1, RAM, reason));
-    assert_true(log_has(f, "g0.json:"));
-    assert_true(log_has(f, "at /nics/0/backend: this takes connections of the worker's own"));
+    rig_user_network(&f->rig);
+    snprintf(path, sizeof(path), "%s/the-peer", f->rig.dir);
+    snprintf(nics, sizeof(nics),
+             "\"nics\": [{\"backend\": \"socket\", \"path\": \"%s/own\", \"peer\": \"%s\"},"
+             "{\"backend\": \"user\", \"bootfile\": \"the-bootfile\"}]",
+             f->rig.dir, path);
+    rig_guest_more(&f->rig, "g0", "", nics);
+    nic.peer = rig_peer(&f->rig, "g0", 1, E1000_RAM);
+    assert_true(rig_wait_running(&f->rig, 5000));
+    pid = worker_pid(f, "g0");
+    snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    e1000_driver_start(&nic);
+    e1000_driver_send(&nic, 1);
+    assert_int_equal(recv(fd, frame, sizeof(frame), 0), e1000_frame_bytes(0));
+    if (geteuid() == 0) {
+        assert_true(memory_has(f->rig.pid, "the-peer")); /* who knows it */
+        assert_false(memory_has(pid, "the-peer"));
+        assert_false(memory_has(pid, "the-bootfile"));
+        /* The link, the peer's connection, and one of each NIC. */
+        assert_int_equal(descriptors_without(pid, "socket:"),
+                         descriptors_without(pid, "no such thing") - 4);
+    }
+    close(fd);
+    peer_close(nic.peer);
 }
 
 static void no_worker_survives_the_daemon(void **state)
@@ -634,7 +662,7 @@ int main(void)
         SHARED(a_trace_ends_with_the_worker_process),
         cmocka_unit_test_setup_teardown(one_that_hangs_is_ended_and_told_of, setup_impatient,
                                         teardown),
-        TEST(a_guest_with_a_user_network_is_refused_where_its_file_says_so),
+        TEST(a_worker_knows_no_paths_of_its_nics_and_makes_no_connections),
         TEST(no_worker_survives_the_daemon),
         TEST(a_stop_of_all_processes_ends_them_in_order),
         TEST(a_worker_logs_at_the_level_that_there_is_now),

@@ -35,6 +35,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     rig_start(&f->rig, "\"workers\": 2");
+    if (rig_isolated())
+        rig_user_network(&f->rig);
     for (unsigned i = 0; i < 2; i++) {
         char name[8], nics[512];
 
