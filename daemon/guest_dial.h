@@ -11,7 +11,8 @@
 
 #include "daemon/guest.h"
 
-/* Keeps a duplicate of NIC's socket, and where it leads: at most CONFIG_SOCKET_MAX bytes. -errno. */
+/* Keeps a duplicate of the NIC's socket, and where it leads, CONFIG_SOCKET_MAX bytes at most.
+ * -errno. */
 int guest_dial_open(struct guest *guest, unsigned nic, int fd, const char *peer);
 /* The NIC's socket is out of use; there may be none. */
 void guest_dial_close(struct guest *guest, unsigned nic);

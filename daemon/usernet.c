@@ -42,7 +42,7 @@ static void end(struct usernet *usernet)
     ev_break(usernet->ev, EVBREAK_ALL);
 }
 
-/* ---- from the guest --------------------------------------------------------------------------- */
+/* ---- from the guest -------------------------------------------------------------------------- */
 
 /* Bytes of the next frame; 0: there is none yet, or the connection has ended. */
 static uint32_t next_frame(struct usernet *usernet)
@@ -83,7 +83,7 @@ static void net_writable(void *owner)
     take_frames(usernet);
 }
 
-/* ---- to the guest ----------------------------------------------------------------------------- */
+/* ---- to the guest ---------------------------------------------------------------------------- */
 
 static enum net_answer net_receive(void *owner, const uint8_t *frame, uint32_t bytes,
                                    const struct net_offload *offload)
@@ -122,7 +122,7 @@ static void on_events(void *arg, unsigned events)
 static const struct net_client_ops client = {
     .receive = net_receive, .writable = net_writable, .link = net_link_changed};
 
-/* ---- the beginning ---------------------------------------------------------------------------- */
+/* ---- the beginning --------------------------------------------------------------------------- */
 
 static int open_network(struct usernet *usernet, char *why)
 {
