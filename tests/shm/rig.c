@@ -112,13 +112,13 @@ bool rig_isolated(void)
 {
     const char *given = getenv("IOEMUD_ISOLATION");
 
-    return given && !strcmp(given, "process");
+    return !given || strcmp(given, "thread");
 }
 
 /* Debian's nobody is there without systemd-sysusers, too. */
-static const char *isolation(void)
+const char *rig_isolation(void)
 {
-    return rig_isolated() ? ",\n  \"isolation\": \"process\", \"worker_user\": \"nobody\"" : "";
+    return rig_isolated() ? "\"worker_user\": \"nobody\"" : "\"isolation\": \"thread\"";
 }
 
 void rig_start(struct rig *rig, const char *more)
@@ -137,57 +137,12 @@ void rig_start(struct rig *rig, const char *more)
         "{\n  \"control_socket\": \"%s/control.sock\",\n  \"stats_socket\": \"%s/stats.sock\",\n"
         "  \"run_dir\": \"%s/run\",\n  \"guests_dir\": \"%s/guests.d\",\n"
         "  \"shm_socket\": \"%s/shm.sock\",\n  \"user_network_socket\": \"%s/usernet.sock\",\n"
-        "  \"xen\": false%s%s%s\n}\n",
-        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, isolation(),
+        "  \"xen\": false,\n  %s%s%s\n}\n",
+        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig_isolation(),
         more ? ",\n  " : "", more ? more : "");
     in_dir(rig, "ioemud.json", path);
     write_file(path, text);
     rig_restart(rig);
-}
-
-/* The child's half: nothing but its words goes where ours do. */
-__attribute__((noreturn)) static void run_usernet(const char *path, const char *log)
-{
-    const char *program = getenv("IOEMUD_USERNET");
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-
-    dup2(fd, 1);
-    dup2(fd, 2);
-    execlp(program ? program : "ioemud-usernet", "ioemud-usernet", "--listen", path, (char *)NULL);
-    dprintf(2, "%s: %s\n", program ? program : "ioemud-usernet", strerror(errno));
-    _exit(127);
-}
-
-void rig_user_network(struct rig *rig)
-{
-    char path[RIG_PATH], log[RIG_PATH];
-
-    in_dir(rig, "usernet.sock", path);
-    in_dir(rig, "usernet.log", log);
-    rig->usernet = fork();
-    if (rig->usernet < 0)
-        give_up("fork: %s", strerror(errno));
-    if (!rig->usernet)
-        run_usernet(path, log);
-    for (int i = 0; i < 1000; i++) {
-        int fd = connect_to(path, SOCK_SEQPACKET);
-
-        if (fd >= 0) {
-            close(fd);
-            return;
-        }
-        usleep(10000);
-    }
-    give_up("ioemud-usernet does not listen");
-}
-
-static void stop_usernet(struct rig *rig)
-{
-    if (!rig->usernet)
-        return;
-    kill(rig->usernet, SIGTERM);
-    waitpid(rig->usernet, NULL, 0);
-    rig->usernet = 0;
 }
 
 int rig_signal(struct rig *rig, int signal, int ms)
@@ -251,7 +206,7 @@ int rig_stop(struct rig *rig)
         kill(rig->pid, SIGKILL);
         waitpid(rig->pid, NULL, 0);
     }
-    stop_usernet(rig);
+    rig_user_network_stop(rig);
     if (was_denied(rig))
         status = -1;
     remove_tree(rig->dir);
@@ -508,27 +463,80 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
     return false;
 }
 
-static char *proc_file(struct rig *rig, const char *name)
-{
-    char path[RIG_PATH + 32];
+/* ---- what it has -----------------------------------------------------------------------------*/
 
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)rig->pid, name);
+#define PROCESSES 1025 /* a worker for each of very many guests */
+
+static char *proc_file(pid_t pid, const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
     return read_file(path);
 }
 
-unsigned rig_descriptors(struct rig *rig)
+/* The daemon, and worker processes after it. Returns how many. */
+static unsigned processes(const struct rig *rig, pid_t ret_pids[PROCESSES])
 {
+    char name[32], *children, *at, *end;
+    unsigned n = 1;
+
+    ret_pids[0] = rig->pid;
+    snprintf(name, sizeof(name), "task/%d/children", (int)rig->pid);
+    children = at = proc_file(rig->pid, name);
+    for (long pid; n < PROCESSES && (pid = strtol(at, &end, 10)); at = end)
+        ret_pids[n++] = (pid_t)pid;
+    free(children);
+    return n;
+}
+
+unsigned rig_workers(struct rig *rig)
+{
+    pid_t pids[PROCESSES];
+
+    return processes(rig, pids) - 1;
+}
+
+bool rig_wait_workers(struct rig *rig, unsigned count, int ms)
+{
+    for (int i = 0; i <= ms / 10; i++) {
+        if (rig_workers(rig) == count)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+/* Of all processes; one that ends meanwhile has nothing. */
+static unsigned long sum(struct rig *rig, unsigned long (*of)(pid_t pid))
+{
+    pid_t pids[PROCESSES];
+    unsigned n = processes(rig, pids);
+    unsigned long total = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        total += of(pids[i]);
+    return total;
+}
+
+static unsigned long descriptors_of(pid_t pid)
+{
+    unsigned long n = 0;
     char path[64];
-    unsigned n = 0;
     DIR *dir;
 
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)rig->pid);
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     dir = opendir(path);
     while (dir && readdir(dir))
         n++;
     if (dir)
         closedir(dir);
     return n;
+}
+
+unsigned rig_descriptors(struct rig *rig)
+{
+    return (unsigned)sum(rig, descriptors_of);
 }
 
 bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
@@ -541,15 +549,20 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
     return false;
 }
 
-unsigned rig_memfd_mappings(struct rig *rig)
+static unsigned long mappings_of(pid_t pid)
 {
-    char *maps = proc_file(rig, "maps");
-    unsigned n = 0;
+    char *maps = proc_file(pid, "maps");
+    unsigned long n = 0;
 
     for (const char *at = maps; (at = strstr(at, "/memfd:")); at++)
         n += strncmp(at, "/memfd:ioemud-", strlen("/memfd:ioemud-")) != 0; /* its own: no guest's */
     free(maps);
     return n;
+}
+
+unsigned rig_memfd_mappings(struct rig *rig)
+{
+    return (unsigned)sum(rig, mappings_of);
 }
 
 static unsigned long field(const char *text, const char *key)
@@ -559,32 +572,54 @@ static unsigned long field(const char *text, const char *key)
     return at ? strtoul(at + strlen(key), NULL, 10) : 0;
 }
 
-unsigned long rig_private_kib(struct rig *rig)
+/* What daemon and workers share, counters, is nobody else's: of each its part. */
+static unsigned long own_shared_kib(const char *smaps)
 {
-    char *smaps = proc_file(rig, "smaps_rollup");
-    unsigned long kib = field(smaps, "Private_Dirty:");
+    unsigned long kib = 0;
 
+    for (const char *at = smaps; (at = strstr(at, "/memfd:ioemud-")); at++)
+        if (field(at, "\nShared_Dirty:"))
+            kib += field(at, "\nPss:");
+    return kib;
+}
+
+static unsigned long private_kib_of(pid_t pid)
+{
+    char *rollup = proc_file(pid, "smaps_rollup"), *smaps = proc_file(pid, "smaps");
+    unsigned long kib = field(rollup, "Private_Dirty:") + own_shared_kib(smaps);
+
+    free(rollup);
     free(smaps);
     return kib;
 }
 
-unsigned rig_threads(struct rig *rig)
+unsigned long rig_private_kib(struct rig *rig)
 {
-    char *status = proc_file(rig, "status");
+    return sum(rig, private_kib_of);
+}
+
+static unsigned long threads_of(pid_t pid)
+{
+    char *status = proc_file(pid, "status");
     unsigned long threads = field(status, "Threads:");
 
     free(status);
-    return (unsigned)threads;
+    return threads;
 }
 
-unsigned long rig_wakeups(struct rig *rig)
+unsigned rig_threads(struct rig *rig)
 {
-    char path[RIG_PATH];
+    return (unsigned)sum(rig, threads_of);
+}
+
+static unsigned long wakeups_of(pid_t pid)
+{
     unsigned long wakeups = 0;
     struct dirent *entry;
+    char path[64];
     DIR *dir;
 
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)rig->pid);
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
     dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
         char *status;
@@ -592,11 +627,16 @@ unsigned long rig_wakeups(struct rig *rig)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(path, sizeof(path), "task/%.16s/status", entry->d_name);
-        status = proc_file(rig, path);
+        status = proc_file(pid, path);
         wakeups += field(status, "\nvoluntary_ctxt_switches:");
         free(status);
     }
     if (dir)
         closedir(dir);
     return wakeups;
+}
+
+unsigned long rig_wakeups(struct rig *rig)
+{
+    return sum(rig, wakeups_of);
 }

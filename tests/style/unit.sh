@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The units are as closed as docs/security.md says, the daemon's by itself and with the drop-in for worker
-# processes; and systemd knows every line of them and of the examples.
+# The units are as closed as docs/security.md says, the daemon's by itself and with the drop-in for workers
+# that are threads; and systemd knows every line of them and of the examples.
 . "$(dirname "$0")/common.sh"
 
 if ! systemd-analyze --version >/dev/null 2>&1; then
@@ -37,10 +37,10 @@ at_most()
 at_most 20 "by itself"
 at_most 14 "of user networks" ioemud-usernet@.service
 mkdir "$work/ioemud.service.d"
-cp systemd/isolation.conf "$work/ioemud.service.d/"
-at_most 20 "with isolation.conf"
+cp systemd/threads.conf "$work/ioemud.service.d/"
+at_most 20 "with threads.conf"
 
-cp systemd/images.conf "$work/ioemud.service.d/"
+cp systemd/images.conf systemd/metrics.conf "$work/ioemud.service.d/"
 while read -r line; do
     bad "$line"
 done < <(systemd-analyze verify --man=no "$work"/ioemud{.service,-usernet@.service,-usernet.socket} 2>&1 | grep 'ioemud')
