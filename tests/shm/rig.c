@@ -549,7 +549,7 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
     return false;
 }
 
-static unsigned long mappings_of(pid_t pid)
+unsigned long rig_memfd_mappings_of(pid_t pid)
 {
     char *maps = proc_file(pid, "maps");
     unsigned long n = 0;
@@ -562,7 +562,7 @@ static unsigned long mappings_of(pid_t pid)
 
 unsigned rig_memfd_mappings(struct rig *rig)
 {
-    return (unsigned)sum(rig, mappings_of);
+    return (unsigned)sum(rig, rig_memfd_mappings_of);
 }
 
 static unsigned long field(const char *text, const char *key)

@@ -92,6 +92,7 @@ unsigned rig_descriptors(struct rig *rig);
  */
 bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
+unsigned long rig_memfd_mappings_of(pid_t pid);
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
 /* How often their threads have gone to sleep so far: who is idle is not woken. */
