@@ -124,9 +124,23 @@ static const struct net_client_ops client = {
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
+/* Who has one of the ports may be this NIC's former network, which ends at this moment: its guest
+ * has been started again, or its worker has. */
+static int open_port(struct usernet *usernet, const struct net_user_options *options,
+                     struct net_port **ret_port, unsigned *ret_forward)
+{
+    int err = -EADDRINUSE;
+
+    for (unsigned ms = 0; err == -EADDRINUSE && ms <= USERNET_PORT_MS; ms += 50) {
+        if (ms)
+            usleep(50000);
+        err = net_user_open(options, &usernet->evloop.loop, ret_port, ret_forward);
+    }
+    return err;
+}
+
 static int open_network(struct usernet *usernet, char *why)
 {
-    const struct loop *loop = &usernet->evloop.loop;
     struct net_user_options options;
     struct net_port *port;
     unsigned forward = 0;
@@ -140,7 +154,7 @@ static int open_network(struct usernet *usernet, char *why)
                  options.tftp_root, strerror(-err));
         return err;
     }
-    err = net_user_open(&options, loop, &port, &forward);
+    err = open_port(usernet, &options, &port, &forward);
     if (err == -EADDRINUSE) {
         snprintf(why, USERNET_WHY_SIZE, "port %u of the host cannot be forwarded: it is in use",
                  options.forward[forward].host_port);

@@ -33,6 +33,9 @@
 /* So long it may take until the first message is there. */
 #define USERNET_FIRST_MS 10000
 
+/* So long a port that is in use is waited for; less than whoever asks waits. */
+#define USERNET_PORT_MS 2000
+
 /* sd_listen_fds(3): the connection, when somebody else has accepted it. */
 #define USERNET_CONNECTION 3
 

@@ -190,26 +190,56 @@ static void what_is_no_connection_is_not_served(void **state)
     ASSERT_HAS(f.logged, "Accept=yes");
 }
 
-static void a_port_that_is_taken_is_named(void **state)
+static uint16_t free_port(void)
 {
-    static struct fixture f, other;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    char first[128], words[64];
 
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     close(fd);
-    snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}",
-             ntohs(address.sin_port));
+    return ntohs(address.sin_port);
+}
+
+static void a_port_that_is_taken_is_named(void **state)
+{
+    static struct fixture f, other;
+    uint16_t port = free_port();
+    char first[128], words[64];
+
+    snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}", port);
     assert_string_equal(ask(&f, first, strlen(first)), "{\"ok\":true}");
-    snprintf(words, sizeof(words), "port %u of the host cannot be forwarded",
-             ntohs(address.sin_port));
+    snprintf(words, sizeof(words), "port %u of the host cannot be forwarded", port);
     ASSERT_HAS(refused(&other, first), words);
     assert_int_equal(finish(&f), EXIT_SUCCESS);
     assert_string_equal(ask(&f, first, strlen(first)), "{\"ok\":true}"); /* it is free again */
     assert_int_equal(finish(&f), EXIT_SUCCESS);
+}
+
+static void *end_soon(void *arg)
+{
+    struct fixture *f = arg;
+
+    usleep(300000);
+    shutdown(f->fd, SHUT_RDWR);
+    return NULL;
+}
+
+/* The former network of a guest that is started again. */
+static void a_port_that_comes_free_in_a_moment_is_waited_for(void **state)
+{
+    static struct fixture f, next;
+    char first[128];
+    pthread_t thread;
+
+    snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}", free_port());
+    assert_string_equal(ask(&f, first, strlen(first)), "{\"ok\":true}");
+    assert_int_equal(pthread_create(&thread, NULL, end_soon, &f), 0);
+    assert_string_equal(ask(&next, first, strlen(first)), "{\"ok\":true}");
+    pthread_join(thread, NULL);
+    assert_int_equal(finish(&f), EXIT_SUCCESS);
+    assert_int_equal(finish(&next), EXIT_SUCCESS);
 }
 
 /* ---- frames ---- */
@@ -411,6 +441,7 @@ int main(void)
         cmocka_unit_test(who_hangs_up_without_a_word_is_let_go),
         cmocka_unit_test(what_is_no_connection_is_not_served),
         cmocka_unit_test(a_port_that_is_taken_is_named),
+        cmocka_unit_test(a_port_that_comes_free_in_a_moment_is_waited_for),
         cmocka_unit_test(frames_pass_and_those_that_are_none_do_not),
         cmocka_unit_test(a_guest_that_floods_and_takes_nothing_is_served_when_it_takes_something),
         cmocka_unit_test(an_idle_network_wakes_nobody),
