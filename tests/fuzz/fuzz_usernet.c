@@ -2,7 +2,7 @@
 /*
  * What either end of a user network's connection is told before there are frames.
  *
- * Input: the bytes of a message, taken for each of both. Invariants, beside what the sanitizers see:
+ * Input: the bytes of a message, taken for each of both. Invariants, beside what sanitizers see:
  *  - a first message is a network within bounds, the same after a way to JSON and back, or is
  *    refused with a reason, and the answer with that is one
  *  - an answer is one, or none, or an error in printable words
