@@ -206,7 +206,7 @@ static void the_control_side_keeps_no_memory_and_no_image_of_guests(void **state
     struct peer *peer = join(f, "g0");
     char image[RIG_PATH];
 
-    assert_int_equal(rig_memfd_mappings(&f->rig), 0);
+    assert_int_equal(rig_memfd_mappings_of(f->rig.pid), 0);
     snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
     assert_int_equal(descriptors_without(f->rig.pid, image),
                      descriptors_without(f->rig.pid, "no such thing"));
