@@ -55,6 +55,11 @@ static int fake_copy(void *handle, uint32_t count, xengnttab_grant_copy_segment_
 {
     struct broker_rig *rig = handle;
 
+    if (rig->held) {
+        rig->held = false;
+        sem_post(&rig->in);
+        sem_wait(&rig->out);
+    }
     rig->copy_calls++;
     errno = rig->copy_errno;
     if (rig->copy_errno)
@@ -118,6 +123,8 @@ const struct grant_broker_calls broker_rig_calls = {.map = fake_map, .now_ns = f
 void broker_rig_start(struct broker_rig *rig)
 {
     *rig = (struct broker_rig){.now_ns = 1000};
+    sem_init(&rig->in, 0, 0);
+    sem_init(&rig->out, 0, 0);
     for (unsigned i = 0; i < BROKER_RIG_DOMAINS; i++) {
         rig->memory_fd[i] = memfd_create("domain", MFD_CLOEXEC);
         require(rig->memory_fd[i] >= 0 && ftruncate(rig->memory_fd[i], MEMORY) == 0, "memory");
@@ -137,6 +144,8 @@ void broker_rig_stop(struct broker_rig *rig)
         munmap(rig->memory[i], MEMORY);
         close(rig->memory_fd[i]);
     }
+    sem_destroy(&rig->in);
+    sem_destroy(&rig->out);
 }
 
 const struct grants *broker_rig_remote(struct broker_rig *rig, unsigned i)
@@ -160,6 +169,21 @@ int broker_rig_raw(struct broker_rig *rig, unsigned i, uint8_t **ret_window)
     require(*ret_window != MAP_FAILED, "the window");
     close(window_fd);
     return sock;
+}
+
+void broker_rig_hold(struct broker_rig *rig)
+{
+    rig->held = true;
+}
+
+void broker_rig_wait_held(struct broker_rig *rig)
+{
+    sem_wait(&rig->in);
+}
+
+void broker_rig_let_go(struct broker_rig *rig)
+{
+    sem_post(&rig->out);
 }
 
 unsigned broker_rig_fds(void)

@@ -9,6 +9,7 @@
 #ifndef IOEMUD_TESTS_UNIT_BROKER_RIG_H
 #define IOEMUD_TESTS_UNIT_BROKER_RIG_H
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,8 @@ struct broker_rig {
     int map_error;       /* of the next maps, -errno */
     bool map_refused;    /* the next descriptors cannot be mapped */
     bool library_closed; /* libxengnttab */
+    bool held;
+    sem_t in, out;
 };
 
 void broker_rig_start(struct broker_rig *rig);
@@ -54,6 +57,12 @@ struct grant_xen *broker_rig_xen(struct broker_rig *rig);
 const struct grants *broker_rig_remote(struct broker_rig *rig, unsigned i);
 /* or a socket, and the window mapped, until munmap(). */
 int broker_rig_raw(struct broker_rig *rig, unsigned i, uint8_t **ret_window);
+
+/* The next copy takes until broker_rig_let_go(), */
+void broker_rig_hold(struct broker_rig *rig);
+/* and has begun when this returns. */
+void broker_rig_wait_held(struct broker_rig *rig);
+void broker_rig_let_go(struct broker_rig *rig);
 
 /* Descriptors that this process has. */
 unsigned broker_rig_fds(void);
