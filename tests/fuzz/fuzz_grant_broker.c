@@ -165,7 +165,7 @@ static void put_segment(struct script *script, struct grant_wire_segment *segmen
 
     *segment = (struct grant_wire_segment){
         .ref = take(script),
-        .place = take(script) * 1024u,
+        .place = take16(script) * 16u,
         .offset = (uint16_t)(take(script) * 8u),
         .len = (uint16_t)(1 + take(script) * 8u),
         .to_guest = odd & 1,

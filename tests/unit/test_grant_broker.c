@@ -515,6 +515,30 @@ static void without_descriptors_there_is_no_guest_more(void **state)
     close(next);
 }
 
+static void without_descriptors_there_is_no_broker(void **state)
+{
+    struct grant_broker *none = NULL;
+    struct rlimit limit, low;
+    int next = dup(0);
+
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int room = 0; room < 2; room++) {
+        struct grant_xen *xen = broker_rig_xen(&rig);
+
+        low = (struct rlimit){.rlim_cur = (rlim_t)(next + room), .rlim_max = limit.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        rig.library_closed = false;
+        assert_int_equal(grant_broker_open_with(xen, &broker_rig_calls, &rig, &none), -EMFILE);
+        assert_null(none);
+        assert_true(rig.library_closed);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect_service();
+    assert_int_equal(dup(0), next);
+    close(next);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -538,6 +562,7 @@ int main(void)
         TEST(closing_it_ends_all_of_its_guests_and_gives_all_back),
         TEST(its_thread_takes_no_signals),
         TEST(without_descriptors_there_is_no_guest_more),
+        TEST(without_descriptors_there_is_no_broker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
