@@ -456,7 +456,7 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
         bool so_many = guests && json_array_size(guests) == count;
 
         json_decref(list);
-        if (so_many)
+        if (so_many && (count || !rig_workers(rig)))
             return true;
         usleep(10000);
     }

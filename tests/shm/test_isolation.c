@@ -2,8 +2,8 @@
 /*
  * The shipped daemon with worker processes, one for each guest and one for several: what such a
  * process is to the host, and what its end means for its guests and for others. That guests are
- * served all the same is shown by the other programs here, with IOEMUD_ISOLATION=thread and
- * without.
+ * served all the same is shown by the other programs here, run with and without
+ * IOEMUD_ISOLATION=thread.
  */
 #include <ctype.h>
 #include <errno.h>
