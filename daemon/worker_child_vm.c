@@ -64,9 +64,9 @@ bool child_vm_publish(struct child_vm *of)
         return false;
     vm_counts_read(of->vm, fresh);
     vm_counts_read_disks(of->vm, fresh);
-    news = memcmp(fresh, of->counts, sizeof(*fresh)) != 0;
+    news = memcmp(fresh, of->counts, vm_counts_size(fresh)) != 0;
     if (news)
-        vm_counts_move(of->counts, fresh, sizeof(*fresh));
+        vm_counts_move(of->counts, fresh, vm_counts_size(fresh));
     return news;
 }
 

@@ -327,8 +327,7 @@ bool worker_process_vm_counts(const struct guest *guest, struct vm_counts *ret_c
 {
     if (!guest->seat)
         return false;
-    vm_counts_move(ret_counts, guest->seat->counts, sizeof(*ret_counts));
-    vm_counts_check(ret_counts);
+    vm_counts_take(ret_counts, guest->seat->counts);
     return true;
 }
 

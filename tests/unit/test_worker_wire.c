@@ -114,10 +114,10 @@ static void counts_are_copied_word_by_word(void **state)
 
 static void counts_of_a_captured_worker_stay_within_bounds(void **state)
 {
-    static struct vm_counts counts;
+    static struct vm_counts wild, counts;
 
-    memset(&counts, 0xff, sizeof(counts));
-    vm_counts_check(&counts);
+    memset(&wild, 0xff, sizeof(wild));
+    vm_counts_take(&counts, &wild);
     assert_int_equal(counts.n_devices, VM_COUNTS_DEVICES);
     for (unsigned i = 0; i < VM_COUNTS_DEVICES; i++) {
         assert_int_equal(counts.device[i].n_counters, VM_COUNTS_OF_EACH);
@@ -126,6 +126,21 @@ static void counts_of_a_captured_worker_stay_within_bounds(void **state)
         for (unsigned j = 0; j < VM_COUNTS_OF_EACH; j++)
             assert_int_equal(strlen(counts.device[i].counter[j].name), VM_COUNTS_NAME_MAX);
     }
+}
+
+static void devices_that_a_guest_does_not_have_are_not_copied(void **state)
+{
+    static struct vm_counts from, to;
+
+    from.n_devices = 2;
+    from.device[1].n_counters = 3;
+    from.device[2].n_counters = 4;
+    to.device[2].n_counters = 5;
+    vm_counts_take(&to, &from);
+    assert_int_equal(to.n_devices, 2);
+    assert_int_equal(to.device[1].n_counters, 3);
+    assert_int_equal(to.device[2].n_counters, 5);
+    assert_ptr_equal((char *)&from + vm_counts_size(&from), &from.device[2]);
 }
 
 /* ---- orders -----------------------------------------------------------------------------------*/
@@ -184,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
         cmocka_unit_test(counts_are_copied_word_by_word),
         cmocka_unit_test(counts_of_a_captured_worker_stay_within_bounds),
+        cmocka_unit_test(devices_that_a_guest_does_not_have_are_not_copied),
         cmocka_unit_test(a_guest_s_descriptors_are_found_wherever_they_are),
         cmocka_unit_test(the_largest_guest_fits_into_one_message),
         cmocka_unit_test(an_order_that_is_not_sent_closes_its_descriptors),
