@@ -97,6 +97,11 @@ static void nic_link(struct vm *vm, struct vm_request *request, struct vm_reply 
     reply->err = vm_nic_link(vm, request->nic.number, request->nic.flag);
 }
 
+static void nic_dialled(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    vm_nic_dialled(vm, request->nic.number, request->nic.flag);
+}
+
 static void nic_capture(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
 {
     reply->err = vm_nic_capture(vm, request->nic.number, request->nic.fd, request->nic.limit);
@@ -129,9 +134,9 @@ void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *
         [VM_LIVE] = change_live,   [VM_SETTLE] = settle,
         [VM_ADD_VCPU] = add_vcpu,  [VM_CHANGE] = change_medium,
         [VM_CLOSE] = close_medium, [VM_TUNE] = tune,
-        [VM_NIC_LINK] = nic_link,  [VM_NIC_CAPTURE] = nic_capture,
+        [VM_NIC_LINK] = nic_link,  [VM_NIC_DIALLED] = nic_dialled,
         [VM_NIC_ADD] = nic_add,    [VM_NIC_REMOVE] = nic_remove,
-        [VM_TRACE] = trace,
+        [VM_TRACE] = trace,        [VM_NIC_CAPTURE] = nic_capture,
     };
 
     _Static_assert(sizeof(run) / sizeof(run[0]) == VM_OPS, "each has its function");

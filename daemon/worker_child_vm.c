@@ -53,6 +53,14 @@ static void on_traced(void *ctx)
     worker_child_tell(of->child, &report);
 }
 
+static void on_dial(void *ctx, unsigned nic)
+{
+    const struct child_vm *of = ctx;
+    struct worker_report report = {.kind = REPORT_DIAL, .guest = of->number, .nic = nic};
+
+    worker_child_tell(of->child, &report);
+}
+
 /* ---- counting ---------------------------------------------------------------------------------*/
 
 bool child_vm_publish(struct child_vm *of)
@@ -200,6 +208,7 @@ static int start_vm(struct child_vm *of, struct worker_start *start, char *why)
         .serial_full = on_serial_full,
         .stopped = on_stopped,
         .traced = on_traced,
+        .dial = on_dial,
         .ctx = of,
     };
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "daemon/guest_nics.h"
+#include "daemon/guest_dial.h"
 #include "daemon/trace.h"
 #include "daemon/worker_process_priv.h"
 
@@ -266,6 +266,10 @@ static void take_event(struct worker_seat *seat, const struct worker_report *rep
         break;
     case REPORT_TRACE_NEWS:
         trace_news(guest);
+        break;
+    case REPORT_DIAL:
+        if (!guest_dial(guest, report->nic))
+            worker_process_lose(seat->process, "a peer that it does not have, or asked for twice");
         break;
     default:
         break;

@@ -129,6 +129,8 @@ bool worker_report_check(struct worker_report *report, size_t length)
                report->io_stopped.what.op <= BLK_DISCARD && is_error(report->io_stopped.what.error);
     case REPORT_SERIAL_FULL:
         return report->port < MACHINE_SERIALS;
+    case REPORT_DIAL:
+        return report->nic < MACHINE_NICS;
     case REPORT_LOG:
         end_text(report->log.device, sizeof(report->log.device));
         end_text(report->log.text, sizeof(report->log.text));

@@ -108,6 +108,7 @@ enum worker_report_kind {
     REPORT_GONE,       /* vm_params.gone */
     REPORT_IO_STOPPED, /* vm_params.stopped */
     REPORT_SERIAL_FULL,
+    REPORT_DIAL, /* vm_params.dial */
     REPORT_LOG,
     REPORT_TRACE_NEWS, /* daemon/trace.h */
     REPORT_ENDED,
@@ -131,6 +132,7 @@ struct worker_report {
             struct blk_stop what;
         } io_stopped;
         unsigned port; /* REPORT_SERIAL_FULL */
+        unsigned nic;  /* REPORT_DIAL */
         struct {
             int priority;
             char device[REPORT_DEVICE_MAX + 1]; /* "": none */

@@ -63,6 +63,9 @@ static void a_number_lies_within_what_there_is(void **state)
     assert_false(good(stop));
     assert_true(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = 1}));
     assert_false(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = MACHINE_SERIALS}));
+    assert_true(good((struct worker_report){.kind = REPORT_DIAL, .nic = MACHINE_NICS - 1}));
+    assert_false(good((struct worker_report){.kind = REPORT_DIAL, .nic = MACHINE_NICS}));
+    assert_false(good((struct worker_report){.kind = REPORT_DIAL, .nic = UINT32_MAX}));
 }
 
 static void text_ends_and_is_printable(void **state)
