@@ -280,7 +280,7 @@ static bool may_revive(struct guest *guest)
         guest->daemon->stopping || was_revived(guest))
         return false;
     guest->revived_ns = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
-    guest->reset = true;
+    guest->reset = guest->config.role != GUEST_PV; /* as in guest_new() */
     guest->io_stopped = guest->resuming = guest->changing = 0;
     guest->pv_settled = false;
     return true;
@@ -300,6 +300,9 @@ void guest_worker_died(struct guest *guest, const char *how)
     revive = may_revive(guest);
     if (guest->hv_guest) { /* else it had told that before */
         guest->log_limit = guest->params.log_limit;
+        guest_pvdisks_stop(guest);
+        if (revive)
+            guest_pvdisks_orphan(guest);
         guest_ended(guest);
     }
     if (!revive) {
@@ -309,6 +312,7 @@ void guest_worker_died(struct guest *guest, const char *how)
         return;
     }
     leave_worker(guest);
+    guest_pvdisks_release(guest); /* its images are opened anew */
     guest->state = GUEST_STARTING;
     guest_start(guest);
 }
@@ -400,6 +404,7 @@ static void fill_params(struct guest *guest)
     params->serial_full = guest_serial_full;
     params->stopped = guest_io_stopped;
     params->traced = on_traced;
+    params->pv_news = guest_pvdisk_news;
     params->ctx = guest;
 }
 

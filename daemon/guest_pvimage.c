@@ -203,6 +203,10 @@ static int start_served(struct pvdisk *disk, const char *path, const char *forma
     };
     int err;
 
+    if (disk->guest->worker->is_process) {
+        snprintf(why, OPENER_WHY_SIZE, "its format takes \"isolation\": \"thread\"");
+        return -EOPNOTSUPP;
+    }
     guest_disk_errors(&(struct disk_config){0}, &disk->params.disk); /* the defaults */
     err = served_start(disk->guest->daemon, &params, &disk->served, why);
     return err ? err : -EINPROGRESS;

@@ -30,6 +30,21 @@
 #define VM_PV_DISKS 28u
 #define VM_UNITS    (MACHINE_IDE_DRIVES + VM_PV_DISKS)
 
+/* What a PV disk tells of itself. */
+enum vm_pv_event {
+    VM_PV_BROKEN,  /* pvblk_ops.broken: `why` */
+    VM_PV_DRAINED, /* what vm_pv_disconnect() was told to follow */
+    VM_PV_SEALED,  /* pvblk_ops.sealed: `error`; once */
+    VM_PV_LOST,    /* the program of a served image: `why`; once */
+    VM_PV_EVENTS
+};
+#define VM_PV_WHY_SIZE 104
+struct vm_pv_news {
+    enum vm_pv_event event;
+    int error;
+    char why[VM_PV_WHY_SIZE]; /* "": none */
+};
+
 /* One disk as the control side opened it. */
 struct vm_disk {
     unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
@@ -100,6 +115,8 @@ struct vm_params {
     void (*stopped)(void *ctx, unsigned unit, const struct blk_stop *stop);
     /* Likewise: the reader of a trace that waits has something to read. */
     void (*traced)(void *ctx);
+    /* Likewise, of the PV disk of this unit; not after its vm_pv_close(). */
+    void (*pv_news)(void *ctx, unsigned unit, const struct vm_pv_news *news);
     void *ctx;
 };
 

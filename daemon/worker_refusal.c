@@ -83,11 +83,6 @@ int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size
         snprintf(ret_why, size, "%s: no worker processes", guest->hv->name);
         return -EOPNOTSUPP;
     }
-    if (guest->config.role == GUEST_PV) {
-        snprintf(ret_why, size,
-                 "it has PV disks only, which are not served with \"isolation\": \"process\"");
-        return -EOPNOTSUPP;
-    }
     for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++) {
         const struct vm_nic *nic = &guest->params.nic[i];
         char why[VM_WHY_SIZE];

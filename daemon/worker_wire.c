@@ -113,6 +113,15 @@ void worker_bool_check(bool *value)
     *value = byte != 0;
 }
 
+/* Of a unit that is a PV disk's. */
+static bool is_pv_news(unsigned unit, struct vm_pv_news *news)
+{
+    if (unit < MACHINE_IDE_DRIVES || unit >= VM_UNITS || news->event >= VM_PV_EVENTS)
+        return false;
+    end_text(news->why, sizeof(news->why));
+    return news->event == VM_PV_SEALED ? is_error(news->error) : news->error == 0;
+}
+
 bool worker_report_check(struct worker_report *report, size_t length)
 {
     if (length != sizeof(*report) || report->kind >= REPORTS)
@@ -122,13 +131,16 @@ bool worker_report_check(struct worker_report *report, size_t length)
     case REPORT_STARTED:
     case REPORT_REPLY:
         worker_bool_check(&report->reply.closing);
+        worker_bool_check(&report->reply.drained);
         end_text(report->reply.why, sizeof(report->reply.why));
         return !report->reply.err || is_error(report->reply.err);
     case REPORT_IO_STOPPED:
-        return report->io_stopped.drive < MACHINE_IDE_DRIVES &&
-               report->io_stopped.what.op <= BLK_DISCARD && is_error(report->io_stopped.what.error);
+        return report->io_stopped.unit < VM_UNITS && report->io_stopped.what.op <= BLK_DISCARD &&
+               is_error(report->io_stopped.what.error);
     case REPORT_SERIAL_FULL:
         return report->port < MACHINE_SERIALS;
+    case REPORT_PV_NEWS:
+        return is_pv_news(report->pv.unit, &report->pv.news);
     case REPORT_LOG:
         end_text(report->log.device, sizeof(report->log.device));
         end_text(report->log.text, sizeof(report->log.text));

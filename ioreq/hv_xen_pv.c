@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ioreq/hv_xen.h"
 
@@ -139,20 +141,35 @@ struct hv_channels {
     uint32_t port[HV_CHANNELS]; /* ours; HV_XEN_NO_PORT */
 };
 
-static int channels_open(struct hv_guest *guest, struct hv_channels **ret_channels)
+/* Whoever makes the descriptor does not use it: the library's half is made where it is. */
+static int channels_open(struct hv_guest *guest)
+{
+    xenevtchn_handle *handle;
+    int fd = hv_xen_open_evtchn(guest->domid, &handle);
+    int own;
+
+    if (fd < 0)
+        return fd;
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* of the same open file, with its restriction */
+    if (own < 0)
+        own = -errno;
+    xenevtchn_close(handle); /* and the descriptor */
+    return own;
+}
+
+static int channels_adopt(struct hv_guest *guest, int fd, struct hv_channels **ret_channels)
 {
     struct hv_channels *channels = calloc(1, sizeof(*channels));
 
-    if (!channels)
-        return -ENOMEM;
-    channels->domid = guest->domid;
-    channels->fd = hv_xen_open_evtchn(guest->domid, &channels->handle);
-    if (channels->fd < 0) {
-        int err = channels->fd;
-
+    if (channels)
+        channels->handle = xenevtchn_fdopen(NULL, fd, 0);
+    if (!channels || !channels->handle) {
+        close(fd);
         free(channels);
-        return err;
+        return -ENOMEM;
     }
+    channels->domid = guest->domid;
+    channels->fd = fd;
     *ret_channels = channels;
     return 0;
 }
@@ -221,6 +238,7 @@ const struct hv_pv_ops hv_xen_pv_ops = {
     .store_unwatch = store_unwatch,
     .disk_is = hv_xen_vbd_is,
     .channels_open = channels_open,
+    .channels_adopt = channels_adopt,
     .channels_close = channels_close,
     .channels_bind = channels_bind,
     .channels_unbind = channels_unbind,

@@ -2,6 +2,7 @@
 #include "tests/unit/pvdisk_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,14 +19,14 @@
 #include "daemon/guest_pvdisk.h"
 #include "daemon/served.h"
 
-static struct pvdisk_rig the_rig;
+static struct pvdisk_rig *the_rig;
 static struct rig_outcome outcome;
 
 /* ---- the hypervisor's part --------------------------------------------------------------------*/
 
 static const struct xenbus *fake_bus(struct hv_host *host)
 {
-    return &the_rig.store.bus;
+    return &the_rig->store.bus;
 }
 
 static int fake_list(struct hv_host *host, const char *path,
@@ -32,8 +34,8 @@ static int fake_list(struct hv_host *host, const char *path,
 {
     size_t len = strlen(path);
 
-    for (unsigned i = 0; i < the_rig.store.n; i++) {
-        const char *node = the_rig.store.node[i].path;
+    for (unsigned i = 0; i < the_rig->store.n; i++) {
+        const char *node = the_rig->store.node[i].path;
         char name[XENBUS_PATH];
 
         if (strncmp(node, path, len) || node[len] != '/')
@@ -56,15 +58,15 @@ static void check_token(const char *path, const char *token)
 static int fake_watch(struct hv_host *host, const char *path, const char *token)
 {
     check_token(path, token);
-    the_rig.watches++;
+    the_rig->watches++;
     return 0;
 }
 
 static void fake_unwatch(struct hv_host *host, const char *path, const char *token)
 {
     check_token(path, token);
-    assert_true(the_rig.watches > 0);
-    the_rig.watches--;
+    assert_true(the_rig->watches > 0);
+    the_rig->watches--;
 }
 
 struct hv_channels {
@@ -72,15 +74,23 @@ struct hv_channels {
     unsigned bound;
 };
 
-static int fake_open(struct hv_guest *guest, struct hv_channels **ret_channels)
+/* The guest's end of it is a copy. */
+static int fake_open(struct hv_guest *guest)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    assert_true(fd >= 0);
+    assert_int_equal(dup3(fd, the_rig->fd, O_CLOEXEC), the_rig->fd);
+    return fd;
+}
+
+static int fake_adopt(struct hv_guest *guest, int fd, struct hv_channels **ret_channels)
 {
     struct hv_channels *channels = calloc(1, sizeof(*channels));
 
     assert_non_null(channels);
-    channels->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(channels->fd >= 0);
-    the_rig.fd = channels->fd;
-    the_rig.channels++;
+    channels->fd = fd;
+    __atomic_add_fetch(&the_rig->channels, 1, __ATOMIC_SEQ_CST);
     *ret_channels = channels;
     return 0;
 }
@@ -89,7 +99,7 @@ static void fake_close(struct hv_channels *channels)
 {
     close(channels->fd);
     free(channels);
-    __atomic_sub_fetch(&the_rig.channels, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&the_rig->channels, 1, __ATOMIC_SEQ_CST);
 }
 
 static int fake_bind(struct hv_channels *channels, unsigned index, uint32_t port)
@@ -97,7 +107,7 @@ static int fake_bind(struct hv_channels *channels, unsigned index, uint32_t port
     if (port == PVDISK_BAD_PORT)
         return -EINVAL;
     channels->bound++;
-    __atomic_store_n(&the_rig.port, port, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&the_rig->port, port, __ATOMIC_SEQ_CST);
     return 0;
 }
 
@@ -121,7 +131,7 @@ static uint32_t fake_pending(struct hv_channels *channels)
 static void fake_notify(struct hv_channels *channels, unsigned index)
 {
     assert_true(index < channels->bound);
-    __atomic_add_fetch(&the_rig.notified, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&the_rig->notified, 1, __ATOMIC_SEQ_CST);
 }
 
 static bool fake_disk_is(unsigned devid, const char *path, const struct hv_disk *disk)
@@ -136,6 +146,7 @@ static const struct hv_pv_ops fake_pv = {
     .store_unwatch = fake_unwatch,
     .disk_is = fake_disk_is,
     .channels_open = fake_open,
+    .channels_adopt = fake_adopt,
     .channels_close = fake_close,
     .channels_bind = fake_bind,
     .channels_unbind = fake_unbind,
@@ -146,7 +157,7 @@ static const struct hv_pv_ops fake_pv = {
 
 static const struct grants *fake_grants(struct hv_guest *guest)
 {
-    return &the_rig.front.grants;
+    return &the_rig->front.grants;
 }
 
 /* ---- the toolstack and the guest --------------------------------------------------------------*/
@@ -189,7 +200,7 @@ const char *pvdisk_state(struct pvdisk_rig *rig)
 
 static bool state_is(struct guest_rig *guest_rig, void *arg)
 {
-    const char *state = pvdisk_state(&the_rig);
+    const char *state = pvdisk_state(the_rig);
 
     return state && !strcmp(state, *(const char **)arg);
 }
@@ -259,7 +270,7 @@ void pvdisk_front_returns(struct pvdisk_rig *rig)
 
 static bool has_response(struct guest_rig *guest_rig, void *arg)
 {
-    return pv_rig_response(&the_rig.front, 0, arg);
+    return pv_rig_response(&the_rig->front, 0, arg);
 }
 
 struct blkfront_response pvdisk_response(struct pvdisk_rig *rig)
@@ -314,9 +325,13 @@ struct guest *pvdisk_attach(struct pvdisk_rig *rig, const char *disks)
 
 int pvdisk_setup(void **state)
 {
-    struct pvdisk_rig *rig = &the_rig;
+    struct pvdisk_rig *rig =
+        mmap(NULL, sizeof(*rig), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    memset(rig, 0, sizeof(*rig));
+    assert_true(rig != MAP_FAILED);
+    the_rig = rig;
+    rig->fd = eventfd(0, EFD_CLOEXEC);
+    assert_true(rig->fd >= 0);
     guest_rig_start(&rig->guest);
     pv_rig_init(&rig->front, &(struct pv_rig_options){.disconnected = true, .no_disk = true});
     fake_store_init(&rig->store);
@@ -352,6 +367,8 @@ int pvdisk_teardown(void **state)
     assert_int_equal(rig->channels, 0);
     assert_int_equal(rig->front.counters.mapped, 0);
     pv_rig_finish(&rig->front);
+    close(rig->fd);
+    munmap(rig, sizeof(*rig));
     return 0;
 }
 

@@ -51,14 +51,14 @@ static void an_error_is_one_of_the_system_s(void **state)
 
 static void a_number_lies_within_what_there_is(void **state)
 {
-    struct worker_report stop = {.kind = REPORT_IO_STOPPED,
-                                 .io_stopped = {.drive = MACHINE_IDE_DRIVES - 1,
-                                                .what = {.op = BLK_DISCARD, .error = -EIO}}};
+    struct worker_report stop = {
+        .kind = REPORT_IO_STOPPED,
+        .io_stopped = {.unit = VM_UNITS - 1, .what = {.op = BLK_DISCARD, .error = -EIO}}};
 
     assert_true(good(stop));
-    stop.io_stopped.drive++;
+    stop.io_stopped.unit++;
     assert_false(good(stop));
-    stop.io_stopped.drive = 0;
+    stop.io_stopped.unit = 0;
     stop.io_stopped.what.op = BLK_DISCARD + 1;
     assert_false(good(stop));
     assert_true(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = 1}));
