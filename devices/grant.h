@@ -3,7 +3,7 @@
  * Memory that a guest has granted, for PV backends (devices/pv/) and the commit strategies
  * (devices/commit.h), which know neither Xen nor hv_shm: like devices/host.h this is handed in by
  * whoever creates the device and outlives it. Implementations: ioreq/hv_shm_grant.c,
- * ioreq/grant_xen.c.
+ * ioreq/grant_xen.c, and ioreq/grant_remote.c for a process that must not have that one's device.
  *
  * A grant reference is a number that the guest puts into its rings. It names one page of GRANT_PAGE
  * bytes that the guest lets us read, or read and write. A reference is a guest's input: any value
@@ -122,6 +122,26 @@ struct grants {
     struct grant_crossover from;
     const struct grant_counters *counters;
 };
+
+/* For those who implement it: whether a copy stays within its page; and what copy() counts when all
+ * have their status. */
+static inline bool grant_copy_fits(const struct grant_copy *copy)
+{
+    return copy->len && copy->offset + (uint32_t)copy->len <= GRANT_PAGE;
+}
+
+static inline void grant_count_copies(struct grant_counters *counters,
+                                      const struct grant_copy *copies, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (copies[i].status == 0) {
+            counters->copies++;
+            counters->copied_bytes += copies[i].len;
+        } else {
+            counters->errors++;
+        }
+    }
+}
 
 static inline void grants_copy(const struct grants *grants, struct grant_copy *copies,
                                unsigned count)

@@ -15,11 +15,6 @@
 /* Swaps in one call of the swapper: what a ring of 32 requests of 44 KiB brings in a turn. */
 #define SWAP_BATCH 352u
 
-/* Pages that a guest's backends have mapped at a time: as many as Linux's blkback keeps of a
- * frontend's persistent grants (1056), and the rings besides. dom0's own limit is for all guests
- * together (gnttab_max_maptrack_frames of Xen). */
-#define MAPPED_MAX 1120u
-
 struct grant_xen {
     const struct grant_xen_calls *calls;
     void *handle;
@@ -70,11 +65,6 @@ static int status_of(int16_t gntst)
     }
 }
 
-static bool fits(const struct grant_copy *copy)
-{
-    return copy->len && copy->offset + (uint32_t)copy->len <= GRANT_PAGE;
-}
-
 static xengnttab_grant_copy_segment_t segment_of(const struct guest *guest,
                                                  const struct grant_copy *copy)
 {
@@ -100,7 +90,7 @@ static unsigned copy_batch(struct guest *guest, struct grant_copy *copies, unsig
 
     for (taken = 0; taken < count && n < COPY_BATCH; taken++) {
         copies[taken].status = -EINVAL;
-        if (!fits(&copies[taken]))
+        if (!grant_copy_fits(&copies[taken]))
             continue;
         sent[n] = &copies[taken];
         xen->segment[n++] = segment_of(guest, &copies[taken]);
@@ -121,16 +111,9 @@ static void xen_copy(void *ctx, struct grant_copy *copies, unsigned count)
         done += copy_batch(guest, copies + done, count - done);
         guest->counters.copy_calls++;
     }
-    for (unsigned i = 0; i < count; i++) {
-        if (guest->closed)
-            copies[i].status = -ESRCH;
-        if (copies[i].status == 0) {
-            guest->counters.copies++;
-            guest->counters.copied_bytes += copies[i].len;
-        } else {
-            guest->counters.errors++;
-        }
-    }
+    for (unsigned i = 0; guest->closed && i < count; i++)
+        copies[i].status = -ESRCH;
+    grant_count_copies(&guest->counters, copies, count);
 }
 
 static int xen_map(void *ctx, struct grant_map *map)
@@ -144,7 +127,7 @@ static int xen_map(void *ctx, struct grant_map *map)
     assert(map->count && map->count <= GRANT_MAP_MAX);
     if (guest->closed)
         rc = -ESRCH;
-    else if (guest->counters.mapped + map->count > MAPPED_MAX)
+    else if (guest->counters.mapped + map->count > GRANT_XEN_MAPPED_MAX)
         rc = -ENOSPC;
     if (rc == 0) {
         memcpy(refs, map->refs, map->count * sizeof(refs[0]));

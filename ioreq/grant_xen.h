@@ -10,7 +10,8 @@
  *           grant_xen_close()       after the last of them
  *
  * gntdev cannot be restricted to a domain (facts of Xen 4.17), so the domain is our own choice in
- * each call and never a guest's. One thread.
+ * each call and never a guest's. A worker that is a process of its own has none of this, but
+ * ioreq/grant_remote.h. One thread.
  */
 #ifndef IOEMUD_IOREQ_GRANT_XEN_H
 #define IOEMUD_IOREQ_GRANT_XEN_H
@@ -21,6 +22,11 @@
 #include "devices/grant.h"
 
 struct grant_xen;
+
+/* Pages that a guest's backends have mapped at a time: as many as Linux's blkback keeps of a
+ * frontend's persistent grants (1056), and the rings besides. dom0's own limit is for all guests
+ * together (gnttab_max_maptrack_frames of Xen). */
+#define GRANT_XEN_MAPPED_MAX 1120u
 
 /* What is used of libxengnttab, with its results and errno; for tests. */
 struct grant_xen_calls {

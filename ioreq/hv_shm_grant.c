@@ -124,7 +124,7 @@ static int copy_one(struct hv_shm_grants *grants, const struct grant_copy *copy)
     uint8_t *page;
     int rc;
 
-    if (!copy->len || copy->offset + (uint32_t)copy->len > GRANT_PAGE)
+    if (!grant_copy_fits(copy))
         return -EINVAL;
     rc = hold(grants, copy->ref, copy->to_guest, &gpa);
     if (rc < 0)
@@ -145,15 +145,9 @@ static void shm_copy(void *ctx, struct grant_copy *copies, unsigned count)
     struct hv_shm_grants *grants = ctx;
 
     grants->counters.copy_calls++;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         copies[i].status = copy_one(grants, &copies[i]);
-        if (copies[i].status == 0) {
-            grants->counters.copies++;
-            grants->counters.copied_bytes += copies[i].len;
-        } else {
-            grants->counters.errors++;
-        }
-    }
+    grant_count_copies(&grants->counters, copies, count);
 }
 
 /* Maps the page that is at `page` a second time, to `at`. */
