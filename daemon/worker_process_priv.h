@@ -27,7 +27,7 @@ struct worker_seat {
     uint32_t vcpus;
     struct log_limit said; /* of its lines */
     bool started, ending, ended;
-    bool has_grants; /* the process can reach what its guest granted */
+    bool lent_grants, has_grants; /* its guest's went there; are known to have arrived */
 };
 
 /* An order that its socket has no room for yet. */

@@ -239,6 +239,8 @@ static void take_ended(struct worker_seat *seat, const struct log_limit *limit)
     }
     seat->ended = true;
     seat->guest->log_limit = *limit;
+    if (seat->lent_grants) /* what it did with them is over, and the domain's number is used again */
+        seat->guest->hv->pv->broker_cut(seat->process->broker, seat->guest->hv_guest);
     guest_ended(seat->guest);
 }
 
@@ -345,7 +347,10 @@ static int lend_grants(struct worker_seat *seat, int ret_fds[HV_GRANT_FDS])
         err = pv->broker_open(&process->broker);
         process->broker_of = pv;
     }
-    return err ? err : pv->broker_add(process->broker, seat->guest->hv_guest, ret_fds);
+    if (!err)
+        err = pv->broker_add(process->broker, seat->guest->hv_guest, ret_fds);
+    seat->lent_grants |= !err;
+    return err;
 }
 
 int worker_process_lend(struct guest *guest, struct vm_pv_params *params,

@@ -57,6 +57,8 @@ struct hv_pv_ops {
     int (*broker_open)(struct hv_broker **ret_broker);
     void (*broker_close)(struct hv_broker *broker); /* NULL is fine */
     int (*broker_add)(struct hv_broker *broker, struct hv_guest *guest, int ret_fds[HV_GRANT_FDS]);
+    /* The guest is to be served no more, whatever that process thinks of it. */
+    void (*broker_cut)(struct hv_broker *broker, const struct hv_guest *guest);
     /* Worker side, between guest_start() and guest_stop(): from then on the guest has
      * hv_ops.grants(). Takes the descriptors over, whatever comes of it, also if it had them. */
     int (*grants_adopt)(struct hv_guest *guest, const int fds[HV_GRANT_FDS]);
