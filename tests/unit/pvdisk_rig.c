@@ -18,6 +18,8 @@
 
 #include "daemon/guest_pvdisk.h"
 #include "daemon/served.h"
+#include "tests/unit/guest_rig_hv.h"
+#include "tests/unit/worker_rig.h"
 
 static struct pvdisk_rig *the_rig;
 static struct rig_outcome outcome;
@@ -139,6 +141,33 @@ static bool fake_disk_is(unsigned devid, const char *path, const struct hv_disk 
     return devid == 51712 && disk->place == 0 && disk->path && !strcmp(disk->path, path);
 }
 
+static uint32_t domid_of(const struct hv_guest *guest)
+{
+    return guest_rig_hv_ops.guest_info(guest)->domid;
+}
+
+static int fake_broker_open(struct hv_broker **ret_broker)
+{
+    return pvdisk_broker_open(the_rig, ret_broker);
+}
+
+static int fake_broker_add(struct hv_broker *broker, struct hv_guest *guest,
+                           int ret_fds[HV_GRANT_FDS])
+{
+    return pvdisk_broker_add(broker, domid_of(guest), ret_fds);
+}
+
+static void fake_broker_cut(struct hv_broker *broker, const struct hv_guest *guest)
+{
+    pvdisk_broker_cut(broker, domid_of(guest));
+}
+
+static int fake_grants_adopt(struct hv_guest *guest, const int fds[HV_GRANT_FDS])
+{
+    assert_true(the_rig->processes);
+    return pvdisk_grants_adopt(domid_of(guest), fds);
+}
+
 static const struct hv_pv_ops fake_pv = {
     .store = fake_bus,
     .store_list = fake_list,
@@ -153,11 +182,23 @@ static const struct hv_pv_ops fake_pv = {
     .channels_fd = fake_fd,
     .channels_pending = fake_pending,
     .channels_notify = fake_notify,
+    .broker_open = fake_broker_open,
+    .broker_close = pvdisk_broker_close,
+    .broker_add = fake_broker_add,
+    .broker_cut = fake_broker_cut,
+    .grants_adopt = fake_grants_adopt,
 };
 
 static const struct grants *fake_grants(struct hv_guest *guest)
 {
-    return &the_rig->front.grants;
+    return the_rig->processes ? pvdisk_grants(domid_of(guest)) : &the_rig->front.grants;
+}
+
+static void fake_stop(struct hv_guest *guest)
+{
+    guest_rig_hv_ops.guest_stop(guest);
+    if (the_rig->processes)
+        pvdisk_grants_leave(domid_of(guest));
 }
 
 /* ---- the toolstack and the guest --------------------------------------------------------------*/
@@ -333,11 +374,12 @@ int pvdisk_setup(void **state)
     rig->fd = eventfd(0, EFD_CLOEXEC);
     assert_true(rig->fd >= 0);
     guest_rig_start(&rig->guest);
-    pv_rig_init(&rig->front, &(struct pv_rig_options){.disconnected = true, .no_disk = true});
+    pv_rig_init(&rig->front, &(struct pv_rig_options){.no_backend = true});
     fake_store_init(&rig->store);
     rig->ops = *rig->guest.daemon.hv[DAEMON_XEN];
     rig->ops.pv = &fake_pv;
     rig->ops.grants = fake_grants;
+    rig->ops.guest_stop = fake_stop;
     rig->guest.daemon.hv[DAEMON_XEN] = &rig->ops;
     rig->guest.daemon.config.pv_disks = true;
     rig->guest.daemon.image_program = SERVED_PROGRAM;
@@ -345,6 +387,27 @@ int pvdisk_setup(void **state)
     guest_rig_image(&rig->guest, "a.img");
     *state = rig;
     return 0;
+}
+
+static void on_line(void *ctx, int priority, const char *guest, const char *device,
+                    const char *text)
+{
+    struct pvdisk_rig *rig = ctx;
+
+    rig->denied += !strncmp(text, "event=system-call-denied", 24);
+}
+
+int pvdisk_setup_processes(void **state)
+{
+    struct pvdisk_rig *rig;
+    int err = pvdisk_setup(state);
+
+    rig = *state;
+    rig->processes = true;
+    worker_rig_processes(&rig->guest);
+    log_set_level(&rig->guest.daemon.log, LOG_CRIT);
+    log_divert(&rig->guest.daemon.log, on_line, rig);
+    return err;
 }
 
 static bool none_served(struct guest_rig *rig, void *arg)
@@ -365,6 +428,7 @@ int pvdisk_teardown(void **state)
     guest_rig_stop(&rig->guest);
     assert_int_equal(rig->watches, 0);
     assert_int_equal(rig->channels, 0);
+    assert_int_equal(rig->denied, 0);
     assert_int_equal(rig->front.counters.mapped, 0);
     pv_rig_finish(&rig->front);
     close(rig->fd);
@@ -479,4 +543,18 @@ json_t *pvdisk_statistics(struct pvdisk_rig *rig)
 json_int_t pvdisk_number(const json_t *disk, const char *name)
 {
     return json_integer_value(json_object_get(disk, name));
+}
+
+static bool counted(struct guest_rig *guest_rig, void *arg)
+{
+    json_t *disk = pvdisk_statistics(the_rig);
+    bool all = pvdisk_number(json_object_get(disk, "ring"), "requests") == *(unsigned *)arg;
+
+    json_decref(disk);
+    return all;
+}
+
+void pvdisk_wait_counted(struct pvdisk_rig *rig, unsigned requests)
+{
+    guest_rig_run(&rig->guest, counted, &requests);
 }
