@@ -136,6 +136,7 @@ struct guest {
     bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
     struct pvdisk *pvdisks;
     struct pvdisk *pv_unit[VM_PV_DISKS]; /* by unit; a worker reads those that it has opened */
+    uint32_t pv_heard;                   /* VM_PV_HEARs so far: their serial numbers */
     struct raw_image twin[MACHINE_IDE_DRIVES]; /* of drives, for these; fd -1: none */
     bool reset;          /* its devices started anew under it: until it reboots it has no disks */
     uint64_t revived_ns; /* when they last did for the end of its worker process; 0: never */

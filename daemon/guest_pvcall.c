@@ -6,6 +6,7 @@
  *   VM_PV_CONNECT -> pvblk_ctl_connected()
  *   VM_PV_DISCONNECT -> pvblk_ctl_drained(), with the answer or with VM_PV_DRAINED after it
  *   VM_PV_CLOSE -> pvdisk_begin_anew()
+ *   VM_PV_HEAR -> VM_PV_HEARD -> served_heard(); it is not waited for when the disk is forgotten
  *
  * Answers and news come in the order in which the worker gave them, and all of them before it says
  * that the guest has ended. So a call is free when what it led to is over: another connection is
@@ -15,8 +16,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "daemon/guest_pvdisk.h"
 #include "daemon/guest_pvdisk_internal.h"
@@ -139,16 +142,30 @@ static bool told(struct pvdisk *disk, const struct vm_pv_news *news)
             lost(disk, news->why);
         disk->lost = true;
         break;
+    case VM_PV_HEARD:
     case VM_PV_EVENTS:
         return false;
     }
     return fits;
 }
 
+/* What nobody waits for any more is as good. */
+static void heard(const struct guest *guest, unsigned unit, const struct vm_pv_news *news)
+{
+    const struct pvdisk *disk = guest->pv_unit[unit - MACHINE_IDE_DRIVES];
+
+    if (disk && disk->served && disk->heard_serial == news->serial)
+        served_heard(disk->served, news->error, news->why, &news->export);
+}
+
 bool guest_pvdisk_told(struct guest *guest, unsigned unit, const struct vm_pv_news *news)
 {
     struct pvdisk *disk = guest->pv_unit[unit - MACHINE_IDE_DRIVES];
 
+    if (news->event == VM_PV_HEARD && guest->state == GUEST_RUNNING)
+        heard(guest, unit, news);
+    if (news->event == VM_PV_HEARD)
+        return true;
     if (!disk)
         return false;
     return guest->state != GUEST_RUNNING || told(disk, news);
@@ -170,6 +187,52 @@ void guest_pvdisk_news(void *ctx, unsigned unit, const struct vm_pv_news *news) 
 
     of->news = *news;
     mailbox_post(&guest->daemon->mailbox, &of->mail);
+}
+
+/* ---- images that programs serve -----------------------------------------------------------------*/
+
+static void is_asked_to_hear(struct guest_call *call)
+{
+    const struct vm_pv_news news = {.error = call->reply.err,
+                                    .serial = call->request.pv_hear.serial,
+                                    .why = "its worker process cannot take it"};
+
+    if (!is_over(call) && call->reply.err)
+        heard(call->guest, call->request.pv_hear.unit, &news);
+    free(call);
+}
+
+static int ask_hear(struct pvdisk *disk, int fd)
+{
+    struct guest_call *call = calloc(1, sizeof(*call)); /* the disk may go before the answer */
+
+    if (!call)
+        return -ENOMEM;
+    call->request = (struct vm_request){
+        .op = VM_PV_HEAR, .pv_hear = {.unit = disk->unit, .serial = disk->heard_serial, .fd = fd}};
+    call->done = is_asked_to_hear;
+    guest_call(disk->guest, call);
+    return 0;
+}
+
+int pvdisk_ask_hear(struct pvdisk *disk, int fd)
+{
+    int err = -ESHUTDOWN;
+
+    if (disk->guest->state == GUEST_RUNNING) {
+        disk->heard_serial = ++disk->guest->pv_heard;
+        err = ask_hear(disk, fd);
+    }
+    if (err)
+        close(fd);
+    return err;
+}
+
+void pvdisk_ask_unhear(struct pvdisk *disk)
+{
+    if (disk->heard_serial && disk->guest->state == GUEST_RUNNING)
+        ask_hear(disk, -1); /* without memory: its next one does, or its guest's end */
+    disk->heard_serial = 0;
 }
 
 /* ---- asking -----------------------------------------------------------------------------------*/
@@ -216,6 +279,7 @@ int pvdisk_ask_open(struct pvdisk *disk, char *why)
         return err;
     }
     snprintf(params->name, sizeof(params->name), "%s", disk->vdev);
+    disk->heard_serial = 0; /* the open takes it, whatever comes of that */
     disk->open.request = (struct vm_request){.op = VM_PV_OPEN, .pv_open = *params};
     ask(disk, &disk->open);
     return 0;

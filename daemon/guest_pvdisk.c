@@ -111,6 +111,7 @@ static void forget(struct pvdisk *disk)
     disk->guest->pv_unit[disk->unit - MACHINE_IDE_DRIVES] = NULL;
     unwatch_frontend(disk);
     served_cancel(disk->served);
+    pvdisk_ask_unhear(disk);
     expect_end(disk);
     pvblk_ctl_destroy(disk->ctl);
     pvdisk_calls_finish(disk);
@@ -365,6 +366,7 @@ void guest_pvdisks_stop(struct guest *guest)
     for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next) {
         unwatch_frontend(disk);
         expect_end(disk);
+        disk->heard_serial = 0;
     }
     guest->pv_watched = false;
 }

@@ -30,6 +30,7 @@ struct pvdisk {
     bool counted;          /* `pv` is there for the statistics */
     struct served *served; /* the program of its image starts; NULL */
     unsigned program;      /* served_number() of one that serves it; 0: none */
+    uint32_t heard_serial; /* of the last pvdisk_ask_hear(); 0: none */
     struct pvblk_ctl *ctl;
     struct pvblk_disk disk;
 
@@ -77,6 +78,11 @@ int pvdisk_ask_open(struct pvdisk *disk, char *why);
 /* Answered to its `ctl`. */
 void pvdisk_ask_connect(struct pvdisk *disk, const struct pvblk_rings *rings);
 void pvdisk_ask_disconnect(struct pvdisk *disk);
+/* Of a worker process: served_heard() follows, if it is still waited for. Takes `fd` over, whatever
+ * comes of it. -ENOMEM. */
+int pvdisk_ask_hear(struct pvdisk *disk, int fd);
+/* What it has heard, or may still, is of no use. */
+void pvdisk_ask_unhear(struct pvdisk *disk);
 /* pvdisk_begin_anew() follows. */
 void pvdisk_ask_close(struct pvdisk *disk);
 /* Of one that is `counted`. */

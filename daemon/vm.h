@@ -36,12 +36,15 @@ enum vm_pv_event {
     VM_PV_DRAINED, /* what vm_pv_disconnect() was told to follow */
     VM_PV_SEALED,  /* pvblk_ops.sealed: `error`; once */
     VM_PV_LOST,    /* the program of a served image: `why`; once */
+    VM_PV_HEARD,   /* vm_pv_hear(): `serial`, and `export`, or `error` and `why` */
     VM_PV_EVENTS
 };
-#define VM_PV_WHY_SIZE 104
+#define VM_PV_WHY_SIZE NBD_WHY_SIZE
 struct vm_pv_news {
     enum vm_pv_event event;
     int error;
+    uint32_t serial;
+    struct nbd_export export;
     char why[VM_PV_WHY_SIZE]; /* "": none */
 };
 
@@ -51,6 +54,7 @@ struct vm_disk {
     struct raw_image raw; /* fd taken over; -1: a mem disk */
     struct nbd_handle
         *served; /* a program serves it, and said `nbd`. Taken over; NULL: none does */
+    bool heard;  /* likewise, but the connection is the worker's already: vm_pv_hear() */
     struct nbd_export nbd;
     struct nbd_owner owner; /* with `served` */
     void *mem;              /* mem disks: `sectors` of zeroes, freed with the vm */
@@ -173,6 +177,7 @@ struct vm {
     struct vm_trace *trace; /* daemon/vm_trace.h; NULL: none */
 
     struct vm_pv *pvs; /* PV disks: daemon/vm_pv.h */
+    struct vm_hello *hellos;
 
     /* vm_drain(). */
     unsigned open_images;

@@ -176,6 +176,11 @@ static int open_image(struct vm_pv *pv)
     if (err)
         return err;
     disk->owner = (struct nbd_owner){.lost = on_lost, .ctx = pv->counted};
+    if (disk->heard) {
+        disk->served = vm_pv_heard(vm, disk->drive);
+        if (!disk->served)
+            return -ENOTCONN;
+    }
     err = vm_image_open(vm, disk, &image);
     if (err)
         return err;
@@ -261,6 +266,7 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params)
     if (!err)
         err = pvblk_create(&pvblk, &pv->pvblk);
     if (err) {
+        vm_pv_unhear(vm, params->disk.drive);
         release(pv);
         return err;
     }
@@ -337,6 +343,7 @@ void vm_pv_close_all(struct vm *vm)
         take_out(pv);
         release(pv);
     }
+    vm_pv_unhear_all(vm);
 }
 
 void vm_pv_disk_left(struct vm *vm, unsigned drive)

@@ -51,6 +51,19 @@ unsigned vm_pv_fds(struct vm_pv_params *params, int *ret_fds[VM_PV_FDS]);
 /* Closes them. */
 void vm_pv_discard(struct vm_pv_params *params);
 
+/*
+ * daemon/vm_pvhello.c, in a worker process only: the connection to the program of an image, before
+ * the disk of this unit is opened with it (vm_disk.heard). Hears what the program says: VM_PV_HEARD
+ * follows, with `serial`, for the last that was asked for of a unit. Takes `fd` over, whatever comes
+ * of it.
+ */
+int vm_pv_hear(struct vm *vm, unsigned unit, uint32_t serial, int fd);
+/* There may be none. */
+void vm_pv_unhear(struct vm *vm, unsigned unit);
+void vm_pv_unhear_all(struct vm *vm);
+/* What was heard, the caller's; NULL: nothing. */
+struct nbd_handle *vm_pv_heard(struct vm *vm, unsigned unit);
+
 /* Takes `params` over, whatever comes of it. -EOPNOTSUPP: the worker has no grants. */
 int vm_pv_open(struct vm *vm, struct vm_pv_params *params);
 /* The one of this unit; NULL. */

@@ -148,6 +148,16 @@ static void pv_close(struct vm *vm, struct vm_request *request, struct vm_reply 
         vm_pv_close(pv);
 }
 
+static void pv_hear(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    unsigned unit = request->pv_hear.unit;
+
+    if (request->pv_hear.fd >= 0)
+        reply->err = vm_pv_hear(vm, unit, request->pv_hear.serial, request->pv_hear.fd);
+    else
+        vm_pv_unhear(vm, unit);
+}
+
 void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *ret_reply)
 {
     static void (*const run[])(struct vm * vm, struct vm_request * request,
@@ -160,7 +170,7 @@ void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *
         [VM_NIC_ADD] = nic_add,       [VM_NIC_REMOVE] = nic_remove,
         [VM_TRACE] = trace,           [VM_PV_OPEN] = pv_open,
         [VM_PV_CONNECT] = pv_connect, [VM_PV_DISCONNECT] = pv_disconnect,
-        [VM_PV_CLOSE] = pv_close,
+        [VM_PV_CLOSE] = pv_close,     [VM_PV_HEAR] = pv_hear,
     };
 
     _Static_assert(sizeof(run) / sizeof(run[0]) == VM_OPS, "each has its function");
@@ -190,6 +200,9 @@ unsigned vm_request_fds(struct vm_request *request, int *ret_fds[VM_REQUEST_FDS]
         return 3;
     case VM_PV_OPEN:
         return vm_pv_fds(&request->pv_open, ret_fds);
+    case VM_PV_HEAR:
+        ret_fds[0] = &request->pv_hear.fd;
+        return 1;
     default:
         return 0;
     }

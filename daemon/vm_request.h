@@ -32,6 +32,7 @@ enum vm_op {
     VM_PV_CONNECT, /* `pv`, with its rings */
     VM_PV_DISCONNECT,
     VM_PV_CLOSE,
+    VM_PV_HEAR, /* `pv_hear`: vm_pv_hear(), or fd -1: vm_pv_unhear() */
     VM_OPS
 };
 
@@ -90,6 +91,11 @@ struct vm_request {
             unsigned unit;
             struct pvblk_rings rings;
         } pv;
+        struct {
+            unsigned unit;
+            uint32_t serial;
+            int fd;
+        } pv_hear;
     };
 };
 

@@ -113,13 +113,37 @@ void worker_bool_check(bool *value)
     *value = byte != 0;
 }
 
+/* As nbd_image_hello() would have it. */
+static bool is_export(struct nbd_export *export)
+{
+    const uint32_t block = export->physical_block;
+
+    worker_bool_check(&export->read_only);
+    worker_bool_check(&export->discard);
+    worker_bool_check(&export->write_through);
+    return export->bytes >= BLK_SECTOR && export->bytes <= INT64_MAX && block >= BLK_SECTOR &&
+           !(block & (block - 1));
+}
+
 /* Of a unit that is a PV disk's. */
 static bool is_pv_news(unsigned unit, struct vm_pv_news *news)
 {
-    if (unit < MACHINE_IDE_DRIVES || unit >= VM_UNITS || news->event >= VM_PV_EVENTS)
+    if (unit < MACHINE_IDE_DRIVES || unit >= VM_UNITS)
         return false;
     end_text(news->why, sizeof(news->why));
-    return news->event == VM_PV_SEALED ? is_error(news->error) : news->error == 0;
+    switch (news->event) {
+    case VM_PV_BROKEN:
+    case VM_PV_DRAINED:
+    case VM_PV_LOST:
+        return news->error == 0;
+    case VM_PV_SEALED:
+        return is_error(news->error);
+    case VM_PV_HEARD:
+        return is_error(news->error) || (news->error == 0 && is_export(&news->export));
+    case VM_PV_EVENTS:
+        break;
+    }
+    return false;
 }
 
 bool worker_report_check(struct worker_report *report, size_t length)

@@ -377,21 +377,6 @@ static void a_process_without_pv_disks_has_no_broker(void **state)
     pvdisk_detach(rig);
 }
 
-static void a_format_that_a_program_reads_takes_threads(void **state)
-{
-    struct pvdisk_rig *rig = *state;
-    char params[96];
-
-    pvdisk_attach(rig, "");
-    pvdisk_directories(rig, "a.img");
-    snprintf(params, sizeof(params), "qcow2:%s/a.img", rig->guest.dir);
-    pvdisk_back(rig, "params", params);
-    pvdisk_event(rig);
-    assert_true(guest_of(rig)->pvdisks->useless);
-    assert_null(rig->guest.daemon.served);
-    pvdisk_detach(rig);
-}
-
 #define T PVDISK_TEST_PROCESSES
 int main(void)
 {
@@ -408,7 +393,6 @@ int main(void)
         T(disks_that_come_together_have_one_way_to_what_was_granted),
         T(a_guest_that_leaves_does_not_take_anothers_grants_along),
         T(a_process_without_pv_disks_has_no_broker),
-        T(a_format_that_a_program_reads_takes_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
