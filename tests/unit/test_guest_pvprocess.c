@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 
 #include "daemon/guest_pvdisk.h"
 #include "daemon/guest_pvdisk_internal.h"
+#include "daemon/served.h"
 #include "tests/unit/pvdisk_rig.h"
 #include "tests/unit/worker_rig.h"
 
@@ -181,6 +183,90 @@ static void one_that_dies_while_it_is_asked_for_a_disk_gives_its_image_back(void
     assert_false(pvdisk_image_is_locked(rig));
 }
 
+static bool run(struct pvdisk_rig *rig, const char *command)
+{
+    char line[256];
+
+    snprintf(line, sizeof(line), "cd %s && { %s; } >/dev/null 2>&1", rig->guest.dir, command);
+    return system(line) == 0;
+}
+
+static void offer_qcow2(struct pvdisk_rig *rig)
+{
+    char params[96];
+
+    pvdisk_directories(rig, "a.qcow2");
+    snprintf(params, sizeof(params), "qcow2:%s/a.qcow2", rig->guest.dir);
+    pvdisk_back(rig, "params", params);
+    pvdisk_event(rig);
+}
+
+/* Its program ends with the connection that the dead one had. */
+static void an_image_of_a_program_is_served_by_the_next_worker_process(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    pvdisk_attach(rig, "");
+    offer_qcow2(rig);
+    pvdisk_wait(rig, "2");
+    pvdisk_make_ring(rig);
+    pvdisk_front_connects(rig);
+    memset(pv_rig_page(&rig->front, 1), 0x5a, GRANT_PAGE);
+    pvdisk_request(rig, BLKIF_WRITE, 1, 16, 1);
+    worker_dies(rig);
+    guest_rig_run(&rig->guest, is_bound, &rig->port);
+    pvdisk_wait(rig, "4");
+    pvdisk_request(rig, BLKIF_READ, 2, 16, 2);
+    assert_memory_equal(pv_rig_page(&rig->front, 2), pv_rig_page(&rig->front, 1), GRANT_PAGE);
+    pvdisk_detach(rig);
+    pvdisk_wait_programs(rig);
+}
+
+static void one_that_dies_while_it_hears_a_program_lets_that_end(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+    struct worker_was was;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    pvdisk_attach(rig, "");
+    was.pid = worker_of(rig);
+    kill(was.pid, SIGSTOP);
+    offer_qcow2(rig);
+    assert_non_null(rig->guest.daemon.served);
+    kill(was.pid, SIGKILL);
+    guest_rig_run(&rig->guest, worker_rig_has_another, &was);
+    pvdisk_event(rig);
+    pvdisk_wait(rig, "2");
+    pvdisk_detach(rig);
+    pvdisk_wait_programs(rig);
+}
+
+static void a_disk_that_goes_while_its_program_is_heard_leaves_nothing_in_the_process(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+    pid_t pid;
+
+    if (access(SERVED_PROGRAM, X_OK) || !run(rig, "qemu-img create -q -f qcow2 a.qcow2 1M"))
+        skip();
+    pvdisk_attach(rig, "");
+    pid = worker_of(rig);
+    kill(pid, SIGSTOP);
+    offer_qcow2(rig);
+    fake_store_remove(&rig->store, PVDISK_BACK);
+    pvdisk_event(rig);
+    assert_null(guest_of(rig)->pvdisks);
+    kill(pid, SIGCONT);
+    pvdisk_wait_programs(rig);
+    offer_qcow2(rig);
+    pvdisk_wait(rig, "2");
+    assert_int_equal(worker_of(rig), pid);
+    pvdisk_detach(rig);
+    pvdisk_wait_programs(rig);
+}
+
 static bool closes(struct guest_rig *guest_rig, void *arg)
 {
     return !strcmp(pvdisk_state(arg), "5");
@@ -220,12 +306,15 @@ static void news_that_fit_nothing_are_known_as_such(void **state)
     struct lines lines;
 
     pvdisk_attach(rig, "");
-    for (unsigned event = 0; event < VM_PV_EVENTS; event++)
+    for (unsigned event = 0; event < VM_PV_HEARD; event++)
         assert_false(fits(rig, unit, event, -EIO));
+    assert_true(fits(rig, unit, VM_PV_HEARD, -EIO)); /* nobody waits for it any more */
     pvdisk_offer(rig);
     listen_to(rig, &lines);
-    for (unsigned event = 0; event < VM_PV_EVENTS; event++)
+    for (unsigned event = 0; event < VM_PV_HEARD; event++)
         assert_false(fits(rig, unit + 1, event, -EIO));
+    assert_true(fits(rig, unit, VM_PV_HEARD, -EIO)); /* nor does this one */
+    assert_false(fits(rig, unit, VM_PV_EVENTS, 0));
     assert_false(fits(rig, unit, VM_PV_DRAINED, 0)); /* nobody waits for that */
     assert_true(fits(rig, unit, VM_PV_BROKEN, 0));   /* and it is not connected: nothing is */
     assert_string_equal(pvdisk_state(rig), "2");
@@ -387,6 +476,9 @@ int main(void)
         T(a_sealed_disk_is_not_written_by_the_next_worker_process),
         T(one_that_dies_while_it_is_asked_for_a_disk_gives_its_image_back),
         T(one_that_dies_while_it_is_asked_to_disconnect_is_not_waited_for),
+        T(an_image_of_a_program_is_served_by_the_next_worker_process),
+        T(one_that_dies_while_it_hears_a_program_lets_that_end),
+        T(a_disk_that_goes_while_its_program_is_heard_leaves_nothing_in_the_process),
         T(news_that_fit_nothing_are_known_as_such),
         T(who_tells_them_is_ended),
         T(one_that_has_ended_before_it_answered_is_ended),

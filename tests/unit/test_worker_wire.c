@@ -92,6 +92,34 @@ static void news_are_of_a_pv_disk_and_an_error_where_there_is_one(void **state)
     assert_false(good(report));
 }
 
+static void what_a_program_has_said_is_an_image_that_can_be(void **state)
+{
+    const struct nbd_export image = {.bytes = 1 << 20, .physical_block = 4096};
+    struct worker_report report = {
+        .kind = REPORT_PV_NEWS,
+        .pv = {MACHINE_IDE_DRIVES, {.event = VM_PV_HEARD, .export = image}}};
+    struct nbd_export *export = &report.pv.news.export;
+    const uint32_t blocks[] = {0, 1, 256, 513, 4095, UINT32_MAX};
+    const bool truth = true;
+
+    memset(&export->discard, 0x80, sizeof(export->discard));
+    assert_true(worker_report_check(&report, sizeof(report)));
+    assert_memory_equal(&export->discard, &truth, sizeof(truth));
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        export->physical_block = blocks[i];
+        assert_false(good(report));
+    }
+    *export = image;
+    export->bytes = 511;
+    assert_false(good(report));
+    export->bytes = UINT64_MAX;
+    assert_false(good(report));
+    report.pv.news.error = -EPROTO; /* then it does not matter */
+    assert_true(good(report));
+    report.pv.news.error = 1;
+    assert_false(good(report));
+}
+
 static void text_ends_and_is_printable(void **state)
 {
     struct worker_report report = {.kind = REPORT_LOG, .log.priority = LOG_INFO};
@@ -197,6 +225,9 @@ static void a_pv_disk_s_descriptors_are_found(void **state)
         order.request.op = op;
         assert_int_equal(worker_order_fds(&order, fds), 0);
     }
+    order.request.op = VM_PV_HEAR;
+    assert_int_equal(worker_order_fds(&order, fds), 1);
+    assert_ptr_equal(fds[0], &order.request.pv_hear.fd);
 }
 
 static void the_largest_guest_fits_into_one_message(void **state)
@@ -232,6 +263,7 @@ int main(void)
         cmocka_unit_test(an_error_is_one_of_the_system_s),
         cmocka_unit_test(a_number_lies_within_what_there_is),
         cmocka_unit_test(news_are_of_a_pv_disk_and_an_error_where_there_is_one),
+        cmocka_unit_test(what_a_program_has_said_is_an_image_that_can_be),
         cmocka_unit_test(text_ends_and_is_printable),
         cmocka_unit_test(a_truth_value_is_one),
         cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
