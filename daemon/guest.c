@@ -18,14 +18,6 @@
 
 static void guest_start(struct guest *guest);
 
-struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
-{
-    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (!guest_leaves(guest) && guest->hv_guest == hv_guest)
-            return guest;
-    return NULL;
-}
-
 static void tell_done(struct guest *guest, int err, const char *why)
 {
     void (*done)(void *ctx, struct guest *guest, int err, const char *why) = guest->done;
@@ -300,9 +292,7 @@ void guest_worker_died(struct guest *guest, const char *how)
     revive = may_revive(guest);
     if (guest->hv_guest) { /* else it had told that before */
         guest->log_limit = guest->params.log_limit;
-        guest_pvdisks_stop(guest);
-        if (revive)
-            guest_pvdisks_orphan(guest);
+        guest_pvdisks_orphan(guest, revive);
         guest_ended(guest);
     }
     if (!revive) {
@@ -312,7 +302,6 @@ void guest_worker_died(struct guest *guest, const char *how)
         return;
     }
     leave_worker(guest);
-    guest_pvdisks_release(guest); /* its images are opened anew */
     guest->state = GUEST_STARTING;
     guest_start(guest);
 }

@@ -189,7 +189,7 @@ void guest_pvdisk_news(void *ctx, unsigned unit, const struct vm_pv_news *news) 
     mailbox_post(&guest->daemon->mailbox, &of->mail);
 }
 
-/* ---- images that programs serve -----------------------------------------------------------------*/
+/* ---- images that programs serve ---------------------------------------------------------------*/
 
 static void is_asked_to_hear(struct guest_call *call)
 {

@@ -399,8 +399,11 @@ static void close_sealed(const struct pvdisk *disk)
 /* As after the end of a daemon: the state in the store is left as it is, so that a frontend which
  * is connected finds the other backend at the same ring. But not one whose disk is sealed: that
  * must not be written to as if nothing had been lost, so its driver is to begin anew. */
-void guest_pvdisks_orphan(struct guest *guest)
+void guest_pvdisks_orphan(struct guest *guest, bool goes_on)
 {
+    guest_pvdisks_stop(guest);
+    if (!goes_on)
+        return;
     while (guest->pvdisks) {
         struct pvdisk *disk = guest->pvdisks;
 
@@ -414,6 +417,7 @@ void guest_pvdisks_orphan(struct guest *guest)
             close_sealed(disk);
         forget(disk);
     }
+    guest_pvdisks_release(guest); /* images are opened anew */
 }
 
 void guest_pvdisks_init(struct guest *guest)

@@ -35,9 +35,10 @@ void guest_pvdisks_start(struct guest *guest);
 void guest_pvdisks_stop(struct guest *guest);
 /* The worker has let go of all of them: says so in the store, and frees them. */
 void guest_pvdisks_finish(struct guest *guest);
-/* Instead of that, the guest's worker process has died and another is to serve them: frees them,
- * and their frontends go on with it. */
-void guest_pvdisks_orphan(struct guest *guest);
+/* Before that, the guest's worker process has died, so instead of guest_pvdisks_stop(). `goes_on`:
+ * the guest gets another one, with which their frontends go on, so there is nothing to be said, nor
+ * kept. */
+void guest_pvdisks_orphan(struct guest *guest, bool goes_on);
 /* What the worker tells of the disk of this unit, on the control side. False: no worker of ours
  * would have told that now. */
 bool guest_pvdisk_told(struct guest *guest, unsigned unit, const struct vm_pv_news *news);

@@ -51,8 +51,7 @@ struct served;
  * waited for. */
 int served_start(struct daemon *daemon, const struct served_params *params,
                  struct served **ret_served, char *ret_why);
-/* What has come of the last hear(), 0 or -errno and why: ready() follows, or another attempt. Before
- * ready(). */
+/* What has come of the last hear(), 0 or -errno and why: ready() follows, or another attempt. */
 void served_heard(struct served *served, int err, const char *why, const struct nbd_export *export);
 /* By which a program goes when ready() has been told, since it may end at any time. 0 is none's. */
 unsigned served_number(const struct served *served);

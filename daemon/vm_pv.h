@@ -53,9 +53,9 @@ void vm_pv_discard(struct vm_pv_params *params);
 
 /*
  * daemon/vm_pvhello.c, in a worker process only: the connection to the program of an image, before
- * the disk of this unit is opened with it (vm_disk.heard). Hears what the program says: VM_PV_HEARD
- * follows, with `serial`, for the last that was asked for of a unit. Takes `fd` over, whatever comes
- * of it.
+ * the disk of this unit is opened with it (vm_disk.heard). Hears what the program says:
+ * VM_PV_HEARD follows, with `serial`, for the last that was asked for of a unit. Takes `fd` over,
+ * whatever comes of it.
  */
 int vm_pv_hear(struct vm *vm, unsigned unit, uint32_t serial, int fd);
 /* There may be none. */

@@ -239,7 +239,7 @@ static void take_ended(struct worker_seat *seat, const struct log_limit *limit)
     }
     seat->ended = true;
     seat->guest->log_limit = *limit;
-    if (seat->lent_grants) /* what it did with them is over, and the domain's number is used again */
+    if (seat->lent_grants) /* whatever it thinks of that: the domain's number is used again */
         seat->guest->hv->pv->broker_cut(seat->process->broker, seat->guest->hv_guest);
     guest_ended(seat->guest);
 }
@@ -335,7 +335,7 @@ void worker_process_end(struct guest *guest)
     worker_link_tell(guest->seat->process, &order);
 }
 
-/* ---- what their PV disks need ------------------------------------------------------------------*/
+/* ---- what their PV disks need -----------------------------------------------------------------*/
 
 static int lend_grants(struct worker_seat *seat, int ret_fds[HV_GRANT_FDS])
 {

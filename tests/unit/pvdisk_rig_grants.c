@@ -23,7 +23,7 @@
 /* In a worker process, by domain. */
 static const struct grants *adopted[RIG_DOMAINS];
 
-/* ---- the control side's: the broker's thread ---------------------------------------------------*/
+/* ---- the control side's: the broker's thread --------------------------------------------------*/
 
 static int16_t gntst_of(int status)
 {
