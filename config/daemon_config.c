@@ -148,6 +148,7 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .control_socket = strdup("/run/ioemud/control.sock"),
         .stats_socket = strdup("/run/ioemud/stats.sock"),
         .stats_group = strdup(""),
+        .isolation = ISOLATION_PROCESS,
         .worker_timeout = 180,
         .worker_user = strdup("ioemud-worker"),
         .guests_dir = strdup("/etc/ioemud/guests.d"),

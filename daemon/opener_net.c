@@ -361,8 +361,8 @@ int opener_http(const struct http_config *http, int *ret_fd, char *ret_why)
     fd = socket(addr.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 && errno == EAFNOSUPPORT) {
         snprintf(ret_why, OPENER_WHY_SIZE,
-                 "HTTP %s: the unit lets the daemon have no such sockets: isolation.conf, in "
-                 "/etc/systemd/system/ioemud.service.d, says what to do",
+                 "HTTP %s: the unit lets the daemon have no such sockets: metrics.conf of the "
+                 "examples, in /etc/systemd/system/ioemud.service.d, changes that",
                  where);
         return -EAFNOSUPPORT;
     }

@@ -40,8 +40,9 @@ int worker_process_prepare(struct daemon *daemon, char *ret_why)
         if (any || !geteuid()) {
             snprintf(ret_why, OPENER_WHY_SIZE,
                      "\"isolation\": \"process\" takes CAP_SETUID, CAP_SETGID and "
-                     "CAP_SYS_CHROOT: isolation.conf of the examples, in "
-                     "/etc/systemd/system/ioemud.service.d");
+                     "CAP_SYS_CHROOT, which a drop-in of ioemud.service has taken away "
+                     "(systemctl cat ioemud); or threads.conf of the examples goes with "
+                     "\"isolation\": \"thread\"");
             return -EPERM;
         }
         log_write(&daemon->log, LOG_WARNING, NULL,

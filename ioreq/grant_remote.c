@@ -92,14 +92,16 @@ static int ask(struct remote *remote, void *answer, size_t length, int *ret_fd)
 /* ---- copies -----------------------------------------------------------------------------------*/
 
 /* Where the next `len` bytes go: not across two pages of the window, which would be two operations
- * for the hypervisor. */
+ * for the hypervisor. So each segment has a page at most, and there is room for all of a message.
+ */
+_Static_assert(GRANT_WIRE_SEGMENTS *GRANT_PAGE <= GRANT_WIRE_WINDOW, "a page each");
 static uint32_t place_for(uint32_t at, uint32_t len)
 {
     return at % GRANT_PAGE + len > GRANT_PAGE ? at + GRANT_PAGE - at % GRANT_PAGE : at;
 }
 
-/* Into the message, and its data into the window: the first of `copies`, as many as there is room
- * for. Those that cannot be are left out. Returns how many; *ret_sent of them are in `sent`. */
+/* Into the message, and its data into the window: the first of `copies`, as many as a message has.
+ * Those that cannot be are left out. Returns how many; *ret_sent of them are in `sent`. */
 static unsigned fill(struct remote *remote, struct grant_copy *copies, unsigned count,
                      struct grant_copy **sent, uint32_t *ret_sent)
 {
@@ -115,8 +117,6 @@ static unsigned fill(struct remote *remote, struct grant_copy *copies, unsigned 
         if (!grant_copy_fits(copy))
             continue;
         place = place_for(at, copy->len);
-        if (place + copy->len > GRANT_WIRE_WINDOW)
-            break;
         if (copy->to_guest)
             memcpy(remote->window + place, copy->local, copy->len);
         request->segment[n] = (struct grant_wire_segment){.ref = copy->ref,

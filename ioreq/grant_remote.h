@@ -5,7 +5,7 @@
  * guest.
  *
  *   grant_remote_open()  -> struct grants with GRANT_CAN_COPY and GRANT_CAN_MAP; no swap
- *   grants_copy()        one round trip for as many segments as fit into the window, or a message
+ *   grants_copy()        one round trip for as many segments as a message has
  *   grants_map()         one, a mmap(2), and the end of the descriptor: the mapping keeps the file
  *   grants_unmap()       munmap(2), and a message without an answer
  *   grant_remote_close()

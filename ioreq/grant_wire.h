@@ -20,12 +20,17 @@
  * worker's, or one that comes when there is no room for an answer, ends the socket: all bounds
  * below have been kept by grant_remote.c, so it has come from a worker that was captured.
  *
- * A descriptor of gntdev, which cannot be restricted to a domain: in a worker process it is good
- * for one mmap(2) of what is registered there and nothing else, since the list of system calls
- * (daemon/sandbox.c) has no ioctl(2) of gntdev's. In a process without that list it would be good
- * for every domain's grants, so none may get there by a socket of the worker's. Whether the pages
- * are mapped for writing is said with mmap(2) and not here: as long as the guest has granted it,
- * they may be written to by COPY just as well.
+ * The descriptor is gntdev's, which cannot be restricted to a domain. In a worker process it is
+ * good for one mmap(2) of what is registered there and nothing else, since the list of system calls
+ * (daemon/sandbox.c) has no ioctl(2) of gntdev's. Outside of that list it is good for every
+ * domain's grants: so whoever has captured a worker needs somebody on this host, not so confined,
+ * who has the other end of a socket that the worker was given (a serial port's, a NIC's) and takes
+ * descriptors from it. Nothing here stands against the two of them together.
+ *
+ * Linux lets another process map it than the one that registered the pages since 5.5; before,
+ * under a PV dom0, its mmap(2) fails. Whether they are mapped for writing is said with mmap(2) and
+ * not here: as long as the guest has granted it, they can be written to by COPY just as well. The
+ * grants are given back by munmap(2), where it is what keeps the file, or by the process's end.
  */
 #ifndef IOEMUD_IOREQ_GRANT_WIRE_H
 #define IOEMUD_IOREQ_GRANT_WIRE_H
@@ -35,13 +40,14 @@
 
 #include "devices/grant.h"
 
-/* Of the window: 64 whole pages, one round trip for six requests of blkfront's 44 KiB. It costs
- * memory as far as it was used, a second copy of what lies in it should find that in the
- * processor's cache, and next to the copies of so much a round trip is little. */
-#define GRANT_WIRE_WINDOW (256u << 10)
-
 /* Segments in a message: what ioreq/grant_xen.c hands to the kernel at once. */
 #define GRANT_WIRE_SEGMENTS 256u
+
+/* Of the window: that many whole pages, which is what PV disks do in a turn (PVBLK_BYTES), so that
+ * it is one round trip. That was 10 to 40 us where the hypervisor was made up, four of them took
+ * 107 to 324 us for 1 MiB, one 73 to 128. It costs memory as far as it was used, and is filled from
+ * its beginning. */
+#define GRANT_WIRE_WINDOW (GRANT_WIRE_SEGMENTS * GRANT_PAGE)
 
 /* Not 0, which is what memory has that nobody has written to. */
 enum grant_wire_kind {

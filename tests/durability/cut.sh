@@ -124,7 +124,7 @@ done
 mkdir "$dir/guests.d" "$dir/disk"
 cat >"$dir/ioemud.json" <<END
 {
-  "workers": 1, "xen": false,
+  "workers": 1, "xen": false, "worker_user": "nobody",
   "control_socket": "$dir/control.sock", "stats_socket": "$dir/stats.sock",
   "shm_socket": "$dir/shm.sock", "run_dir": "$dir/run", "guests_dir": "$dir/guests.d"
 }

@@ -57,7 +57,7 @@ END
 
 cat >"$dir/ioemud.json" <<END
 {
-  "workers": 1, "xen": false,
+  "workers": 1, "xen": false, "worker_user": "nobody",
   "control_socket": "$dir/control.sock", "stats_socket": "$dir/stats.sock",
   "shm_socket": "$dir/shm.sock", "run_dir": "$dir/run", "guests_dir": "$dir/guests.d"
 }
@@ -66,7 +66,7 @@ echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda", "format": "mem", "size"
     >"$dir/guests.d/sim1.json"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "sda", "path": "/x" } ] }' >"$dir/guests.d/bad.json"
 echo '{ "hypervisor": "shm", "disks": [ { "vdev": "hda" } ] }' >"$dir/guests.d/half.json"
-echo '{ "hypervisor": "shm", "disks": [], "nics": [ { "backend": "user" } ] }' >"$dir/sim2.json"
+echo '{ "hypervisor": "shm", "disks": [], "nics": [ { "backend": "null" } ] }' >"$dir/sim2.json"
 
 # Before there is a daemon.
 expect 3 'is the daemon running?' ctl list
@@ -116,7 +116,7 @@ done
 expect 0 'No guests are attached.' ctl list
 expect 0 'No guests are attached.' stats stats
 expect 0 'WORKER' stats stats
-expect 0 'ioemud_worker_wakeups_total{worker="0"}' stats metrics
+expect 0 'ioemud_build_info{version=' stats metrics
 expect 0 '# EOF' stats metrics --openmetrics
 expect 0 '"content_type":"text/plain' ctl --json metrics
 expect 0 '' stats metrics --textfile "$dir/ioemud.prom"

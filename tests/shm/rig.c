@@ -112,13 +112,13 @@ bool rig_isolated(void)
 {
     const char *given = getenv("IOEMUD_ISOLATION");
 
-    return given && !strcmp(given, "process");
+    return !given || strcmp(given, "thread");
 }
 
 /* Debian's nobody is there without systemd-sysusers, too. */
-static const char *isolation(void)
+const char *rig_isolation(void)
 {
-    return rig_isolated() ? ",\n  \"isolation\": \"process\", \"worker_user\": \"nobody\"" : "";
+    return rig_isolated() ? "\"worker_user\": \"nobody\"" : "\"isolation\": \"thread\"";
 }
 
 void rig_start(struct rig *rig, const char *more)
@@ -136,8 +136,8 @@ void rig_start(struct rig *rig, const char *more)
         text, sizeof(text),
         "{\n  \"control_socket\": \"%s/control.sock\",\n  \"stats_socket\": \"%s/stats.sock\",\n"
         "  \"run_dir\": \"%s/run\",\n  \"guests_dir\": \"%s/guests.d\",\n"
-        "  \"shm_socket\": \"%s/shm.sock\",\n  \"xen\": false%s%s%s\n}\n",
-        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, isolation(), more ? ",\n  " : "",
+        "  \"shm_socket\": \"%s/shm.sock\",\n  \"xen\": false,\n  %s%s%s\n}\n",
+        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig_isolation(), more ? ",\n  " : "",
         more ? more : "");
     in_dir(rig, "ioemud.json", path);
     write_file(path, text);
@@ -461,27 +461,80 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
     return false;
 }
 
-static char *proc_file(struct rig *rig, const char *name)
-{
-    char path[RIG_PATH + 32];
+/* ---- what it has -----------------------------------------------------------------------------*/
 
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)rig->pid, name);
+#define PROCESSES 1025 /* a worker for each of very many guests */
+
+static char *proc_file(pid_t pid, const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
     return read_file(path);
 }
 
-unsigned rig_descriptors(struct rig *rig)
+/* The daemon, and worker processes after it. Returns how many. */
+static unsigned processes(const struct rig *rig, pid_t ret_pids[PROCESSES])
 {
+    char name[32], *children, *at, *end;
+    unsigned n = 1;
+
+    ret_pids[0] = rig->pid;
+    snprintf(name, sizeof(name), "task/%d/children", (int)rig->pid);
+    children = at = proc_file(rig->pid, name);
+    for (long pid; n < PROCESSES && (pid = strtol(at, &end, 10)); at = end)
+        ret_pids[n++] = (pid_t)pid;
+    free(children);
+    return n;
+}
+
+unsigned rig_workers(struct rig *rig)
+{
+    pid_t pids[PROCESSES];
+
+    return processes(rig, pids) - 1;
+}
+
+bool rig_wait_workers(struct rig *rig, unsigned count, int ms)
+{
+    for (int i = 0; i <= ms / 10; i++) {
+        if (rig_workers(rig) == count)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+/* Of all processes; one that ends meanwhile has nothing. */
+static unsigned long sum(struct rig *rig, unsigned long (*of)(pid_t pid))
+{
+    pid_t pids[PROCESSES];
+    unsigned n = processes(rig, pids);
+    unsigned long total = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        total += of(pids[i]);
+    return total;
+}
+
+static unsigned long descriptors_of(pid_t pid)
+{
+    unsigned long n = 0;
     char path[64];
-    unsigned n = 0;
     DIR *dir;
 
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)rig->pid);
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     dir = opendir(path);
     while (dir && readdir(dir))
         n++;
     if (dir)
         closedir(dir);
     return n;
+}
+
+unsigned rig_descriptors(struct rig *rig)
+{
+    return (unsigned)sum(rig, descriptors_of);
 }
 
 bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
@@ -494,15 +547,20 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
     return false;
 }
 
-unsigned rig_memfd_mappings(struct rig *rig)
+static unsigned long mappings_of(pid_t pid)
 {
-    char *maps = proc_file(rig, "maps");
-    unsigned n = 0;
+    char *maps = proc_file(pid, "maps");
+    unsigned long n = 0;
 
     for (const char *at = maps; (at = strstr(at, "/memfd:")); at++)
         n += strncmp(at, "/memfd:ioemud-", strlen("/memfd:ioemud-")) != 0; /* its own: no guest's */
     free(maps);
     return n;
+}
+
+unsigned rig_memfd_mappings(struct rig *rig)
+{
+    return (unsigned)sum(rig, mappings_of);
 }
 
 static unsigned long field(const char *text, const char *key)
@@ -512,32 +570,54 @@ static unsigned long field(const char *text, const char *key)
     return at ? strtoul(at + strlen(key), NULL, 10) : 0;
 }
 
-unsigned long rig_private_kib(struct rig *rig)
+/* What daemon and workers share, counters, is nobody else's: of each its part. */
+static unsigned long own_shared_kib(const char *smaps)
 {
-    char *smaps = proc_file(rig, "smaps_rollup");
-    unsigned long kib = field(smaps, "Private_Dirty:");
+    unsigned long kib = 0;
 
+    for (const char *at = smaps; (at = strstr(at, "/memfd:ioemud-")); at++)
+        if (field(at, "\nShared_Dirty:"))
+            kib += field(at, "\nPss:");
+    return kib;
+}
+
+static unsigned long private_kib_of(pid_t pid)
+{
+    char *rollup = proc_file(pid, "smaps_rollup"), *smaps = proc_file(pid, "smaps");
+    unsigned long kib = field(rollup, "Private_Dirty:") + own_shared_kib(smaps);
+
+    free(rollup);
     free(smaps);
     return kib;
 }
 
-unsigned rig_threads(struct rig *rig)
+unsigned long rig_private_kib(struct rig *rig)
 {
-    char *status = proc_file(rig, "status");
+    return sum(rig, private_kib_of);
+}
+
+static unsigned long threads_of(pid_t pid)
+{
+    char *status = proc_file(pid, "status");
     unsigned long threads = field(status, "Threads:");
 
     free(status);
-    return (unsigned)threads;
+    return threads;
 }
 
-unsigned long rig_wakeups(struct rig *rig)
+unsigned rig_threads(struct rig *rig)
 {
-    char path[RIG_PATH];
+    return (unsigned)sum(rig, threads_of);
+}
+
+static unsigned long wakeups_of(pid_t pid)
+{
     unsigned long wakeups = 0;
     struct dirent *entry;
+    char path[64];
     DIR *dir;
 
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)rig->pid);
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
     dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
         char *status;
@@ -545,11 +625,16 @@ unsigned long rig_wakeups(struct rig *rig)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(path, sizeof(path), "task/%.16s/status", entry->d_name);
-        status = proc_file(rig, path);
+        status = proc_file(pid, path);
         wakeups += field(status, "\nvoluntary_ctxt_switches:");
         free(status);
     }
     if (dir)
         closedir(dir);
     return wakeups;
+}
+
+unsigned long rig_wakeups(struct rig *rig)
+{
+    return sum(rig, wakeups_of);
 }

@@ -28,8 +28,10 @@ struct rig {
     bool captured; /* a worker process was made to do what it must not */
 };
 
-/* Whether guests have worker processes, as $IOEMUD_ISOLATION "process" makes it. */
+/* Whether guests have worker processes, as they do unless $IOEMUD_ISOLATION is "thread". */
 bool rig_isolated(void);
+/* What ioemud.json has for that, without a comma at its end. */
+const char *rig_isolation(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
 /* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. -1: a worker process
@@ -74,8 +76,12 @@ bool rig_wait_running(struct rig *rig, int ms);
 /* Waits until so many guests are listed. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
-/* Of the daemon: open descriptors, mappings of guests' memory, private memory in KiB, threads. What
- * is clean does not count: of a program or a library it is private while nobody else runs it. */
+/* Worker processes that there are, ending ones included. */
+unsigned rig_workers(struct rig *rig);
+bool rig_wait_workers(struct rig *rig, unsigned count, int ms);
+/* Of the daemon and its workers: open descriptors, mappings of guests' memory, private memory in
+ * KiB, threads. What is clean does not count: of a program or a library it is private while nobody
+ * else runs it. */
 unsigned rig_descriptors(struct rig *rig);
 /* Until there are no more than `most`: a control connection of ours is closed there a moment later.
  */
@@ -83,7 +89,7 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
-/* How often threads of the daemon have gone to sleep so far: who is idle is not woken. */
+/* How often their threads have gone to sleep so far: who is idle is not woken. */
 unsigned long rig_wakeups(struct rig *rig);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The shipped daemon with worker processes, one for each guest and one for several: what such a
  * process is to the host, and what its end means for its guests and for others. That guests are
- * served all the same is shown by the other programs here, run with IOEMUD_ISOLATION=process.
+ * served all the same is shown by the other programs here, run with and without IOEMUD_ISOLATION=thread.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -40,7 +40,6 @@ static int setup_with(void **state, const char *more)
     struct fixture *f = calloc(1, sizeof(*f));
     char path[RIG_PATH], disks[512];
 
-    setenv("IOEMUD_ISOLATION", "process", 1);
     rig_start(&f->rig, more);
     for (unsigned i = 0; i < 2; i++) {
         char name[8];

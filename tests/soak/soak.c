@@ -2,11 +2,12 @@
 /*
  * A daemon ($IOEMUD) with guests that come, work and go, round after round, by every way that there
  * is: hanging up, detached, in the middle of a transfer, while the configuration is read again and
- * media and NICs are changed. Between rounds, with nobody attached, it must have as many
- * descriptors, threads and mappings of guests' memory as ever, and its private memory not grow.
+ * media and NICs are changed. Between rounds it must have as many worker processes, descriptors,
+ * threads and mappings of guests' memory as ever, and its private memory not grow; what its workers
+ * have is counted with it. One guest stays, idle, so that one worker process is there all the time.
  *
- * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), each second round it is
- * denied something, too, and may refuse what it likes: allocations, system calls and operations of
+ * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), nobody stays, and each
+ * second round it is denied something and may refuse what it likes: allocations, system calls and operations of
  * its hypervisor by turns, of these one in 128, first those from the first on, next time from the
  * second on, until each has had its turn; then one in 256, and so on. (A round has some 30,000
  * allocations; tests/fault has each of them on its own.)
@@ -42,7 +43,7 @@
 
 struct sample {
     double at_s;
-    unsigned descriptors, mappings, threads;
+    unsigned workers, descriptors, mappings, threads;
     unsigned long kib;
 };
 
@@ -50,6 +51,7 @@ static struct soak {
     struct rig rig;
     struct crowd crowd;
     struct faults *faults; /* NULL: none */
+    struct peer *stayer;   /* so that there is a worker process that stays, too; NULL: none */
     char medium[RIG_PATH];
     uint64_t start_ns;
     double seconds;
@@ -229,8 +231,9 @@ static void take_sample(void)
 {
     struct sample *s;
 
-    if (!rig_wait_guests(&soak.rig, 0, 20000))
+    if (!rig_wait_guests(&soak.rig, soak.stayer ? 1 : 0, 20000))
         end_badly("guests do not go");
+    rig_wait_workers(&soak.rig, soak.stayer ? 1 : 0, 20000);
     if (soak.n_samples % 1024 == 0)
         soak.sample = realloc(soak.sample, (soak.n_samples + 1024) * sizeof(*soak.sample));
     if (!soak.sample)
@@ -241,6 +244,7 @@ static void take_sample(void)
     else
         usleep(500000);
     *s = (struct sample){.at_s = at_s(),
+                         .workers = rig_workers(&soak.rig),
                          .descriptors = rig_descriptors(&soak.rig),
                          .mappings = rig_memfd_mappings(&soak.rig),
                          .threads = rig_threads(&soak.rig),
@@ -250,9 +254,9 @@ static void take_sample(void)
 static void print_sample(const struct sample *s)
 {
     printf("%8.1f s  round %5u  %7ju guests came  %9ju transfers  %5u denied  %5u refused  "
-           "%7lu KiB private  %3u descriptors  %2u threads\n",
+           "%7lu KiB private  %3u descriptors  %2u threads  %u worker processes\n",
            s->at_s, soak.rounds, (uintmax_t)soak.attached, (uintmax_t)soak.transfers, soak.denied,
-           soak.refused, s->kib, s->descriptors, s->threads);
+           soak.refused, s->kib, s->descriptors, s->threads, s->workers);
 }
 
 /* One call or up to three in a row, of each `every`. */
@@ -282,6 +286,16 @@ static void one_round(void)
     soak.rounds++;
 }
 
+static void stay(void)
+{
+    char reason[112];
+
+    rig_guest(&soak.rig, "stayer", "{\"vdev\": \"hda\", \"format\": \"mem\", \"size\": \"1M\"}");
+    soak.stayer = rig_try_peer(&soak.rig, "stayer", 1, CROWD_RAM, reason);
+    if (!soak.stayer)
+        end_badly(reason);
+}
+
 /* ---- the verdict ----------------------------------------------------------------------------- */
 
 static unsigned long highest(unsigned first, unsigned end)
@@ -304,12 +318,13 @@ static bool flat(void)
         const struct sample *s = &soak.sample[i];
 
         if (s->descriptors == first->descriptors && s->mappings == first->mappings &&
-            s->threads >= first->threads && s->threads <= first->threads + reapers)
+            s->workers == first->workers && s->threads >= first->threads &&
+            s->threads <= first->threads + reapers)
             continue;
-        printf(
-            "not flat after %.1f s: %u descriptors, %u mappings, %u threads; at first %u, %u, %u\n",
-            s->at_s, s->descriptors, s->mappings, s->threads, first->descriptors, first->mappings,
-            first->threads);
+        printf("not flat after %.1f s: %u worker processes, %u descriptors, %u mappings, %u "
+               "threads; at first %u, %u, %u, %u\n",
+               s->at_s, s->workers, s->descriptors, s->mappings, s->threads, first->workers,
+               first->descriptors, first->mappings, first->threads);
         good = false;
         break;
     }
@@ -340,9 +355,11 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("IOEMUD_SOAK_FAULTS"))
         soak.faults = faults_open();
-    rig_start(&soak.rig, crowd_config(guests + 1, WORKERS, config, &pages));
+    rig_start(&soak.rig, crowd_config(guests + 2, WORKERS, config, &pages));
     crowd_create(&soak.crowd, &soak.rig, guests);
     rig_image(&soak.rig, "medium", 64, soak.medium);
+    if (!soak.faults)
+        stay();
     soak.start_ns = now_ns();
     while (soak.rounds < WARM_ROUNDS || soak.n_samples < 3 || at_s() < soak.seconds) {
         one_round();
@@ -356,6 +373,7 @@ int main(int argc, char **argv)
     }
     print_sample(&soak.sample[soak.n_samples - 1]);
     good = flat();
+    peer_close(soak.stayer);
     crowd_destroy(&soak.crowd);
     if (rig_stop(&soak.rig)) {
         puts("the daemon does not end well");

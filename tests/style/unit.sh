@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The unit is as closed as docs/security.md says, by itself and with the drop-in for worker processes; and
+# The unit is as closed as docs/security.md says, by itself and with the drop-in for workers that are threads; and
 # systemd knows every line of it and of the examples.
 . "$(dirname "$0")/common.sh"
 
@@ -33,10 +33,10 @@ at_most()
 
 at_most 20 "by itself"
 mkdir "$work/ioemud.service.d"
-cp systemd/isolation.conf "$work/ioemud.service.d/"
-at_most 20 "with isolation.conf"
+cp systemd/threads.conf "$work/ioemud.service.d/"
+at_most 20 "with threads.conf"
 
-cp systemd/images.conf "$work/ioemud.service.d/"
+cp systemd/images.conf systemd/metrics.conf "$work/ioemud.service.d/"
 while read -r line; do
     bad "$line"
 done < <(systemd-analyze verify --man=no "$work/ioemud.service" 2>&1 | grep 'ioemud')

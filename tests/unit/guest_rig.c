@@ -42,6 +42,7 @@ void guest_rig_start(struct guest_rig *rig)
     snprintf(path, sizeof(path), "%s/guests", rig->dir);
     assert_int_equal(mkdir(path, 0755), 0);
     assert_int_equal(daemon_config_defaults(&daemon->config), 0);
+    daemon->config.isolation = ISOLATION_THREAD; /* worker_rig.c makes it processes */
     free(daemon->config.run_dir);
     daemon->config.run_dir = strdup(rig->dir);
     log_init(&daemon->log, -1); /* quiet: failures are what the tests are about */

@@ -281,7 +281,7 @@ static void a_capture_never_goes_over_what_is_there(void **state)
     unlink(path);
 }
 
-/* In a process of its own: as under isolation.conf's RestrictAddressFamilies=. */
+/* In a process of its own: as under the unit's RestrictAddressFamilies=. */
 static int with_unix_sockets_only(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -295,7 +295,7 @@ static int with_unix_sockets_only(void)
                          SCMP_A0(SCMP_CMP_NE, AF_UNIX)) ||
         seccomp_load(filter))
         return 90;
-    if (opener_http(&http, &fd, why) != -EAFNOSUPPORT || !strstr(why, "isolation.conf"))
+    if (opener_http(&http, &fd, why) != -EAFNOSUPPORT || !strstr(why, "metrics.conf"))
         return 1;
     return why_not || !opener_tap(&nic, &fd, ifname, why) ? 0 : 2;
 }

@@ -54,7 +54,7 @@ static void write_config(struct fixture *f, const char *keys)
     assert_non_null(file);
     fprintf(file, "{\"run_dir\": \"%s\", \"guests_dir\": \"%s/guests.d\"", f->rig.dir, f->rig.dir);
     json_text_write(keys, file);
-    fputs("}", file);
+    fputs(strstr(keys, "isolation") ? "}" : ", \"isolation\": \"thread\"}", file); /* the rig's */
     assert_int_equal(fclose(file), 0);
 }
 

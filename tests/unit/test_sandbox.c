@@ -40,9 +40,12 @@
 
 #include <xenctrl.h>
 
+#include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
 #include "daemon/sandbox.h"
+#include "ioreq/grant_remote.h"
+#include "tests/unit/broker_rig.h"
 
 #define NOBODY 65534
 
@@ -240,6 +243,27 @@ static int call_hypervisor(void)
 
     /* What is allowed gets as far as the descriptor. */
     return refused | (ioctl(-1, IOCTL_PRIVCMD_DM_OP, NULL) == -1 && errno == EBADF ? 0 : 4);
+}
+
+/* With a descriptor that it was given to map what one domain has granted. */
+static int ask_gntdev(void)
+{
+    struct ioctl_gntdev_map_grant_ref map = {.count = 1};
+    struct ioctl_gntdev_grant_copy copy = {0};
+
+    return REFUSED(0, ioctl(0, IOCTL_GNTDEV_MAP_GRANT_REF, &map)) |
+           REFUSED(1, ioctl(0, IOCTL_GNTDEV_GRANT_COPY, &copy)) |
+           REFUSED(2, ioctl(0, IOCTL_GNTDEV_SET_UNMAP_NOTIFY, NULL)) |
+           REFUSED(3, ioctl(0, IOCTL_GNTDEV_UNMAP_GRANT_REF, NULL)) |
+           REFUSED(4, ioctl(0, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, NULL));
+}
+
+static void asks_gntdev_for_no_grant(void **state)
+{
+    struct seen seen = try(ask_gntdev);
+
+    assert_int_equal(seen.status, 0);
+    assert_string_equal(seen.calls, " ioctl ioctl ioctl ioctl ioctl");
 }
 
 static void makes_no_hypercall_but_by_the_guest_s_own_door(void **state)
@@ -539,6 +563,46 @@ static void all_that_serving_guests_takes_goes_through(void **state)
     assert_int_equal(seen.status, 0);
 }
 
+static int broker_sock, broker_window_fd;
+
+static int use_grants(void)
+{
+    char bytes[2] = "ab";
+    struct grant_copy copies[2] = {{.local = bytes, .ref = 1, .len = 1, .to_guest = true},
+                                   {.local = bytes + 1, .ref = 2, .len = 1}};
+    struct grant_map map = {.refs = (uint32_t[]){2, 3}, .count = 2, .writable = true};
+    const struct grants *grants;
+
+    if (grant_remote_open(broker_sock, broker_window_fd, &grants))
+        return 1;
+    grants_copy(grants, copies, 2);
+    if (copies[0].status || copies[1].status || bytes[1] != 'g' || grants_map(grants, &map))
+        return 2;
+    map.base[GRANT_PAGE] = 'm';
+    grant_remote_close(grants);
+    grants_unmap(grants, &map);
+    return 0;
+}
+
+static void what_a_guest_has_granted_is_reached_by_way_of_the_control_side(void **state)
+{
+    struct broker_rig rig;
+    struct seen seen;
+
+    broker_rig_start(&rig);
+    rig.memory[0][2 * GRANT_PAGE] = 'g';
+    assert_int_equal(
+        grant_broker_add(rig.broker, BROKER_RIG_DOMID, &broker_sock, &broker_window_fd), 0);
+    seen = run(&as_it_is, NULL, use_grants);
+    assert_string_equal(seen.calls, "");
+    assert_int_equal(seen.status, 0);
+    assert_int_equal(rig.memory[0][GRANT_PAGE], 'a');
+    assert_int_equal(rig.memory[0][3 * GRANT_PAGE], 'm');
+    close(broker_sock);
+    close(broker_window_fd);
+    broker_rig_stop(&rig);
+}
+
 static int fail_an_assertion(void)
 {
     abort();
@@ -581,6 +645,7 @@ int main(void)
         cmocka_unit_test(makes_no_connection),
         cmocka_unit_test(reaches_no_other_process),
         cmocka_unit_test(makes_no_hypercall_but_by_the_guest_s_own_door),
+        cmocka_unit_test(asks_gntdev_for_no_grant),
         cmocka_unit_test(changes_nothing_of_the_host),
         cmocka_unit_test(makes_no_memory_executable),
         cmocka_unit_test(a_thread_that_was_there_before_is_confined_too),
@@ -589,6 +654,7 @@ int main(void)
         cmocka_unit_test(no_thread_of_who_was_able_without_being_root_is_any_more),
         cmocka_unit_test(a_place_that_is_not_there_is_told_of),
         cmocka_unit_test(all_that_serving_guests_takes_goes_through),
+        cmocka_unit_test(what_a_guest_has_granted_is_reached_by_way_of_the_control_side),
         cmocka_unit_test(it_can_end_itself_by_abort),
         cmocka_unit_test(without_a_listener_it_is_refused_as_well),
     };

@@ -104,7 +104,7 @@ static int prepare_with(struct daemon *daemon, uint32_t able, bool root)
     if (syscall(SYS_capset, &header, has))
         return 91;
     err = worker_process_prepare(daemon, why);
-    return err == -EPERM && strstr(why, "isolation.conf") ? 1
+    return err == -EPERM && strstr(why, "ioemud.service") ? 1
            : err                                          ? 2
            : daemon->worker_uid                           ? 3
                                                           : 0;
