@@ -258,11 +258,10 @@ gntdev_mappings()
     for pid in $(daemon_processes); do cat "/proc/$pid/maps"; done 2>/dev/null | grep -c ' /dev/xen/gntdev'
 }
 # daemon_start_with JSON: one with this ioemud.json, in place of any that runs. daemon_as_before undoes it. What
-# serves guests is the default's, or the JSON's, or what the file /lab/isolation says ("thread", "process").
+# serves guests is the default, or as the JSON says, or as the file /lab/isolation does ("thread", "process").
+threads_conf=/etc/systemd/system/ioemud.service.d/threads.conf
 daemon_start_with()
 {
-    local examples=/usr/share/doc/ioemud/examples/ioemud.service.d/isolation.conf
-    local drop_in=/etc/systemd/system/ioemud.service.d/isolation.conf
     ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
     mv /etc/ioemud/ioemud.json $CONFIGS/kept.json 2>/dev/null
     if [ -f /lab/isolation ]; then
@@ -270,9 +269,9 @@ daemon_start_with()
     else
         echo "$1" >/etc/ioemud/ioemud.json
     fi
-    if [ -f $examples ] && grep -q '"isolation": "process"' /etc/ioemud/ioemud.json; then
-        mkdir -p "${drop_in%/*}"
-        cp $examples $drop_in
+    if grep -q '"isolation": "thread"' /etc/ioemud/ioemud.json; then
+        mkdir -p "${threads_conf%/*}"
+        cp /usr/share/doc/ioemud/examples/ioemud.service.d/threads.conf $threads_conf
         systemctl daemon-reload
     fi
     daemon_start
@@ -280,7 +279,7 @@ daemon_start_with()
 daemon_as_before()
 {
     ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
-    rm -f /etc/ioemud/ioemud.json /etc/systemd/system/ioemud.service.d/isolation.conf
+    rm -f /etc/ioemud/ioemud.json $threads_conf
     systemctl daemon-reload
     mv $CONFIGS/kept.json /etc/ioemud/ioemud.json 2>/dev/null
 }
