@@ -454,7 +454,7 @@ bool rig_wait_guests(struct rig *rig, unsigned count, int ms)
         bool so_many = guests && json_array_size(guests) == count;
 
         json_decref(list);
-        if (so_many)
+        if (so_many && (count || !rig_workers(rig)))
             return true;
         usleep(10000);
     }
@@ -547,7 +547,7 @@ bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms)
     return false;
 }
 
-static unsigned long mappings_of(pid_t pid)
+unsigned long rig_memfd_mappings_of(pid_t pid)
 {
     char *maps = proc_file(pid, "maps");
     unsigned long n = 0;
@@ -560,7 +560,7 @@ static unsigned long mappings_of(pid_t pid)
 
 unsigned rig_memfd_mappings(struct rig *rig)
 {
-    return (unsigned)sum(rig, mappings_of);
+    return (unsigned)sum(rig, rig_memfd_mappings_of);
 }
 
 static unsigned long field(const char *text, const char *key)

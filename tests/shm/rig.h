@@ -73,7 +73,7 @@ uint64_t rig_counted(struct rig *rig, const char *guest, const char *group, cons
 bool rig_wait_nic_gone(struct rig *rig, unsigned guest, int ms);
 /* Waits until all guests that are listed run. A peer has its WELCOME before. */
 bool rig_wait_running(struct rig *rig, int ms);
-/* Waits until so many guests are listed. */
+/* Waits until so many guests are listed; when there are none, for the end of their workers, too. */
 bool rig_wait_guests(struct rig *rig, unsigned count, int ms);
 
 /* Worker processes that there are, ending ones included. */
@@ -87,6 +87,7 @@ unsigned rig_descriptors(struct rig *rig);
  */
 bool rig_wait_descriptors(struct rig *rig, unsigned most, int ms);
 unsigned rig_memfd_mappings(struct rig *rig);
+unsigned long rig_memfd_mappings_of(pid_t pid); /* of one process */
 unsigned long rig_private_kib(struct rig *rig);
 unsigned rig_threads(struct rig *rig);
 /* How often their threads have gone to sleep so far: who is idle is not woken. */

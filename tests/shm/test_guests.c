@@ -219,8 +219,8 @@ static void a_peer_killed_in_mid_io_leaves_nothing_behind(void **state)
         assert_true(rig_wait_guests(&f->rig, 1, 5000));
     }
     work_verified(&work);
+    assert_true(rig_wait_descriptors(&f->rig, descriptors, 5000));
     assert_int_equal(rig_memfd_mappings(&f->rig), mappings);
-    assert_true(rig_wait_descriptors(&f->rig, descriptors, 2000));
     peer_close(other);
 }
 

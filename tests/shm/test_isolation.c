@@ -2,7 +2,8 @@
 /*
  * The shipped daemon with worker processes, one for each guest and one for several: what such a
  * process is to the host, and what its end means for its guests and for others. That guests are
- * served all the same is shown by the other programs here, run with and without IOEMUD_ISOLATION=thread.
+ * served all the same is shown by the other programs here, run with and without
+ * IOEMUD_ISOLATION=thread.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -206,7 +207,7 @@ static void the_control_side_keeps_no_memory_and_no_image_of_guests(void **state
     struct peer *peer = join(f, "g0");
     char image[RIG_PATH];
 
-    assert_int_equal(rig_memfd_mappings(&f->rig), 0);
+    assert_int_equal(rig_memfd_mappings_of(f->rig.pid), 0);
     snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
     assert_int_equal(descriptors_without(f->rig.pid, image),
                      descriptors_without(f->rig.pid, "no such thing"));

@@ -7,10 +7,10 @@
  * have is counted with it. One guest stays, idle, so that one worker process is there all the time.
  *
  * If the program is tests/fault/ioemud_faults ($IOEMUD_SOAK_FAULTS is set), nobody stays, and each
- * second round it is denied something and may refuse what it likes: allocations, system calls and operations of
- * its hypervisor by turns, of these one in 128, first those from the first on, next time from the
- * second on, until each has had its turn; then one in 256, and so on. (A round has some 30,000
- * allocations; tests/fault has each of them on its own.)
+ * second round it is denied something and may refuse what it likes: allocations, system calls and
+ * operations of its hypervisor by turns, of these one in 128, first those from the first on, next
+ * time from the second on, until each has had its turn; then one in 256, and so on. (A round has
+ * some 30,000 allocations; tests/fault has each of them on its own.)
  *
  * soak [SECONDS [GUESTS]]    default: 60 s, 16 guests
  *
