@@ -67,11 +67,14 @@ void vm_counts_read(struct vm *vm, struct vm_counts *ret_counts)
 {
     const struct hv_ops *hv = vm->params.hv;
     const struct hv_counters *memory = hv->guest_counters(vm->params.guest);
+    const struct grants *grants = hv->grants ? hv->grants(vm->params.guest) : NULL;
 
     *ret_counts = (struct vm_counts){0};
     COPY(ret_counts->dispatch, &vm->dispatch.counters);
     COPY(ret_counts->bufpio, &vm->bufpio.counters);
     COPY(ret_counts->memory, memory);
+    if (grants && grants->counters)
+        COPY(ret_counts->grants, grants->counters);
     /* Pages that were unmapped were mapped before: so the difference is none too small. */
     ret_counts->memory.map_pages = count_read(&memory->map_pages);
     ret_counts->log_suppressed = count_read(&vm->log_limit.suppressed_total);

@@ -27,6 +27,7 @@ struct vm_counts {
     struct dispatch_counters dispatch;
     struct bufpio_counters bufpio;
     struct hv_counters memory;
+    struct grant_counters grants; /* zeroes where there are none */
     uint64_t log_suppressed;
     uint64_t features; /* HV_FEATURE_x */
     struct vm_counts_serial {
