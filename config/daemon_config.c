@@ -218,10 +218,10 @@ static int check_daemon(struct config_reader *reader, struct daemon_config *conf
         strcmp(config->shm_socket, config->stats_socket) == 0)
         return config_fail_at(reader, "shm_socket",
                               "this path is already another socket's: one of its own is needed");
-    if (config->pv_disks && config->isolation == ISOLATION_PROCESS)
-        return config_fail_at(reader, "pv_disks",
-                              "a worker process has no access to what guests grant, since that "
-                              "cannot be limited to its own: \"isolation\": \"thread\" is needed");
+    if (config->pv_disks && config->swap_pages && config->isolation == ISOLATION_PROCESS)
+        return config_fail_at(reader, "swap_pages",
+                              "a worker process has no pages whose frames it could exchange: "
+                              "\"isolation\": \"thread\" is needed");
     return 0;
 }
 

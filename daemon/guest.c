@@ -18,14 +18,6 @@
 
 static void guest_start(struct guest *guest);
 
-struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
-{
-    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
-        if (!guest_leaves(guest) && guest->hv_guest == hv_guest)
-            return guest;
-    return NULL;
-}
-
 static void tell_done(struct guest *guest, int err, const char *why)
 {
     void (*done)(void *ctx, struct guest *guest, int err, const char *why) = guest->done;
@@ -280,7 +272,7 @@ static bool may_revive(struct guest *guest)
         guest->daemon->stopping || was_revived(guest))
         return false;
     guest->revived_ns = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
-    guest->reset = true;
+    guest->reset = guest->config.role != GUEST_PV; /* as in guest_new() */
     guest->io_stopped = guest->resuming = guest->changing = 0;
     guest->pv_settled = false;
     return true;
@@ -300,6 +292,7 @@ void guest_worker_died(struct guest *guest, const char *how)
     revive = may_revive(guest);
     if (guest->hv_guest) { /* else it had told that before */
         guest->log_limit = guest->params.log_limit;
+        guest_pvdisks_orphan(guest, revive);
         guest_ended(guest);
     }
     if (!revive) {
@@ -400,6 +393,7 @@ static void fill_params(struct guest *guest)
     params->serial_full = guest_serial_full;
     params->stopped = guest_io_stopped;
     params->traced = on_traced;
+    params->pv_news = guest_pvdisk_news;
     params->ctx = guest;
 }
 

@@ -138,6 +138,8 @@ struct guest {
     bool pv_settled;                    /* guest_settle_pv() */
     bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
     struct pvdisk *pvdisks;
+    struct pvdisk *pv_unit[VM_PV_DISKS]; /* by unit; a worker reads those that it has opened */
+    uint32_t pv_heard;                   /* VM_PV_HEARs so far: their serial numbers */
     struct raw_image twin[MACHINE_IDE_DRIVES]; /* of drives, for these; fd -1: none */
     bool reset;          /* its devices started anew under it: until it reboots it has no disks */
     uint64_t revived_ns; /* when they last did for the end of its worker process; 0: never */
@@ -180,6 +182,7 @@ static inline bool guest_leaves(const struct guest *guest)
 
 /* daemon/guest_names.c. Of those that do not leave. */
 struct guest *guest_of_peer(struct daemon *daemon, const char *name); /* hv_shm; NULL */
+struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest); /* NULL */
 bool guest_is_attached(const struct daemon *daemon, const struct guest_config *config,
                        uint32_t domid);
 /* Before the description's next domain starts: those of its guests end whose domain is over, which
@@ -193,8 +196,6 @@ void guest_names_refresh(struct daemon *daemon);
  * says which of several (0: not said). NULL, and why: there is none, or more than one. */
 struct guest *guest_find(struct daemon *daemon, const char *name, uint32_t domid, char *ret_why);
 
-/* Of those that do not leave; NULL if there is none. */
-struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest);
 /* A peer calls itself `name`: the waiting guest of that name gets it. -ENOENT, or what failed. */
 int guest_peer(struct daemon *daemon, const char *name, void *peer);
 /* What came of attaching it: 0, or -ECONNREFUSED: it failed and is gone, as the log says. */

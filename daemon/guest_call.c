@@ -44,6 +44,7 @@ void guest_call(struct guest *guest, struct guest_call *call)
 {
     call->guest = guest;
     call->reply = (struct vm_reply){0};
+    call->lost = false;
     if (guest->worker->is_process) {
         worker_process_call(guest, call);
         return;

@@ -24,6 +24,7 @@ struct guest;
 struct guest_call {
     struct vm_request request;
     struct vm_reply reply;
+    bool lost; /* -EPIPE: the process has ended, and with it all that the guest had there */
     /* On the control side, once; may free the call. NULL: nobody wants to know, and it is freed
      * with free(). */
     void (*done)(struct guest_call *call);

@@ -6,6 +6,14 @@
 
 #include "daemon/guest.h"
 
+struct guest *guest_by_hv(struct daemon *daemon, const struct hv_guest *hv_guest)
+{
+    for (struct guest *guest = daemon->guests; guest; guest = guest->next)
+        if (!guest_leaves(guest) && guest->hv_guest == hv_guest)
+            return guest;
+    return NULL;
+}
+
 struct guest *guest_of_peer(struct daemon *daemon, const char *name)
 {
     for (struct guest *guest = daemon->guests; guest; guest = guest->next)

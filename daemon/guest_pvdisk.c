@@ -13,8 +13,6 @@
 /* libxl's for disks that the domain's device model is to serve. */
 #define BACKENDS "/local/domain/0/backend/qdisk"
 
-#define OWNER(mail, member) ((struct pvdisk *)((char *)(mail)-offsetof(struct pvdisk, member)))
-
 static bool serving(const struct guest *guest)
 {
     return guest->state == GUEST_RUNNING;
@@ -25,26 +23,9 @@ static struct hv_host *host_of(const struct guest *guest)
     return guest->daemon->host[DAEMON_XEN];
 }
 
-static void to_worker(struct pvdisk *disk, struct mail *mail)
-{
-    if (serving(disk->guest))
-        mailbox_post(&disk->guest->worker->mailbox, mail);
-}
-
-static void to_control(struct pvdisk *disk, struct mail *mail)
-{
-    mailbox_post(&disk->guest->daemon->mailbox, mail);
-}
-
-static bool wanted(const struct guest *guest)
-{
-    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role != GUEST_SECONDARY;
-}
-
-/* A worker process gets no further descriptors of event channels. */
 bool guest_pvdisks_served(const struct guest *guest)
 {
-    return wanted(guest) && guest->daemon->config.isolation != ISOLATION_PROCESS;
+    return guest->daemon->config.pv_disks && guest->hv->pv && guest->config.role != GUEST_SECONDARY;
 }
 
 static void token_of(const struct guest *guest, char *token, size_t size)
@@ -52,79 +33,11 @@ static void token_of(const struct guest *guest, char *token, size_t size)
     snprintf(token, size, "pv-%u", guest->domid);
 }
 
-/* ---- on the worker ----------------------------------------------------------------------------*/
-
-static void on_broken(void *ctx, const char *why)
-{
-    struct pvdisk *disk = ctx;
-
-    disk->why = why;
-    to_control(disk, &disk->broken);
-}
-
-static void on_drained(void *ctx)
-{
-    struct pvdisk *disk = ctx;
-
-    to_control(disk, &disk->drained);
-}
-
-static void on_sealed(void *ctx, int error)
-{
-    struct pvdisk *disk = ctx;
-
-    disk->sealed_error = error;
-    to_control(disk, &disk->sealed);
-}
-
-static void on_lost(void *ctx, const char *why)
-{
-    struct pvdisk *disk = ctx;
-
-    disk->lost_why = why;
-    to_control(disk, &disk->lost);
-}
-
-static void run_open(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, open);
-
-    disk->err = vm_pv_open(disk->guest->vm, &disk->params, &disk->pv);
-    to_control(disk, &disk->opened);
-}
-
-static void run_connect(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, connect);
-
-    disk->err = vm_pv_connect(disk->pv, &disk->rings);
-    to_control(disk, &disk->connected);
-}
-
-static void run_disconnect(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, disconnect);
-
-    if (vm_pv_disconnect(disk->pv))
-        to_control(disk, &disk->drained);
-}
-
-static void run_close(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, close);
-
-    vm_pv_close(disk->pv);
-    to_control(disk, &disk->closed);
-}
-
 /* ---- the negotiation's wishes -----------------------------------------------------------------*/
 
 static void on_connect(void *ctx, const struct pvblk_rings *rings)
 {
-    struct pvdisk *disk = ctx;
-
-    disk->rings = *rings;
-    to_worker(disk, &disk->connect);
+    pvdisk_ask_connect(ctx, rings);
 }
 
 static void expect_end(struct pvdisk *disk)
@@ -137,7 +50,7 @@ static void on_disconnect(void *ctx)
     struct pvdisk *disk = ctx;
 
     expect_end(disk);
-    to_worker(disk, &disk->disconnect);
+    pvdisk_ask_disconnect(disk);
 }
 
 static void on_gone(void *ctx)
@@ -147,7 +60,7 @@ static void on_gone(void *ctx)
     disk->closing = true;
     disk->counted = false; /* before it goes */
     expect_end(disk);
-    to_worker(disk, &disk->close);
+    pvdisk_ask_close(disk);
 }
 
 static void on_log(void *ctx, const char *what, const char *why)
@@ -195,16 +108,18 @@ static void forget(struct pvdisk *disk)
     while (*link != disk)
         link = &(*link)->next;
     *link = disk->next;
+    disk->guest->pv_unit[disk->unit - MACHINE_IDE_DRIVES] = NULL;
     unwatch_frontend(disk);
     served_cancel(disk->served);
+    pvdisk_ask_unhear(disk);
     expect_end(disk);
     pvblk_ctl_destroy(disk->ctl);
+    pvdisk_calls_finish(disk);
     free(disk);
 }
 
-static void run_opened(struct mail *mail)
+void pvdisk_served(struct pvdisk *disk, int err)
 {
-    struct pvdisk *disk = OWNER(mail, opened);
     const struct hv_pv_ops *ops = disk->guest->hv->pv;
     struct pvblk_ctl_params params = {
         .bus = ops->store(host_of(disk->guest)),
@@ -215,10 +130,7 @@ static void run_opened(struct mail *mail)
         .ops = &ctl_ops,
         .ctx = disk,
     };
-    int err = disk->err;
 
-    if (!serving(disk->guest))
-        return;
     if (err) {
         on_log(disk, "open", strerror(-err));
         expect_end(disk);
@@ -234,65 +146,6 @@ static void run_opened(struct mail *mail)
     }
     watch_frontend(disk);
     pvblk_ctl_event(disk->ctl);
-}
-
-static void run_connected(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, connected);
-
-    if (serving(disk->guest))
-        pvblk_ctl_connected(disk->ctl, disk->err);
-}
-
-static void run_drained(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, drained);
-
-    if (!serving(disk->guest))
-        return;
-    served_stay(disk->guest->daemon, disk->program);
-    pvblk_ctl_drained(disk->ctl);
-}
-
-static void run_broken(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, broken);
-
-    if (serving(disk->guest))
-        pvblk_ctl_broken(disk->ctl, disk->why);
-}
-
-static void run_closed(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, closed);
-
-    if (!serving(disk->guest))
-        return;              /* guest_pvdisks_finish() does it */
-    pvdisk_begin_anew(disk); /* xl may have made another at its place */
-}
-
-static void run_lost(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, lost);
-
-    if (serving(disk->guest) && !disk->closing)
-        guest_log(disk->guest, LOG_ERR,
-                  "event=pv-disk-lost vdev=%s devid=%u why=\"%s\" hint=\"all its requests fail: "
-                  "xl block-detach and xl block-attach\"",
-                  disk->vdev, disk->devid, disk->lost_why);
-}
-
-static void run_sealed(struct mail *mail)
-{
-    struct pvdisk *disk = OWNER(mail, sealed);
-
-    if (serving(disk->guest) && !disk->closing)
-        guest_log(
-            disk->guest, LOG_ERR,
-            "event=pv-disk-sealed vdev=%s devid=%u error=\"%s\" hint=\"a flush has failed, what "
-            "the guest wrote last may be lost: it can only read until xl block-detach and xl "
-            "block-attach\"",
-            disk->vdev, disk->devid, strerror(-disk->sealed_error));
 }
 
 /* ---- what libxl wrote -------------------------------------------------------------------------*/
@@ -313,27 +166,15 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
     char text[OPENER_WHY_SIZE];
 
     if (!err) {
-        err = disk->guest->hv->pv->channels_open(disk->guest->hv_guest, &disk->params.channels);
-        if (err) {
-            snprintf(text, sizeof(text), "event channels: %s", strerror(-err));
-            why = text;
-            expect_end(disk);
-            vm_disk_discard(&disk->params.disk);
-        }
+        err = pvdisk_ask_open(disk, text);
+        if (!err)
+            return;
+        why = text;
+        expect_end(disk);
     }
-    if (err) {
-        on_log(disk, "image", why);
-        disk->useless = true;
-        disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
-        return;
-    }
-    snprintf(disk->params.name, sizeof(disk->params.name), "%s", disk->vdev);
-    disk->params.broken = on_broken;
-    disk->params.drained = on_drained;
-    disk->params.sealed = on_sealed;
-    disk->params.lost = on_lost;
-    disk->params.ctx = disk;
-    to_worker(disk, &disk->open);
+    on_log(disk, "image", why);
+    disk->useless = true;
+    disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);
 }
 
 static void begin(struct pvdisk *disk)
@@ -384,24 +225,15 @@ static void found(void *ctx, const char *name)
         .devid = devid,
         .unit = unit,
         .seen = true,
-        .open.run = run_open,
-        .opened.run = run_opened,
-        .connect.run = run_connect,
-        .connected.run = run_connected,
-        .disconnect.run = run_disconnect,
-        .drained.run = run_drained,
-        .broken.run = run_broken,
-        .lost.run = run_lost,
-        .sealed.run = run_sealed,
-        .close.run = run_close,
-        .closed.run = run_closed,
     };
     snprintf(disk->backend, sizeof(disk->backend), BACKENDS "/%u/%u", guest->domid, devid);
     if (!pvdisk_is_online(disk)) {
         free(disk);
         return;
     }
+    pvdisk_calls_init(disk);
     guest->pvdisks = disk;
+    guest->pv_unit[unit - MACHINE_IDE_DRIVES] = disk;
     begin(disk);
 }
 
@@ -511,14 +343,8 @@ void guest_pvdisks_start(struct guest *guest)
     char path[XENBUS_PATH], token[32];
     int err;
 
-    if (!wanted(guest))
+    if (!guest_pvdisks_served(guest))
         return;
-    if (!guest_pvdisks_served(guest)) {
-        guest_log(guest, LOG_WARNING,
-                  "event=pv-disks-unserved why=\"isolation is process: a worker process gets no "
-                  "further event channels\"");
-        return;
-    }
     token_of(guest, token, sizeof(token));
     snprintf(path, sizeof(path), BACKENDS "/%u", guest->domid);
     err = guest->hv->pv->store_watch(host_of(guest), path, token);
@@ -540,6 +366,7 @@ void guest_pvdisks_stop(struct guest *guest)
     for (struct pvdisk *disk = guest->pvdisks; disk; disk = disk->next) {
         unwatch_frontend(disk);
         expect_end(disk);
+        disk->heard_serial = 0;
     }
     guest->pv_watched = false;
 }
@@ -559,6 +386,38 @@ void guest_pvdisks_finish(struct guest *guest)
             xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSED);
         forget(disk);
     }
+}
+
+static void close_sealed(const struct pvdisk *disk)
+{
+    const struct xenbus *bus = disk->guest->hv->pv->store(host_of(disk->guest));
+
+    if (xenbus_read_state(bus, disk->backend) != XENBUS_UNKNOWN)
+        xenbus_write_u64(bus, disk->backend, "state", XENBUS_CLOSING);
+}
+
+/* As after the end of a daemon: the state in the store is left as it is, so that a frontend which
+ * is connected finds the other backend at the same ring. But not one whose disk is sealed: that
+ * must not be written to as if nothing had been lost, so its driver is to begin anew. */
+void guest_pvdisks_orphan(struct guest *guest, bool goes_on)
+{
+    guest_pvdisks_stop(guest);
+    if (!goes_on)
+        return;
+    while (guest->pvdisks) {
+        struct pvdisk *disk = guest->pvdisks;
+
+        if (disk->ctl && pvblk_ctl_state(disk->ctl) == XENBUS_CONNECTED)
+            guest_log(guest, LOG_WARNING,
+                      "event=pv-disk-reset vdev=%s devid=%u hint=\"another worker process goes on "
+                      "with it: if the guest waits for a request that was under way, reboot or "
+                      "destroy it\"",
+                      disk->vdev, disk->devid);
+        if (disk->ctl && disk->sealed && !disk->closing)
+            close_sealed(disk);
+        forget(disk);
+    }
+    guest_pvdisks_release(guest); /* images are opened anew */
 }
 
 void guest_pvdisks_init(struct guest *guest)
@@ -600,10 +459,8 @@ bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info)
         .devid = disk->devid,
         .unit = disk->unit,
         .connected = disk->ctl && pvblk_ctl_state(disk->ctl) == XENBUS_CONNECTED,
-        .io = blk_counters(vm_pv_blk(disk->pv)),
-        .histograms = vm_pv_histograms(disk->pv),
-        .ring = vm_pv_counters(disk->pv),
     };
+    pvdisk_count(disk, info);
     return true;
 }
 

@@ -3,8 +3,10 @@
  * PV disks of a guest as the control side sees them: those that libxl left to its device model
  * (backends of type "qdisk" in our domain), found and followed in XenStore.
  *
- *    directory appears -> image opened -> worker: vm_pv_open() -> negotiation (pvblk_ctl.h)
- *    negotiation is over -> worker: vm_pv_close() -> forgotten
+ *    directory appears -> image opened -> worker: VM_PV_OPEN -> negotiation (pvblk_ctl.h)
+ *    negotiation is over -> worker: VM_PV_CLOSE -> forgotten
+ *
+ * Asked by guest_call(), the same of a thread and of a process (daemon/guest_pvcall.c).
  *
  * For guests of hv_xen, where the daemon's configuration has "pv_disks". A disk that the guest also
  * has as an emulated drive, its twin, is served from the twin's open file, and by its options. An
@@ -33,21 +35,30 @@ void guest_pvdisks_start(struct guest *guest);
 void guest_pvdisks_stop(struct guest *guest);
 /* The worker has let go of all of them: says so in the store, and frees them. */
 void guest_pvdisks_finish(struct guest *guest);
+/* Before that, the guest's worker process has died, so instead of guest_pvdisks_stop(). `goes_on`:
+ * the guest gets another one, with which their frontends go on, so there is nothing to be said, nor
+ * kept. */
+void guest_pvdisks_orphan(struct guest *guest, bool goes_on);
+/* What the worker tells of the disk of this unit, on the control side. False: no worker of ours
+ * would have told that now. */
+bool guest_pvdisk_told(struct guest *guest, unsigned unit, const struct vm_pv_news *news);
+/* vm_params.pv_news of a guest whose worker is a thread: that follows. */
+void guest_pvdisk_news(void *ctx, unsigned unit, const struct vm_pv_news *news); /* worker */
 /* A guest has drained: what it had may be what disks of others wait for. */
 void guest_pvdisks_retry(struct daemon *daemon);
 /* hv_host_events.store, for all guests. */
 void guest_pvdisks_event(struct daemon *daemon, const char *token);
 
 /* For the statistics of a RUNNING guest: all that are served, one after the other; to begin with,
- * info->disk is NULL. Counters are the worker's, to be read once. */
+ * info->disk is NULL. Counters are as of now; histograms where the worker counts them. */
 struct guest_pvdisk {
     const struct pvdisk *disk;
     const char *vdev; /* as xl was told */
     unsigned devid, unit;
     bool connected;
-    const struct blk_counters *io;
+    struct blk_counters io;
+    struct pvblk_counters ring;
     const struct blk_histograms *histograms;
-    const struct pvblk_counters *ring;
 };
 bool guest_pvdisks_next(const struct guest *guest, struct guest_pvdisk *info);
 /* For people. */

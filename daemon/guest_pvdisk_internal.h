@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between guest_pvdisk.c (life, negotiation) and guest_pvimage.c (what the disk is served from). */
+/* Between guest_pvdisk.c (life, negotiation), guest_pvimage.c (what the disk is served from) and
+ * guest_pvcall.c (what is asked of its worker). */
 #ifndef IOEMUD_DAEMON_GUEST_PVDISK_INTERNAL_H
 #define IOEMUD_DAEMON_GUEST_PVDISK_INTERNAL_H
 
 #include "daemon/guest.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/vm_pv.h"
 #include "devices/pv/pvblk_ctl.h"
 
@@ -28,17 +30,23 @@ struct pvdisk {
     bool counted;          /* `pv` is there for the statistics */
     struct served *served; /* the program of its image starts; NULL */
     unsigned program;      /* served_number() of one that serves it; 0: none */
+    uint32_t heard_serial; /* of the last pvdisk_ask_hear(); 0: none */
     struct pvblk_ctl *ctl;
     struct pvblk_disk disk;
 
-    struct vm_pv *pv; /* the worker's, from `opened` to `close` */
-    struct vm_pv_params params;
-    struct pvblk_rings rings;
-    int err;
-    const char *why, *lost_why; /* of `broken` and `lost`: constants */
-    int sealed_error;           /* of `sealed`: -errno */
-    struct mail open, opened, connect, connected, disconnect, drained, broken, lost, sealed;
-    struct mail close, closed;
+    struct vm_pv_params params; /* all of it the worker's when that is asked for it */
+    /* From the answer to `open` until `close` is asked for: a thread's, and what a process counts,
+     * mapped to be read only. */
+    struct vm_pv *pv;
+    struct vm_pv_counts *counts;
+    struct guest_call open, connect, disconnect, close;
+    bool drains;       /* VM_PV_DRAINED is to follow */
+    bool sealed, lost; /* it was told */
+    struct pvdisk_news {
+        struct mail mail; /* first. From a worker that is a thread */
+        struct pvdisk *disk;
+        struct vm_pv_news news;
+    } news[VM_PV_EVENTS];
 };
 
 /* Whether a node of its backend's directory has this value. */
@@ -56,7 +64,28 @@ void pvdisk_read_name(struct pvdisk *disk);
 int pvdisk_open_image(struct pvdisk *disk, char *why);
 /* guest_pvdisk.c: as told by that. */
 void pvdisk_opened(struct pvdisk *disk, int err, const char *why);
+/* guest_pvdisk.c: the worker has it, or does not (-errno). */
+void pvdisk_served(struct pvdisk *disk, int err);
 /* guest_pvdisk.c: forgets it; what is at its place is another. */
 void pvdisk_begin_anew(struct pvdisk *disk);
+
+/* guest_pvcall.c */
+void pvdisk_calls_init(struct pvdisk *disk);
+void pvdisk_calls_finish(struct pvdisk *disk);
+/* Takes what `params` has been opened with over, whatever comes of it. -errno, and why, of
+ * OPENER_WHY_SIZE bytes; 0: pvdisk_served() follows. */
+int pvdisk_ask_open(struct pvdisk *disk, char *why);
+/* Answered to its `ctl`. */
+void pvdisk_ask_connect(struct pvdisk *disk, const struct pvblk_rings *rings);
+void pvdisk_ask_disconnect(struct pvdisk *disk);
+/* Of a worker process: served_heard() follows, if it is still waited for. Takes `fd` over, whatever
+ * comes of it. -ENOMEM. */
+int pvdisk_ask_hear(struct pvdisk *disk, int fd);
+/* What it has heard, or may still, is of no use. */
+void pvdisk_ask_unhear(struct pvdisk *disk);
+/* pvdisk_begin_anew() follows. */
+void pvdisk_ask_close(struct pvdisk *disk);
+/* Of one that is `counted`. */
+void pvdisk_count(const struct pvdisk *disk, struct guest_pvdisk *info);
 
 #endif

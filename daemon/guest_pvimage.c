@@ -177,6 +177,7 @@ static void on_served(void *ctx, int err, const char *why, struct nbd_handle *ha
     }
     if (!err) {
         disk->params.disk.served = handle;
+        disk->params.disk.heard = !handle; /* by its worker process, which has it */
         disk->params.disk.nbd = *export;
         disk->params.disk.raw = (struct raw_image){
             .fd = -1,
@@ -191,6 +192,11 @@ static void on_served(void *ctx, int err, const char *why, struct nbd_handle *ha
     pvdisk_opened(disk, err, why);
 }
 
+static int hear(void *ctx, int fd)
+{
+    return pvdisk_ask_hear(ctx, fd);
+}
+
 static int start_served(struct pvdisk *disk, const char *path, const char *format, char *why)
 {
     struct served_params params = {
@@ -199,6 +205,7 @@ static int start_served(struct pvdisk *disk, const char *path, const char *forma
         .read_only = !pvdisk_reads_as(disk, "mode", "w"),
         .discard = !pvdisk_reads_as(disk, "discard-enable", "0"),
         .ready = on_served,
+        .hear = disk->guest->worker->is_process ? hear : NULL,
         .ctx = disk,
     };
     int err;

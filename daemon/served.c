@@ -7,18 +7,17 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/hello.h"
 #include "daemon/opener.h"
 
 /* To the second attempt at an image that another program has not let go of yet; twice as long to
@@ -50,17 +49,8 @@ struct served {
     int pid_fd;
     struct loop_watch *exit;
     struct loop_timer late, again;
-    struct hello {
-        bool runs; /* its thread, which has its own descriptor of the socket */
-        pthread_t thread;
-        int fd;      /* of the socket; -1: the connection is handed over, or there is none */
-        int over_fd; /* an eventfd: it is */
-        struct loop_watch *over;
-        int fd_of_thread, err;
-        struct nbd_handle *handle;
-        struct nbd_export export;
-        char why[NBD_WHY_SIZE];
-    } hello;
+    int fd;              /* of the connection until it is handed over; -1: there is none */
+    struct hello *hello; /* NULL: it is not heard here */
 };
 
 static const struct loop *loop_of(const struct served *served)
@@ -70,68 +60,31 @@ static const struct loop *loop_of(const struct served *served)
 
 /* ---- what the program has to say --------------------------------------------------------------*/
 
-static void *say_hello(void *arg)
-{
-    struct hello *hello = arg;
-
-    hello->err = nbd_image_hello(hello->fd_of_thread, &hello->handle, &hello->export, hello->why);
-    eventfd_write(hello->over_fd, 1);
-    return NULL;
-}
-
-/* Of a program that talks it is the end, too: what is on its way is soon read. */
 static void end_hello(struct served *served)
 {
-    const struct loop *loop = loop_of(served);
-    struct hello *hello = &served->hello;
-
-    if (hello->runs) {
-        shutdown(hello->fd, SHUT_RDWR);
-        pthread_join(hello->thread, NULL);
-        nbd_image_discard(hello->handle);
+    hello_end(served->hello);
+    served->hello = NULL;
+    if (served->fd >= 0) {
+        shutdown(served->fd, SHUT_RDWR); /* somebody else may listen */
+        close(served->fd);
     }
-    loop->ops->unwatch(loop->ctx, hello->over);
-    if (hello->over_fd >= 0)
-        close(hello->over_fd);
-    if (hello->fd >= 0)
-        close(hello->fd);
-    *hello = (struct hello){.fd = -1, .over_fd = -1};
+    served->fd = -1;
 }
 
-static void on_hello(void *arg, unsigned events);
+static void on_hello(void *arg);
 
-static int start_thread(struct hello *hello)
-{
-    sigset_t all, before;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&hello->thread, NULL, say_hello, hello);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
-/* `hello->fd` is connected. */
+/* `served->fd` is connected. */
 static int begin_hello(struct served *served)
 {
-    const struct loop *loop = loop_of(served);
-    struct hello *hello = &served->hello;
-    int err = 0;
+    const struct served_params *params = &served->params;
+    int fd;
 
-    hello->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    hello->fd_of_thread = fcntl(hello->fd, F_DUPFD_CLOEXEC, 0);
-    if (hello->over_fd < 0 || hello->fd_of_thread < 0)
-        err = -errno;
-    if (!err)
-        err =
-            loop->ops->watch(loop->ctx, hello->over_fd, LOOP_READ, on_hello, served, &hello->over);
-    if (!err)
-        err = start_thread(hello);
-    hello->runs = !err;
-    if (err && hello->fd_of_thread >= 0)
-        close(hello->fd_of_thread);
-    return err;
+    if (!params->hear)
+        return hello_begin(loop_of(served), served->fd, on_hello, served, &served->hello);
+    fd = fcntl(served->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    return params->hear(params->ctx, fd);
 }
 
 static void stop_waiting(struct served *served)
@@ -168,19 +121,23 @@ static void served_free(struct served *served)
     free(served);
 }
 
+/* The handle is the receiver's, or gone. */
+static void tell_of(struct served *served, int err, const char *why, struct nbd_handle *handle,
+                    const struct nbd_export *export)
+{
+    stop_waiting(served);
+    if (served->told) {
+        nbd_image_discard(handle); /* nobody has waited */
+        return;
+    }
+    served->told = true;
+    served->handed_over = !err;
+    served->params.ready(served->params.ctx, err, why, handle, export);
+}
+
 static void tell(struct served *served, int err, const char *why)
 {
-    struct nbd_handle *handle = err ? NULL : served->hello.handle;
-
-    stop_waiting(served);
-    if (served->told)
-        return;
-    served->told = true;
-    if (!err) {
-        served->hello.handle = NULL;
-        served->handed_over = true;
-    }
-    served->params.ready(served->params.ctx, err, why, handle, &served->hello.export);
+    tell_of(served, err, why, NULL, NULL);
 }
 
 static void be_patient(struct served *served)
@@ -405,35 +362,44 @@ static void on_exit_io(void *arg, unsigned events)
 /* The end of a process that could not open the image says more than its connection's. */
 static bool has_hung_up(const struct served *served)
 {
-    struct pollfd socket = {.fd = served->hello.fd, .events = POLLRDHUP};
+    struct pollfd socket = {.fd = served->fd, .events = POLLRDHUP};
 
     return poll(&socket, 1, 0) == 1;
 }
 
-static void on_hello(void *arg, unsigned events)
+static void heard(struct served *served, int err, const char *what, struct nbd_handle *handle,
+                  const struct nbd_export *export)
+{
+    char why[OPENER_WHY_SIZE] = "";
+
+    if (err && has_hung_up(served))
+        return;
+    hello_end(served->hello);
+    served->hello = NULL;
+    close(served->fd); /* the connection's own is left */
+    served->fd = -1;
+    if (err)
+        snprintf(why, sizeof(why), "%s: %s", served->path, what);
+    tell_of(served, err, why, handle, export);
+    if (err)
+        kill(served->pid, SIGKILL);
+}
+
+static void on_hello(void *arg)
 {
     struct served *served = arg;
-    struct hello *hello = &served->hello;
-    const struct loop *loop = loop_of(served);
-    char why[OPENER_WHY_SIZE];
+    struct nbd_handle *handle = NULL;
+    struct nbd_export export;
+    char why[NBD_WHY_SIZE] = "";
+    int err = hello_take(served->hello, &handle, &export, why);
 
-    pthread_join(hello->thread, NULL);
-    hello->runs = false;
-    loop->ops->unwatch(loop->ctx, hello->over);
-    hello->over = NULL;
-    close(hello->over_fd); /* the image may be served for months */
-    hello->over_fd = -1;
-    if (hello->err && has_hung_up(served))
-        return;
-    close(hello->fd); /* the connection's own is left */
-    hello->fd = -1;
-    if (hello->err)
-        snprintf(why, sizeof(why), "%s: %s", served->path, hello->why);
-    tell(served, hello->err, hello->err ? why : "");
-    if (hello->err)
-        kill(served->pid, SIGKILL);
-    nbd_image_discard(hello->handle); /* nobody has waited */
-    hello->handle = NULL;
+    heard(served, err, why, handle, &export);
+}
+
+void served_heard(struct served *served, int err, const char *why, const struct nbd_export *export)
+{
+    if (served->fd >= 0 && served->pid)
+        heard(served, err, why, NULL, export);
 }
 
 /* Its socket ends with it, and so does what the image was asked for. */
@@ -479,7 +445,7 @@ static int make_socket(struct served *served, int *ret_listener, char *why)
     err = opener_listen(path, SOCK_STREAM, 0600, "", ret_listener, why);
     if (err)
         return err;
-    err = opener_connect(path, &served->hello.fd, why);
+    err = opener_connect(path, &served->fd, why);
     unlink(path);
     if (err)
         close(*ret_listener);
@@ -544,7 +510,7 @@ int served_start(struct daemon *daemon, const struct served_params *params,
                               .params = *params,
                               .path = path,
                               .pid_fd = -1,
-                              .hello = {.fd = -1, .over_fd = -1},
+                              .fd = -1,
                               .late = {.expire = on_late, .arg = served},
                               .again = {.expire = on_again, .arg = served}};
     served->params.path = path;

@@ -38,6 +38,10 @@ struct served_params {
      * sentence for the administrator. */
     void (*ready)(void *ctx, int err, const char *why, struct nbd_handle *handle,
                   const struct nbd_export *export);
+    /* NULL: it is heard here what the program says (daemon/hello.h), and `handle` comes of that.
+     * Else somebody else hears it: `fd` is the connection, his whatever he returns (-errno), and
+     * served_heard() follows; perhaps for one attempt after the other. Then `handle` is NULL. */
+    int (*hear)(void *ctx, int fd);
     void *ctx;
 };
 
@@ -47,6 +51,8 @@ struct served;
  * waited for. */
 int served_start(struct daemon *daemon, const struct served_params *params,
                  struct served **ret_served, char *ret_why);
+/* What has come of the last hear(), 0 or -errno and why: ready() follows, or another attempt. */
+void served_heard(struct served *served, int err, const char *why, const struct nbd_export *export);
 /* By which a program goes when ready() has been told, since it may end at any time. 0 is none's. */
 unsigned served_number(const struct served *served);
 /* The image is about to be closed, when its last requests are back: with that the program ends. If

@@ -133,12 +133,12 @@ static json_t *pv_disks(const struct guest *guest, bool buckets)
     json_t *array = json_array();
 
     while (guest_pvdisks_next(guest, &info)) {
-        json_t *object = disk_of(info.io, info.histograms, daemon_disk_stop(guest, info.unit),
+        json_t *object = disk_of(&info.io, info.histograms, daemon_disk_stop(guest, info.unit),
                                  info.vdev, buckets);
 
         json_object_set_new(object, "devid", json_integer(info.devid));
         json_object_set_new(object, "connected", json_boolean(info.connected));
-        json_object_set_new(object, "ring", ring(info.ring));
+        json_object_set_new(object, "ring", ring(&info.ring));
         json_array_append_new(array, object);
     }
     return array;
@@ -232,15 +232,11 @@ static json_t *serials(const struct vm_counts *counts)
 }
 
 /* What PV backends did with the guest's memory; nothing while they did nothing. */
-static void add_grants(json_t *object, const struct guest *guest)
+static void add_grants(json_t *object, const struct guest *guest, const struct grant_counters *of)
 {
-    const struct grants *grants =
-        guest->pv_watched && guest->hv->grants ? guest->hv->grants(guest->hv_guest) : NULL;
-    const struct grant_counters *of = grants ? grants->counters : NULL;
-    uint32_t mapped = of ? __atomic_load_n(&of->mapped, __ATOMIC_RELAXED) : 0;
     json_t *added;
 
-    if (!of || (!mapped && !count_read(&of->maps) && !count_read(&of->errors)))
+    if (!guest->pv_watched || (!of->mapped && !of->maps && !of->errors))
         return;
     const struct named named[] = {
         COUNT(of, copies), COUNT(of, copied_bytes), COUNT(of, copy_calls), COUNT(of, maps),
@@ -248,7 +244,7 @@ static void add_grants(json_t *object, const struct guest *guest)
     };
 
     added = counters(named, sizeof(named) / sizeof(named[0]));
-    json_object_set_new(added, "mapped", json_integer(mapped));
+    json_object_set_new(added, "mapped", json_integer(of->mapped));
     json_object_set_new(object, "grants", added);
 }
 
@@ -290,7 +286,7 @@ static void add_counts(json_t *object, const struct guest *guest, const struct v
     json_object_set_new(object, "log_suppressed", json_integer((json_int_t)counts->log_suppressed));
     json_object_set_new(object, "disks", disks(guest, counts, buckets));
     json_object_set_new(object, "pv_disks", pv_disks(guest, buckets));
-    add_grants(object, guest);
+    add_grants(object, guest, &counts->grants);
     json_object_set_new(object, "serial", serials(counts));
     json_object_set_new(object, "nics", nics(guest, counts));
     json_object_set_new(object, "devices", devices(counts));

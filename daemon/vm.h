@@ -30,12 +30,31 @@
 #define VM_PV_DISKS 28u
 #define VM_UNITS    (MACHINE_IDE_DRIVES + VM_PV_DISKS)
 
+/* What a PV disk tells of itself. */
+enum vm_pv_event {
+    VM_PV_BROKEN,  /* pvblk_ops.broken: `why` */
+    VM_PV_DRAINED, /* what vm_pv_disconnect() was told to follow */
+    VM_PV_SEALED,  /* pvblk_ops.sealed: `error`; once */
+    VM_PV_LOST,    /* the program of a served image: `why`; once */
+    VM_PV_HEARD,   /* vm_pv_hear(): `serial`, and `export`, or `error` and `why` */
+    VM_PV_EVENTS
+};
+#define VM_PV_WHY_SIZE NBD_WHY_SIZE
+struct vm_pv_news {
+    enum vm_pv_event event;
+    int error;
+    uint32_t serial;
+    struct nbd_export export;
+    char why[VM_PV_WHY_SIZE]; /* "": none */
+};
+
 /* One disk as the control side opened it. */
 struct vm_disk {
     unsigned drive;       /* 0-3: position on the controller; a PV disk's unit */
     struct raw_image raw; /* fd taken over; -1: a mem disk */
     struct nbd_handle
         *served; /* a program serves it, and said `nbd`. Taken over; NULL: none does */
+    bool heard;  /* likewise, but the connection is the worker's already: vm_pv_hear() */
     struct nbd_export nbd;
     struct nbd_owner owner; /* with `served` */
     void *mem;              /* mem disks: `sectors` of zeroes, freed with the vm */
@@ -105,6 +124,8 @@ struct vm_params {
     /* Likewise: the socket of this NIC, which is `dialled`, is to be connected to its peer;
      * VM_NIC_DIALLED follows. */
     void (*dial)(void *ctx, unsigned nic);
+    /* Likewise, of the PV disk of this unit; not after its vm_pv_close(). */
+    void (*pv_news)(void *ctx, unsigned unit, const struct vm_pv_news *news);
     void *ctx;
 };
 
@@ -166,6 +187,7 @@ struct vm {
     struct vm_trace *trace; /* daemon/vm_trace.h; NULL: none */
 
     struct vm_pv *pvs; /* PV disks: daemon/vm_pv.h */
+    struct vm_hello *hellos;
 
     /* vm_drain(). */
     unsigned open_images;

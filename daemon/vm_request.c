@@ -126,17 +126,57 @@ static void trace(struct vm *vm, struct vm_request *request, struct vm_reply *re
         vm_trace_end(vm);
 }
 
+static void pv_open(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    reply->err = vm_pv_open(vm, &request->pv_open);
+}
+
+static void pv_connect(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    struct vm_pv *pv = vm_pv_find(vm, request->pv.unit);
+
+    reply->err = pv ? vm_pv_connect(pv, &request->pv.rings) : -ENOENT;
+}
+
+static void pv_disconnect(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    struct vm_pv *pv = vm_pv_find(vm, request->pv.unit);
+
+    reply->drained = !pv || vm_pv_disconnect(pv);
+}
+
+static void pv_close(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    struct vm_pv *pv = vm_pv_find(vm, request->pv.unit);
+
+    if (pv)
+        vm_pv_close(pv);
+}
+
+static void pv_hear(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    unsigned unit = request->pv_hear.unit;
+
+    if (request->pv_hear.fd >= 0)
+        reply->err = vm_pv_hear(vm, unit, request->pv_hear.serial, request->pv_hear.fd);
+    else
+        vm_pv_unhear(vm, unit);
+}
+
 void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *ret_reply)
 {
     static void (*const run[])(struct vm * vm, struct vm_request * request,
                                struct vm_reply * reply) = {
-        [VM_RESTART] = restart,    [VM_RENEW_SERIAL] = renew_serial,
-        [VM_LIVE] = change_live,   [VM_SETTLE] = settle,
-        [VM_ADD_VCPU] = add_vcpu,  [VM_CHANGE] = change_medium,
-        [VM_CLOSE] = close_medium, [VM_TUNE] = tune,
-        [VM_NIC_LINK] = nic_link,  [VM_NIC_DIALLED] = nic_dialled,
-        [VM_NIC_ADD] = nic_add,    [VM_NIC_REMOVE] = nic_remove,
-        [VM_TRACE] = trace,        [VM_NIC_CAPTURE] = nic_capture,
+        [VM_RESTART] = restart,       [VM_RENEW_SERIAL] = renew_serial,
+        [VM_LIVE] = change_live,      [VM_SETTLE] = settle,
+        [VM_ADD_VCPU] = add_vcpu,     [VM_CHANGE] = change_medium,
+        [VM_CLOSE] = close_medium,    [VM_TUNE] = tune,
+        [VM_NIC_LINK] = nic_link,     [VM_NIC_CAPTURE] = nic_capture,
+        [VM_NIC_ADD] = nic_add,       [VM_NIC_REMOVE] = nic_remove,
+        [VM_TRACE] = trace,           [VM_PV_OPEN] = pv_open,
+        [VM_PV_CONNECT] = pv_connect, [VM_PV_DISCONNECT] = pv_disconnect,
+        [VM_PV_CLOSE] = pv_close,     [VM_PV_HEAR] = pv_hear,
+        [VM_NIC_DIALLED] = nic_dialled,
     };
 
     _Static_assert(sizeof(run) / sizeof(run[0]) == VM_OPS, "each has its function");
@@ -164,6 +204,11 @@ unsigned vm_request_fds(struct vm_request *request, int *ret_fds[VM_REQUEST_FDS]
         ret_fds[1] = &request->nic.nic.keep_fd;
         ret_fds[2] = &request->nic.nic.rom_fd;
         return 3;
+    case VM_PV_OPEN:
+        return vm_pv_fds(&request->pv_open, ret_fds);
+    case VM_PV_HEAR:
+        ret_fds[0] = &request->pv_hear.fd;
+        return 1;
     default:
         return 0;
     }
@@ -174,6 +219,8 @@ void vm_request_discard(struct vm_request *request)
     int *fds[VM_REQUEST_FDS];
     unsigned count = vm_request_fds(request, fds);
 
+    if (request->op == VM_PV_OPEN) /* a connection is more than a descriptor */
+        vm_disk_discard(&request->pv_open.disk);
     for (unsigned i = 0; i < count; i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);

@@ -11,6 +11,7 @@
 #define IOEMUD_DAEMON_VM_REQUEST_H
 
 #include "daemon/vm.h"
+#include "daemon/vm_pv.h"
 #include "daemon/vm_trace.h"
 
 enum vm_op {
@@ -27,7 +28,12 @@ enum vm_op {
     VM_NIC_CAPTURE,
     VM_NIC_ADD,
     VM_NIC_REMOVE,
-    VM_TRACE, /* `trace` */
+    VM_TRACE,      /* `trace` */
+    VM_PV_OPEN,    /* `pv_open`: vm_pv_open() */
+    VM_PV_CONNECT, /* `pv`, with its rings */
+    VM_PV_DISCONNECT,
+    VM_PV_CLOSE,
+    VM_PV_HEAR, /* `pv_hear`: vm_pv_hear(), or fd -1: vm_pv_unhear() */
     VM_OPS
 };
 
@@ -81,12 +87,23 @@ struct vm_request {
             struct trace_filter filter;
             uint64_t count;
         } trace;
+        struct vm_pv_params pv_open;
+        struct {
+            unsigned unit;
+            struct pvblk_rings rings;
+        } pv;
+        struct {
+            unsigned unit;
+            uint32_t serial;
+            int fd;
+        } pv_hear;
     };
 };
 
 struct vm_reply {
     int err;
     bool closing;          /* VM_CHANGE: a medium was taken out, VM_CLOSE is to follow */
+    bool drained;          /* VM_PV_DISCONNECT: nothing is in flight, else VM_PV_DRAINED follows */
     char why[VM_WHY_SIZE]; /* a sentence where `err` alone does not say it; else "" */
 };
 
@@ -94,7 +111,7 @@ struct vm_reply {
 void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *ret_reply);
 
 /* Where its descriptors are, at most VM_REQUEST_FDS; some may be -1. Returns how many. */
-#define VM_REQUEST_FDS 3u
+#define VM_REQUEST_FDS VM_PV_FDS
 unsigned vm_request_fds(struct vm_request *request, int *ret_fds[VM_REQUEST_FDS]);
 /* Of one that will not be run: closes them. */
 void vm_request_discard(struct vm_request *request);

@@ -27,12 +27,12 @@ static void on_gone(void *ctx)
     worker_child_tell(of->child, &report);
 }
 
-static void on_stopped(void *ctx, unsigned drive, const struct blk_stop *stop)
+static void on_stopped(void *ctx, unsigned unit, const struct blk_stop *stop)
 {
     const struct child_vm *of = ctx;
     struct worker_report report = {.kind = REPORT_IO_STOPPED,
                                    .guest = of->number,
-                                   .io_stopped = {.drive = drive, .what = *stop}};
+                                   .io_stopped = {.unit = unit, .what = *stop}};
 
     worker_child_tell(of->child, &report);
 }
@@ -61,6 +61,15 @@ static void on_dial(void *ctx, unsigned nic)
     worker_child_tell(of->child, &report);
 }
 
+static void on_pv_news(void *ctx, unsigned unit, const struct vm_pv_news *news)
+{
+    const struct child_vm *of = ctx;
+    struct worker_report report = {
+        .kind = REPORT_PV_NEWS, .guest = of->number, .pv = {.unit = unit, .news = *news}};
+
+    worker_child_tell(of->child, &report);
+}
+
 /* ---- counting ---------------------------------------------------------------------------------*/
 
 bool child_vm_publish(struct child_vm *of)
@@ -72,10 +81,10 @@ bool child_vm_publish(struct child_vm *of)
         return false;
     vm_counts_read(of->vm, fresh);
     vm_counts_read_disks(of->vm, fresh);
-    news = memcmp(fresh, of->counts, sizeof(*fresh)) != 0;
+    news = memcmp(fresh, of->counts, vm_counts_size(fresh)) != 0;
     if (news)
-        vm_counts_move(of->counts, fresh, sizeof(*fresh));
-    return news;
+        vm_counts_move(of->counts, fresh, vm_counts_size(fresh));
+    return vm_pv_publish(of->vm) || news;
 }
 
 /* ---- guests -----------------------------------------------------------------------------------*/
@@ -209,6 +218,7 @@ static int start_vm(struct child_vm *of, struct worker_start *start, char *why)
         .stopped = on_stopped,
         .traced = on_traced,
         .dial = on_dial,
+        .pv_news = on_pv_news,
         .ctx = of,
     };
 

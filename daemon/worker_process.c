@@ -51,10 +51,11 @@ int worker_process_share(const char *name, size_t size, int *ret_fd, void **ret_
 
 /* ---- before there is one ----------------------------------------------------------------------*/
 
-/* One guest alone needs the pages of its disks only. */
+/* One guest alone needs the pages of its disks only; of PV disks nobody knows how many there will
+ * be, and each may use a worker's. */
 static unsigned pool_pages(const struct daemon *daemon, unsigned disks, bool alone)
 {
-    return alone || daemon->config.worker_guests == 1
+    return (alone || daemon->config.worker_guests == 1) && !daemon->config.pv_disks
                ? (disks * BLK_HELD_BYTES + 2 * BLK_MAX_BYTES) / POOL_PAGE
                : daemon->config.pool_pages;
 }
@@ -116,6 +117,8 @@ static void process_free(struct worker_process *process)
     worker_process_close_fd(&process->pid_fd);
     if (process->counts)
         munmap(process->counts, sizeof(*process->counts));
+    if (process->broker)
+        process->broker_of->broker_close(process->broker);
     free(process);
 }
 

@@ -49,6 +49,14 @@ void worker_process_end(struct guest *guest);
 /* The guest is not the worker's any more; ends that if it was its last one. */
 void worker_process_leave(struct guest *guest);
 
+/* What one of the guest's PV disks takes there, `grants_fd` and `counts_fd`, and where it counts,
+ * mapped to be read only and the caller's. What was opened is the caller's on failure, too. */
+int worker_process_lend(struct guest *guest, struct vm_pv_params *params,
+                        struct vm_pv_counts **ret_counts);
+/* One of them is open there: the guest's grants have arrived, and go along no more. Does nothing of
+ * a guest whose worker is a thread. */
+void worker_process_lent(struct guest *guest);
+
 /* "worker_timeout" has changed. */
 void worker_process_beat_again(struct daemon *daemon);
 /* False while one makes no progress and cannot be ended for that: then the daemon as a whole does

@@ -22,11 +22,12 @@ struct worker_seat {
     struct guest *guest;
     uint32_t number;
     struct guest_call *first, **tail; /* on their way, in order */
-    uint32_t next_id;
-    struct vm_counts *counts; /* worker_vm_counts_size() bytes, to be read only */
+    uint32_t next_id, end_id;         /* the latter: as its end was ordered */
+    struct vm_counts *counts;         /* worker_vm_counts_size() bytes, to be read only */
     uint32_t vcpus;
     struct log_limit said; /* of its lines */
     bool started, ending, ended;
+    bool lent_grants, has_grants; /* its guest's went there; are known to have arrived */
 };
 
 /* An order that its socket has no room for yet. */
@@ -49,12 +50,14 @@ struct worker_process {
     struct worker_waiting *first, **tail; /* orders */
     unsigned n_waiting;
     struct worker_counts *counts; /* to be read only; NULL: none yet */
-    struct log_limit said;        /* of its own lines */
-    struct log_limit tried;       /* of its attempts */
-    uint32_t beats;               /* unanswered: 0 or 1 */
-    bool confined;                /* the listener has come */
-    bool lost;                    /* not trusted any more, or ended: it gets no more guests */
-    bool alone;                   /* its guest's only: it gets no other */
+    struct hv_broker *broker;     /* NULL: none of its guests has had a PV disk */
+    const struct hv_pv_ops *broker_of;
+    struct log_limit said;  /* of its own lines */
+    struct log_limit tried; /* of its attempts */
+    uint32_t beats;         /* unanswered: 0 or 1 */
+    bool confined;          /* the listener has come */
+    bool lost;              /* not trusted any more, or ended: it gets no more guests */
+    bool alone;             /* its guest's only: it gets no other */
     uint64_t started_ns;
     bool hangs;       /* why it is lost */
     bool killed;      /* the kernel has its end in hand */

@@ -70,10 +70,5 @@ int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size
         snprintf(ret_why, size, "%s: no worker processes", guest->hv->name);
         return -EOPNOTSUPP;
     }
-    if (guest->config.role == GUEST_PV) {
-        snprintf(ret_why, size,
-                 "it has PV disks only, which are not served with \"isolation\": \"process\"");
-        return -EOPNOTSUPP;
-    }
     return 0;
 }

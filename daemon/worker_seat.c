@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/guest_dial.h"
+#include "daemon/guest_pvdisk.h"
 #include "daemon/trace.h"
 #include "daemon/worker_process_priv.h"
 
@@ -160,6 +161,7 @@ static void fail_calls(struct worker_seat *seat, int err, const char *why)
         if (!seat->first)
             seat->tail = &seat->first;
         call->reply = (struct vm_reply){.err = err};
+        call->lost = err == -EPIPE;
         snprintf(call->reply.why, sizeof(call->reply.why), "%s", why);
         guest_call_done(call);
     }
@@ -230,8 +232,15 @@ static void take_ended(struct worker_seat *seat, const struct log_limit *limit)
         worker_process_lose(seat->process, "ended without being asked");
         return;
     }
+    /* What was asked before is over by then: those who wait for it may be gone afterwards. */
+    if (seat->first && (int32_t)(seat->first->id - seat->end_id) < 0) {
+        worker_process_lose(seat->process, "ended before it had answered");
+        return;
+    }
     seat->ended = true;
     seat->guest->log_limit = *limit;
+    if (seat->lent_grants) /* whatever it thinks of that: the domain's number is used again */
+        seat->guest->hv->pv->broker_cut(seat->process->broker, seat->guest->hv_guest);
     guest_ended(seat->guest);
 }
 
@@ -259,7 +268,7 @@ static void take_event(struct worker_seat *seat, const struct worker_report *rep
         guest_lost(guest);
         break;
     case REPORT_IO_STOPPED:
-        guest_disk_stopped(guest, report->io_stopped.drive, &report->io_stopped.what);
+        guest_disk_stopped(guest, report->io_stopped.unit, &report->io_stopped.what);
         break;
     case REPORT_SERIAL_FULL:
         guest_next_file(guest, report->port);
@@ -270,6 +279,10 @@ static void take_event(struct worker_seat *seat, const struct worker_report *rep
     case REPORT_DIAL:
         if (!guest_dial(guest, report->nic))
             worker_process_lose(seat->process, "a peer that it does not have, or asked for twice");
+        break;
+    case REPORT_PV_NEWS:
+        if (!guest_pvdisk_told(guest, report->pv.unit, &report->pv.news))
+            worker_process_lose(seat->process, "news of a PV disk that fits nothing");
         break;
     default:
         break;
@@ -322,7 +335,47 @@ void worker_process_end(struct guest *guest)
     struct worker_order order = {.kind = ORDER_END, .guest = guest->seat->number};
 
     guest->seat->ending = true;
+    guest->seat->end_id = guest->seat->next_id;
     worker_link_tell(guest->seat->process, &order);
+}
+
+/* ---- what their PV disks need -----------------------------------------------------------------*/
+
+static int lend_grants(struct worker_seat *seat, int ret_fds[HV_GRANT_FDS])
+{
+    struct worker_process *process = seat->process;
+    const struct hv_pv_ops *pv = seat->guest->hv->pv;
+    int err = 0;
+
+    if (!process->broker) {
+        err = pv->broker_open(&process->broker);
+        process->broker_of = pv;
+    }
+    if (!err)
+        err = pv->broker_add(process->broker, seat->guest->hv_guest, ret_fds);
+    seat->lent_grants |= !err;
+    return err;
+}
+
+int worker_process_lend(struct guest *guest, struct vm_pv_params *params,
+                        struct vm_pv_counts **ret_counts)
+{
+    struct worker_seat *seat = guest->seat;
+    int err = seat->has_grants ? 0 : lend_grants(seat, params->grants_fd);
+    void *counts;
+
+    if (!err)
+        err = worker_process_share("ioemud-pv-disk", sizeof(**ret_counts), &params->counts_fd,
+                                   &counts);
+    if (!err)
+        *ret_counts = counts;
+    return err;
+}
+
+void worker_process_lent(struct guest *guest)
+{
+    if (guest->seat)
+        guest->seat->has_grants = true;
 }
 
 /* ---- what they count --------------------------------------------------------------------------*/
@@ -331,8 +384,7 @@ bool worker_process_vm_counts(const struct guest *guest, struct vm_counts *ret_c
 {
     if (!guest->seat)
         return false;
-    vm_counts_move(ret_counts, guest->seat->counts, sizeof(*ret_counts));
-    vm_counts_check(ret_counts);
+    vm_counts_take(ret_counts, guest->seat->counts);
     return true;
 }
 

@@ -113,6 +113,39 @@ void worker_bool_check(bool *value)
     *value = byte != 0;
 }
 
+/* As nbd_image_hello() would have it. */
+static bool is_export(struct nbd_export *export)
+{
+    const uint32_t block = export->physical_block;
+
+    worker_bool_check(&export->read_only);
+    worker_bool_check(&export->discard);
+    worker_bool_check(&export->write_through);
+    return export->bytes >= BLK_SECTOR && export->bytes <= INT64_MAX && block >= BLK_SECTOR &&
+           !(block & (block - 1));
+}
+
+/* Of a unit that is a PV disk's. */
+static bool is_pv_news(unsigned unit, struct vm_pv_news *news)
+{
+    if (unit < MACHINE_IDE_DRIVES || unit >= VM_UNITS)
+        return false;
+    end_text(news->why, sizeof(news->why));
+    switch (news->event) {
+    case VM_PV_BROKEN:
+    case VM_PV_DRAINED:
+    case VM_PV_LOST:
+        return news->error == 0;
+    case VM_PV_SEALED:
+        return is_error(news->error);
+    case VM_PV_HEARD:
+        return is_error(news->error) || (news->error == 0 && is_export(&news->export));
+    case VM_PV_EVENTS:
+        break;
+    }
+    return false;
+}
+
 bool worker_report_check(struct worker_report *report, size_t length)
 {
     if (length != sizeof(*report) || report->kind >= REPORTS)
@@ -122,15 +155,18 @@ bool worker_report_check(struct worker_report *report, size_t length)
     case REPORT_STARTED:
     case REPORT_REPLY:
         worker_bool_check(&report->reply.closing);
+        worker_bool_check(&report->reply.drained);
         end_text(report->reply.why, sizeof(report->reply.why));
         return !report->reply.err || is_error(report->reply.err);
     case REPORT_IO_STOPPED:
-        return report->io_stopped.drive < MACHINE_IDE_DRIVES &&
-               report->io_stopped.what.op <= BLK_DISCARD && is_error(report->io_stopped.what.error);
+        return report->io_stopped.unit < VM_UNITS && report->io_stopped.what.op <= BLK_DISCARD &&
+               is_error(report->io_stopped.what.error);
     case REPORT_SERIAL_FULL:
         return report->port < MACHINE_SERIALS;
     case REPORT_DIAL:
         return report->nic < MACHINE_NICS;
+    case REPORT_PV_NEWS:
+        return is_pv_news(report->pv.unit, &report->pv.news);
     case REPORT_LOG:
         end_text(report->log.device, sizeof(report->log.device));
         end_text(report->log.text, sizeof(report->log.text));

@@ -111,6 +111,7 @@ enum worker_report_kind {
     REPORT_DIAL, /* vm_params.dial */
     REPORT_LOG,
     REPORT_TRACE_NEWS, /* daemon/trace.h */
+    REPORT_PV_NEWS,    /* vm_params.pv_news */
     REPORT_ENDED,
     REPORT_DRAINED,
     REPORT_BEAT,
@@ -128,11 +129,15 @@ struct worker_report {
     union {
         struct vm_reply reply; /* also of REPORT_STARTED and REPORT_FAILED */
         struct {
-            unsigned drive;
+            unsigned unit;
             struct blk_stop what;
         } io_stopped;
         unsigned port; /* REPORT_SERIAL_FULL */
         unsigned nic;  /* REPORT_DIAL */
+        struct {
+            unsigned unit;
+            struct vm_pv_news news;
+        } pv;
         struct {
             int priority;
             char device[REPORT_DEVICE_MAX + 1]; /* "": none */

@@ -270,8 +270,9 @@ struct hv_ops {
     /* [gpa, gpa + len) was written by us. Costs nothing unless dirty logging is on. */
     void (*mark_dirty)(struct hv_guest *guest, uint64_t gpa, size_t len);
 
-    /* What the guest granted to PV backends; NULL: there are none. Valid from guest_start() to
-     * guest_stop(), but for what devices/grant.h says of later. */
+    /* What the guest granted to PV backends; NULL: there are none, or not yet, in another process
+     * (hv_pv_ops.grants_adopt()). Valid from guest_start() to guest_stop(), but for what
+     * devices/grant.h says of later. */
     const struct grants *(*grants)(struct hv_guest *guest);
 
     /* Interrupts: levels. */

@@ -58,6 +58,7 @@ struct hv_guest {
     uint32_t n_taken;
     struct mapcache *cache;
     const struct grants *grants; /* NULL: none */
+    bool grants_are_remote;      /* ioreq/grant_remote.h's, else ioreq/grant_xen.h's */
     struct hv_counters counters;
 
     /* Lines as Xen was last told; a bit of `known` says that it was told at all: a restored
@@ -121,6 +122,7 @@ int hv_xen_orphan_remove(struct hv_host *host, const struct hv_record *record);
 bool hv_xen_vbd_is(unsigned devid, const char *params, const struct hv_disk *disk);
 
 /* hv_xen_pv.c */
+void hv_xen_close_grants(struct hv_guest *guest);
 struct xs_handle;
 void hv_xen_store_init(struct xenbus *bus, struct xs_handle *xs);
 

@@ -16,7 +16,6 @@
 #include <xen/sys/evtchn.h>
 
 #include "ioreq/bufpio_abi.h"
-#include "ioreq/grant_xen.h"
 #include "ioreq/privcmd.h"
 
 #define SERVER_PAGES 2
@@ -198,8 +197,7 @@ static void release_waiting(struct hv_guest *guest)
 
 void hv_xen_guest_stop(struct hv_guest *guest)
 {
-    grant_xen_guest_close(guest->grants);
-    guest->grants = NULL;
+    hv_xen_close_grants(guest);
     if (guest->enabled && !set_enabled(guest, false))
         release_waiting(guest);
     guest->enabled = false;

@@ -3,10 +3,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "ioreq/grant_broker.h"
+#include "ioreq/grant_remote.h"
+#include "ioreq/grant_xen.h"
 #include "ioreq/hv_xen.h"
 
 #include <xenevtchn.h>
@@ -139,20 +144,35 @@ struct hv_channels {
     uint32_t port[HV_CHANNELS]; /* ours; HV_XEN_NO_PORT */
 };
 
-static int channels_open(struct hv_guest *guest, struct hv_channels **ret_channels)
+/* Whoever makes the descriptor does not use it: the library's half is made where it is. */
+static int channels_open(struct hv_guest *guest)
+{
+    xenevtchn_handle *handle;
+    int fd = hv_xen_open_evtchn(guest->domid, &handle);
+    int own;
+
+    if (fd < 0)
+        return fd;
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* of the same open file, with its restriction */
+    if (own < 0)
+        own = -errno;
+    xenevtchn_close(handle); /* and the descriptor */
+    return own;
+}
+
+static int channels_adopt(struct hv_guest *guest, int fd, struct hv_channels **ret_channels)
 {
     struct hv_channels *channels = calloc(1, sizeof(*channels));
 
-    if (!channels)
-        return -ENOMEM;
-    channels->domid = guest->domid;
-    channels->fd = hv_xen_open_evtchn(guest->domid, &channels->handle);
-    if (channels->fd < 0) {
-        int err = channels->fd;
-
+    if (channels)
+        channels->handle = xenevtchn_fdopen(NULL, fd, 0);
+    if (!channels || !channels->handle) {
+        close(fd);
         free(channels);
-        return err;
+        return -ENOMEM;
     }
+    channels->domid = guest->domid;
+    channels->fd = fd;
     *ret_channels = channels;
     return 0;
 }
@@ -214,6 +234,57 @@ static void channels_notify(struct hv_channels *channels, unsigned index)
         xenevtchn_notify(channels->handle, channels->port[index]);
 }
 
+/* ---- grants of worker processes ---------------------------------------------------------------*/
+
+static int broker_open(struct hv_broker **ret_broker)
+{
+    struct grant_broker *broker;
+    int err = grant_broker_open(&broker);
+
+    if (!err)
+        *ret_broker = (struct hv_broker *)broker;
+    return err;
+}
+
+static void broker_close(struct hv_broker *broker)
+{
+    grant_broker_close((struct grant_broker *)broker);
+}
+
+static int broker_add(struct hv_broker *broker, struct hv_guest *guest, int ret_fds[HV_GRANT_FDS])
+{
+    return grant_broker_add((struct grant_broker *)broker, guest->domid, &ret_fds[0], &ret_fds[1]);
+}
+
+static void broker_cut(struct hv_broker *broker, const struct hv_guest *guest)
+{
+    grant_broker_cut((struct grant_broker *)broker, guest->domid);
+}
+
+static int grants_adopt(struct hv_guest *guest, const int fds[HV_GRANT_FDS])
+{
+    int err;
+
+    if (guest->grants) { /* two disks may have come with some each */
+        for (unsigned i = 0; i < HV_GRANT_FDS; i++)
+            close(fds[i]);
+        return 0;
+    }
+    err = grant_remote_open(fds[0], fds[1], &guest->grants);
+    guest->grants_are_remote = !err;
+    return err;
+}
+
+void hv_xen_close_grants(struct hv_guest *guest)
+{
+    if (guest->grants_are_remote)
+        grant_remote_close(guest->grants);
+    else
+        grant_xen_guest_close(guest->grants);
+    guest->grants = NULL;
+    guest->grants_are_remote = false;
+}
+
 const struct hv_pv_ops hv_xen_pv_ops = {
     .store = store,
     .store_list = store_list,
@@ -221,10 +292,16 @@ const struct hv_pv_ops hv_xen_pv_ops = {
     .store_unwatch = store_unwatch,
     .disk_is = hv_xen_vbd_is,
     .channels_open = channels_open,
+    .channels_adopt = channels_adopt,
     .channels_close = channels_close,
     .channels_bind = channels_bind,
     .channels_unbind = channels_unbind,
     .channels_fd = channels_fd,
     .channels_pending = channels_pending,
     .channels_notify = channels_notify,
+    .broker_open = broker_open,
+    .broker_close = broker_close,
+    .broker_add = broker_add,
+    .broker_cut = broker_cut,
+    .grants_adopt = grants_adopt,
 };

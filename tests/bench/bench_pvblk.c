@@ -74,6 +74,12 @@ static void tell(int fd)
     bench_check_call(write(fd, &one, sizeof(one)) == sizeof(one), "event");
 }
 
+static int channels_adopt(struct hv_guest *guest, int fd, struct hv_channels **ret_channels)
+{
+    *ret_channels = &bench.channels;
+    return 0;
+}
+
 static int channels_bind(struct hv_channels *channels, unsigned index, uint32_t port)
 {
     return 0;
@@ -102,6 +108,7 @@ static void channels_notify(struct hv_channels *channels, unsigned index)
 }
 
 static const struct hv_pv_ops channels_ops = {
+    .channels_adopt = channels_adopt,
     .channels_close = channels_nothing,
     .channels_bind = channels_bind,
     .channels_unbind = channels_nothing,
@@ -123,18 +130,9 @@ static void call(void (*run)(struct mail *mail), const char *what)
     bench_check_call(!bench.err, what);
 }
 
-static void on_broken(void *ctx, const char *why)
+static void on_news(void *ctx, unsigned unit, const struct vm_pv_news *news)
 {
-    bench_check(false, why);
-}
-
-static void on_sealed(void *ctx, int error)
-{
-    bench_check(false, strerror(-error));
-}
-
-static void on_drained(void *ctx)
-{
+    bench_check(news->event == VM_PV_DRAINED, *news->why ? news->why : strerror(-news->error));
 }
 
 static void on_disk_error(void *ctx, enum host_log_level level, const char *device,
@@ -148,17 +146,17 @@ static const struct host_ops host_ops = {.log = on_disk_error};
 static void connect_backend(struct mail *mail)
 {
     struct vm_pv_params params = {.disk = bench.disk,
-                                  .channels = &bench.channels,
                                   .twin = -1,
-                                  .broken = on_broken,
-                                  .drained = on_drained,
-                                  .sealed = on_sealed};
+                                  .channels_fd = bench.channels.to_backend,
+                                  .grants_fd = {-1, -1},
+                                  .counts_fd = -1,
+                                  .ret_pv = &bench.pv};
 
     bench.vm.host = (struct host){.ops = &host_ops};
     bench.err =
         pool_share_create(bench.worker->pool, BLK_HELD_BYTES / POOL_PAGE, &bench.vm.pool_share);
     if (!bench.err)
-        bench.err = vm_pv_open(&bench.vm, &params, &bench.pv);
+        bench.err = vm_pv_open(&bench.vm, &params);
     if (!bench.err)
         bench.err = vm_pv_connect(bench.pv, &bench.rings);
     sem_post(&bench.over);
@@ -191,6 +189,7 @@ static void start_worker(const char *path, const char *rw)
     bench.ops.pv = &channels_ops;
     bench.vm.worker = bench.worker;
     bench.vm.params.hv = &bench.ops;
+    bench.vm.params.pv_news = on_news;
     bench.vm.params.guest = bench.grants->at[0].guest;
     bench.channels.to_backend = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bench.channels.to_frontend = eventfd(0, EFD_CLOEXEC);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,6 +32,7 @@ struct hv_guest {
     unsigned claimed;
     bool started, enabled, gone, stay_ready;
     bool stopped; /* asked to; nothing of the guest may be touched afterwards */
+    bool shared;  /* `slots` is a page that it has in common with its half in a worker process */
 };
 
 static struct hv_worker workers;
@@ -42,6 +44,26 @@ static int step(struct guest_rig *rig, enum rig_step which)
         return 0;
     rig->fail = RIG_NONE;
     return -ENXIO;
+}
+
+/* `fd`: what it is to have in common with another process; -1: nothing any more, since the memory
+ * is used for something else. */
+static void share_slots(struct hv_guest *guest, int fd)
+{
+    int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+
+    _Static_assert(sizeof(guest->slots) == IOREQ_PAGE, "all of a page");
+    assert_ptr_equal(mmap(guest->slots, sizeof(guest->slots), PROT_READ | PROT_WRITE, flags, fd, 0),
+                     guest->slots);
+    guest->shared = fd >= 0;
+}
+
+static void guest_free(struct hv_guest *guest)
+{
+    if (guest->shared)
+        share_slots(guest, -1);
+    close(guest->fd);
+    free(guest);
 }
 
 static int fake_worker_open(struct hv_host *host, struct hv_worker **ret_worker)
@@ -102,8 +124,7 @@ static void fake_destroy(struct hv_guest *guest)
         assert_true(guest->stopped);
     assert_int_equal(guest->claimed, 0); /* the machine gave its ranges back first */
     guest->rig->hv_guests--;
-    close(guest->fd);
-    free(guest);
+    guest_free(guest);
 }
 
 static int fake_pause(struct hv_guest *guest, bool pause)
@@ -305,12 +326,20 @@ static void fake_shutdown(struct hv_guest *guest, enum hv_shutdown reason)
 
 static int fake_pack(struct hv_guest *guest, struct hv_packed *ret_packed)
 {
-    int fd = dup(guest->fd);
+    int fd = dup(guest->fd), slots_fd = memfd_create("slots", MFD_CLOEXEC);
 
     assert_false(guest->started); /* that is the other process's */
-    if (fd < 0)
-        return -errno;
-    *ret_packed = (struct hv_packed){.count = 1, .fds = {fd}, .bytes = sizeof(guest->info)};
+    if (fd < 0 || slots_fd < 0) {
+        int err = -errno;
+
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    assert_int_equal(ftruncate(slots_fd, sizeof(guest->slots)), 0);
+    share_slots(guest, slots_fd);
+    *ret_packed =
+        (struct hv_packed){.count = 2, .fds = {fd, slots_fd}, .bytes = sizeof(guest->info)};
     memcpy(ret_packed->data, &guest->info, sizeof(guest->info));
     return 0;
 }
@@ -332,6 +361,8 @@ static int fake_unpack(struct hv_host *host, const struct hv_packed *packed,
     guest->rig = host->rig;
     memcpy(&guest->info, packed->data, sizeof(guest->info));
     guest->fd = packed->fds[0];
+    share_slots(guest, packed->fds[1]);
+    close(packed->fds[1]);
     *ret_guest = guest;
     return 0;
 }
@@ -339,8 +370,7 @@ static int fake_unpack(struct hv_host *host, const struct hv_packed *packed,
 static void fake_let_go(struct hv_guest *guest)
 {
     assert_int_equal(guest->claimed, 0);
-    close(guest->fd);
-    free(guest);
+    guest_free(guest);
 }
 
 const struct hv_ops guest_rig_hv_ops = {

@@ -43,6 +43,18 @@ static uint8_t *zeroes(size_t size)
     return memory;
 }
 
+static uint8_t *shared_ram(struct pv_rig *rig)
+{
+    const size_t size = (size_t)PV_PAGES * GRANT_PAGE;
+    void *memory;
+
+    rig->ram_fd = memfd_create("pv_rig", MFD_CLOEXEC);
+    assert(rig->ram_fd >= 0 && !ftruncate(rig->ram_fd, (off_t)size));
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, rig->ram_fd, 0);
+    assert(memory != MAP_FAILED);
+    return memory;
+}
+
 /* ---- grants -----------------------------------------------------------------------------------*/
 
 static int copy_one(struct pv_rig *rig, struct grant_copy *copy)
@@ -301,18 +313,10 @@ void pv_rig_give_disk(struct pv_rig *rig)
     pvblk_set_blk(rig->pv, rig->blk);
 }
 
-void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
+/* Its pages, its grants, its ends of the rings. */
+static void init_guest(struct pv_rig *rig)
 {
-    struct pvblk_params params = {.ops = &pv_ops, .ctx = rig, .grants = &rig->grants};
-
-    memset(rig, 0, sizeof(*rig));
-    if (options)
-        rig->options = *options;
-    if (!rig->options.n_queues)
-        rig->options.n_queues = 1;
-    rig->loop = fake_loop_create();
-    rig->turn = (struct loop_task){.run = run_turn, .arg = rig};
-    rig->ram = zeroes((size_t)PV_PAGES * GRANT_PAGE);
+    rig->ram = rig->options.no_backend ? shared_ram(rig) : zeroes((size_t)PV_PAGES * GRANT_PAGE);
     if (!rig->options.blank)
         memset(rig->ram, 0xee, (size_t)PV_PAGES * GRANT_PAGE);
     for (unsigned i = 0; i < PVBLK_QUEUES; i++)
@@ -332,6 +336,22 @@ void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
         rig->grants.can |= GRANT_CAN_SWAP;
         rig->grants.from.swap = 2 * GRANT_PAGE;
     }
+}
+
+void pv_rig_init(struct pv_rig *rig, const struct pv_rig_options *options)
+{
+    struct pvblk_params params = {.ops = &pv_ops, .ctx = rig, .grants = &rig->grants};
+
+    memset(rig, 0, sizeof(*rig));
+    if (options)
+        rig->options = *options;
+    if (!rig->options.n_queues)
+        rig->options.n_queues = 1;
+    init_guest(rig);
+    if (rig->options.no_backend)
+        return;
+    rig->loop = fake_loop_create();
+    rig->turn = (struct loop_task){.run = run_turn, .arg = rig};
     assert(!pool_create(rig->options.pool_pages ? rig->options.pool_pages : 1024, &rig->pool));
     if (rig->options.path)
         open_image(rig);
@@ -353,27 +373,34 @@ static void on_closed(void *arg)
     *(bool *)arg = true;
 }
 
-void pv_rig_finish(struct pv_rig *rig)
+static void finish_backend(struct pv_rig *rig)
 {
     const struct loop *loop = fake_loop(rig->loop);
 
     pvblk_destroy(rig->pv);
     loop->ops->undefer(loop->ctx, &rig->turn);
-    assert(!rig->counters.mapped);
     if (rig->disk)
         mem_set_faults(rig->image, &(struct mem_faults){0});
     blk_close(rig->blk, on_closed, &rig->blk_closed);
     while (!rig->blk_closed)
         assert(fake_loop_turn(rig->loop, rig->disk ? 0 : IMAGE_PATIENCE_MS));
     aio_destroy(rig->aio);
-    assert(!rig->lent);
-    if (rig->swap_pages)
-        munmap(rig->swap_pages, (size_t)rig->options.swap_pages * GRANT_PAGE);
     assert(pool_stats(rig->pool)->free == pool_stats(rig->pool)->pages);
     pool_destroy(rig->pool);
     fake_loop_destroy(rig->loop);
     if (rig->disk)
         munmap(rig->disk, rig->sectors * BLK_SECTOR);
+}
+
+void pv_rig_finish(struct pv_rig *rig)
+{
+    if (!rig->options.no_backend)
+        finish_backend(rig);
+    else
+        close(rig->ram_fd);
+    assert(!rig->counters.mapped && !rig->lent);
+    if (rig->swap_pages)
+        munmap(rig->swap_pages, (size_t)rig->options.swap_pages * GRANT_PAGE);
     munmap(rig->ram, (size_t)PV_PAGES * GRANT_PAGE);
 }
 

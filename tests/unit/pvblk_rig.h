@@ -34,6 +34,7 @@ struct pv_rig_options {
     bool blank;          /* a disk of zeroes: for who makes many */
     bool no_disk;        /* until pv_rig_give_disk() */
     bool disconnected;   /* until pv_rig_connect() */
+    bool no_backend;     /* the guest's half alone, in memory that processes share */
 };
 
 enum pv_grant { PV_NONE, PV_READ_ONLY, PV_WRITABLE };
@@ -50,6 +51,7 @@ struct pv_rig {
     struct pvblk *pv;
 
     uint8_t *ram; /* PV_PAGES */
+    int ram_fd;   /* its memfd, with no_backend */
     uint8_t grant[PV_PAGES];
     bool in_use[PV_PAGES];  /* mapped */
     bool rings_are_no_data; /* they can be mapped, and copied to or from not */

@@ -2,6 +2,7 @@
 #include "tests/unit/pvdisk_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,21 +11,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "daemon/guest_pvdisk.h"
 #include "daemon/served.h"
+#include "tests/unit/guest_rig_hv.h"
+#include "tests/unit/worker_rig.h"
 
-static struct pvdisk_rig the_rig;
+static struct pvdisk_rig *the_rig;
 static struct rig_outcome outcome;
 
 /* ---- the hypervisor's part --------------------------------------------------------------------*/
 
 static const struct xenbus *fake_bus(struct hv_host *host)
 {
-    return &the_rig.store.bus;
+    return &the_rig->store.bus;
 }
 
 static int fake_list(struct hv_host *host, const char *path,
@@ -32,8 +36,8 @@ static int fake_list(struct hv_host *host, const char *path,
 {
     size_t len = strlen(path);
 
-    for (unsigned i = 0; i < the_rig.store.n; i++) {
-        const char *node = the_rig.store.node[i].path;
+    for (unsigned i = 0; i < the_rig->store.n; i++) {
+        const char *node = the_rig->store.node[i].path;
         char name[XENBUS_PATH];
 
         if (strncmp(node, path, len) || node[len] != '/')
@@ -46,25 +50,25 @@ static int fake_list(struct hv_host *host, const char *path,
     return 0;
 }
 
-/* Of domain 5, or of the one before it. */
+/* Of domain 5, or of a neighbour of it. */
 static void check_token(const char *path, const char *token)
 {
-    assert_true(!strcmp(token, "pv-5") || !strcmp(token, "pv-4"));
+    assert_true(!strcmp(token, "pv-5") || !strcmp(token, "pv-4") || !strcmp(token, "pv-6"));
     assert_non_null(strchr(path, token[3]));
 }
 
 static int fake_watch(struct hv_host *host, const char *path, const char *token)
 {
     check_token(path, token);
-    the_rig.watches++;
+    the_rig->watches++;
     return 0;
 }
 
 static void fake_unwatch(struct hv_host *host, const char *path, const char *token)
 {
     check_token(path, token);
-    assert_true(the_rig.watches > 0);
-    the_rig.watches--;
+    assert_true(the_rig->watches > 0);
+    the_rig->watches--;
 }
 
 struct hv_channels {
@@ -72,15 +76,23 @@ struct hv_channels {
     unsigned bound;
 };
 
-static int fake_open(struct hv_guest *guest, struct hv_channels **ret_channels)
+/* The guest's end of it is a copy. */
+static int fake_open(struct hv_guest *guest)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    assert_true(fd >= 0);
+    assert_int_equal(dup3(fd, the_rig->fd, O_CLOEXEC), the_rig->fd);
+    return fd;
+}
+
+static int fake_adopt(struct hv_guest *guest, int fd, struct hv_channels **ret_channels)
 {
     struct hv_channels *channels = calloc(1, sizeof(*channels));
 
     assert_non_null(channels);
-    channels->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(channels->fd >= 0);
-    the_rig.fd = channels->fd;
-    the_rig.channels++;
+    channels->fd = fd;
+    __atomic_add_fetch(&the_rig->channels, 1, __ATOMIC_SEQ_CST);
     *ret_channels = channels;
     return 0;
 }
@@ -89,7 +101,7 @@ static void fake_close(struct hv_channels *channels)
 {
     close(channels->fd);
     free(channels);
-    __atomic_sub_fetch(&the_rig.channels, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&the_rig->channels, 1, __ATOMIC_SEQ_CST);
 }
 
 static int fake_bind(struct hv_channels *channels, unsigned index, uint32_t port)
@@ -97,7 +109,7 @@ static int fake_bind(struct hv_channels *channels, unsigned index, uint32_t port
     if (port == PVDISK_BAD_PORT)
         return -EINVAL;
     channels->bound++;
-    __atomic_store_n(&the_rig.port, port, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&the_rig->port, port, __ATOMIC_SEQ_CST);
     return 0;
 }
 
@@ -121,12 +133,39 @@ static uint32_t fake_pending(struct hv_channels *channels)
 static void fake_notify(struct hv_channels *channels, unsigned index)
 {
     assert_true(index < channels->bound);
-    __atomic_add_fetch(&the_rig.notified, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&the_rig->notified, 1, __ATOMIC_SEQ_CST);
 }
 
 static bool fake_disk_is(unsigned devid, const char *path, const struct hv_disk *disk)
 {
     return devid == 51712 && disk->place == 0 && disk->path && !strcmp(disk->path, path);
+}
+
+static uint32_t domid_of(const struct hv_guest *guest)
+{
+    return guest_rig_hv_ops.guest_info(guest)->domid;
+}
+
+static int fake_broker_open(struct hv_broker **ret_broker)
+{
+    return pvdisk_broker_open(the_rig, ret_broker);
+}
+
+static int fake_broker_add(struct hv_broker *broker, struct hv_guest *guest,
+                           int ret_fds[HV_GRANT_FDS])
+{
+    return pvdisk_broker_add(broker, domid_of(guest), ret_fds);
+}
+
+static void fake_broker_cut(struct hv_broker *broker, const struct hv_guest *guest)
+{
+    pvdisk_broker_cut(broker, domid_of(guest));
+}
+
+static int fake_grants_adopt(struct hv_guest *guest, const int fds[HV_GRANT_FDS])
+{
+    assert_true(the_rig->processes);
+    return pvdisk_grants_adopt(domid_of(guest), fds);
 }
 
 static const struct hv_pv_ops fake_pv = {
@@ -136,17 +175,30 @@ static const struct hv_pv_ops fake_pv = {
     .store_unwatch = fake_unwatch,
     .disk_is = fake_disk_is,
     .channels_open = fake_open,
+    .channels_adopt = fake_adopt,
     .channels_close = fake_close,
     .channels_bind = fake_bind,
     .channels_unbind = fake_unbind,
     .channels_fd = fake_fd,
     .channels_pending = fake_pending,
     .channels_notify = fake_notify,
+    .broker_open = fake_broker_open,
+    .broker_close = pvdisk_broker_close,
+    .broker_add = fake_broker_add,
+    .broker_cut = fake_broker_cut,
+    .grants_adopt = fake_grants_adopt,
 };
 
 static const struct grants *fake_grants(struct hv_guest *guest)
 {
-    return &the_rig.front.grants;
+    return the_rig->processes ? pvdisk_grants(domid_of(guest)) : &the_rig->front.grants;
+}
+
+static void fake_stop(struct hv_guest *guest)
+{
+    guest_rig_hv_ops.guest_stop(guest);
+    if (the_rig->processes)
+        pvdisk_grants_leave(domid_of(guest));
 }
 
 /* ---- the toolstack and the guest --------------------------------------------------------------*/
@@ -189,7 +241,7 @@ const char *pvdisk_state(struct pvdisk_rig *rig)
 
 static bool state_is(struct guest_rig *guest_rig, void *arg)
 {
-    const char *state = pvdisk_state(&the_rig);
+    const char *state = pvdisk_state(the_rig);
 
     return state && !strcmp(state, *(const char **)arg);
 }
@@ -259,7 +311,7 @@ void pvdisk_front_returns(struct pvdisk_rig *rig)
 
 static bool has_response(struct guest_rig *guest_rig, void *arg)
 {
-    return pv_rig_response(&the_rig.front, 0, arg);
+    return pv_rig_response(&the_rig->front, 0, arg);
 }
 
 struct blkfront_response pvdisk_response(struct pvdisk_rig *rig)
@@ -314,15 +366,20 @@ struct guest *pvdisk_attach(struct pvdisk_rig *rig, const char *disks)
 
 int pvdisk_setup(void **state)
 {
-    struct pvdisk_rig *rig = &the_rig;
+    struct pvdisk_rig *rig =
+        mmap(NULL, sizeof(*rig), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    memset(rig, 0, sizeof(*rig));
+    assert_true(rig != MAP_FAILED);
+    the_rig = rig;
+    rig->fd = eventfd(0, EFD_CLOEXEC);
+    assert_true(rig->fd >= 0);
     guest_rig_start(&rig->guest);
-    pv_rig_init(&rig->front, &(struct pv_rig_options){.disconnected = true, .no_disk = true});
+    pv_rig_init(&rig->front, &(struct pv_rig_options){.no_backend = true});
     fake_store_init(&rig->store);
     rig->ops = *rig->guest.daemon.hv[DAEMON_XEN];
     rig->ops.pv = &fake_pv;
     rig->ops.grants = fake_grants;
+    rig->ops.guest_stop = fake_stop;
     rig->guest.daemon.hv[DAEMON_XEN] = &rig->ops;
     rig->guest.daemon.config.pv_disks = true;
     rig->guest.daemon.image_program = SERVED_PROGRAM;
@@ -330,6 +387,27 @@ int pvdisk_setup(void **state)
     guest_rig_image(&rig->guest, "a.img");
     *state = rig;
     return 0;
+}
+
+static void on_line(void *ctx, int priority, const char *guest, const char *device,
+                    const char *text)
+{
+    struct pvdisk_rig *rig = ctx;
+
+    rig->denied += !strncmp(text, "event=system-call-denied", 24);
+}
+
+int pvdisk_setup_processes(void **state)
+{
+    struct pvdisk_rig *rig;
+    int err = pvdisk_setup(state);
+
+    rig = *state;
+    rig->processes = true;
+    worker_rig_processes(&rig->guest);
+    log_set_level(&rig->guest.daemon.log, LOG_CRIT);
+    log_divert(&rig->guest.daemon.log, on_line, rig);
+    return err;
 }
 
 static bool none_served(struct guest_rig *rig, void *arg)
@@ -350,8 +428,11 @@ int pvdisk_teardown(void **state)
     guest_rig_stop(&rig->guest);
     assert_int_equal(rig->watches, 0);
     assert_int_equal(rig->channels, 0);
+    assert_int_equal(rig->denied, 0);
     assert_int_equal(rig->front.counters.mapped, 0);
     pv_rig_finish(&rig->front);
+    close(rig->fd);
+    munmap(rig, sizeof(*rig));
     return 0;
 }
 
@@ -462,4 +543,18 @@ json_t *pvdisk_statistics(struct pvdisk_rig *rig)
 json_int_t pvdisk_number(const json_t *disk, const char *name)
 {
     return json_integer_value(json_object_get(disk, name));
+}
+
+static bool counted(struct guest_rig *guest_rig, void *arg)
+{
+    json_t *disk = pvdisk_statistics(the_rig);
+    bool all = pvdisk_number(json_object_get(disk, "ring"), "requests") == *(unsigned *)arg;
+
+    json_decref(disk);
+    return all;
+}
+
+void pvdisk_wait_counted(struct pvdisk_rig *rig, unsigned requests)
+{
+    guest_rig_run(&rig->guest, counted, &requests);
 }

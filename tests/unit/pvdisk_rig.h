@@ -29,13 +29,24 @@ struct pvdisk_rig {
     struct fake_store store;
     struct hv_ops ops;
     unsigned watches, channels, notified; /* watches: now; of the guest's folder and frontends */
-    int fd;
+    int fd;                               /* of the last disk's event channels, the guest's */
     uint32_t port;
+    bool processes;  /* its workers are */
+    unsigned denied; /* system calls of theirs */
 };
 
 /* cmocka's. After it all is closed and unmapped. */
 int pvdisk_setup(void **state);
+/* With workers that are processes, which have the rig's memory in common with the test. */
+int pvdisk_setup_processes(void **state);
 int pvdisk_teardown(void **state);
+/* A test with the one, and with the other. */
+#define PVDISK_TEST(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
+#define PVDISK_TEST_PROCESSES(name)                                                                \
+    {                                                                                              \
+#name "_with_processes", name, pvdisk_setup_processes, pvdisk_teardown, NULL               \
+    }
+#define PVDISK_TEST_BOTH(name) PVDISK_TEST(name), PVDISK_TEST_PROCESSES(name)
 
 /* The store. What is written is seen with pvdisk_event(): one watch event. */
 void pvdisk_back(struct pvdisk_rig *rig, const char *node, const char *value);
@@ -86,8 +97,19 @@ uint8_t pvdisk_in(struct pvdisk_rig *rig, uint16_t port);
 void pvdisk_enable_emulated(struct pvdisk_rig *rig);
 bool pvdisk_image_is_locked(struct pvdisk_rig *rig);
 
+/* pvdisk_rig_grants.c, for the rig's own ops. */
+int pvdisk_broker_open(struct pvdisk_rig *rig, struct hv_broker **ret_broker);
+void pvdisk_broker_close(struct hv_broker *broker);
+int pvdisk_broker_add(struct hv_broker *broker, uint32_t domid, int ret_fds[HV_GRANT_FDS]);
+void pvdisk_broker_cut(struct hv_broker *broker, uint32_t domid);
+int pvdisk_grants_adopt(uint32_t domid, const int fds[HV_GRANT_FDS]);
+const struct grants *pvdisk_grants(uint32_t domid);
+void pvdisk_grants_leave(uint32_t domid);
+
 /* Of the daemon's statistics. */
 json_t *pvdisk_statistics(struct pvdisk_rig *rig); /* NULL: no disk */
 json_int_t pvdisk_number(const json_t *disk, const char *name);
+/* Until so many requests have been counted: by a process somewhat later. */
+void pvdisk_wait_counted(struct pvdisk_rig *rig, unsigned requests);
 
 #endif

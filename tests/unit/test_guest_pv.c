@@ -2,6 +2,7 @@
 /* Guests without emulated devices: PV and PVH domains, of which PV disks are all there is here. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/worker_process.h"
 #include "tests/unit/pvdisk_rig.h"
 
 static void a_guest_without_emulated_devices_has_its_disks_served(void **state)
@@ -79,6 +81,22 @@ static void a_domains_pv_disks_are_served_by_one(void **state)
     pvdisk_detach(rig);
 }
 
+static void hold_worker(struct pvdisk_rig *rig, const struct guest *guest)
+{
+    if (rig->processes)
+        assert_int_equal(kill(worker_process_pid(guest->worker), SIGSTOP), 0);
+    else
+        guest_rig_hold_worker(&rig->guest);
+}
+
+static void release_worker(struct pvdisk_rig *rig, const struct guest *guest)
+{
+    if (rig->processes)
+        assert_int_equal(kill(worker_process_pid(guest->worker), SIGCONT), 0);
+    else
+        guest_rig_release_worker(&rig->guest);
+}
+
 /* xl reboot: the disks of the domain before look closed, and one is not yet. */
 static void a_disk_waits_for_its_image_of_the_domain_before(void **state)
 {
@@ -92,19 +110,19 @@ static void a_disk_waits_for_its_image_of_the_domain_before(void **state)
     guest_rig_attach(&rig->guest, json, &outcome);
     guest_rig_settle(&rig->guest, 1);
     assert_int_equal(pvdisk_attach_pv(rig, NULL), 0);
-    guest_rig_hold_worker(&rig->guest);
+    hold_worker(rig, rig->guest.daemon.guests->next);
     guest_detach(rig->guest.daemon.guests->next, NULL, NULL);
     pvdisk_directories(rig, "a.img");
     pvdisk_event(rig);
     pvdisk_event(rig);
     assert_string_equal(pvdisk_state(rig), "1");
-    guest_rig_release_worker(&rig->guest);
+    release_worker(rig, rig->guest.daemon.guests->next);
     pvdisk_wait(rig, "2");
     guest_rig_settle(&rig->guest, 1);
     pvdisk_detach(rig);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
+#define T PVDISK_TEST_BOTH
 int main(void)
 {
     const struct CMUnitTest tests[] = {

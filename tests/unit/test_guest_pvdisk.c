@@ -176,6 +176,7 @@ static void what_a_disk_did_is_counted_as_a_drives_is(void **state)
     pvdisk_request(rig, BLKIF_WRITE, 1, 16, 1);
     pvdisk_request(rig, BLKIF_WRITE, 2, 24, 1);
     pvdisk_request(rig, BLKIF_READ, 3, 16, 2);
+    pvdisk_wait_counted(rig, 3);
     assert_int_equal(mapped(rig), 1);
     disk = pvdisk_statistics(rig);
     ring = json_object_get(disk, "ring");
@@ -251,7 +252,7 @@ static void images_are_named_as_libxl_does(void **state)
     assert_null(guest_pvdisk_path("", &format));
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
+#define T PVDISK_TEST_BOTH
 int main(void)
 {
     const struct CMUnitTest tests[] = {

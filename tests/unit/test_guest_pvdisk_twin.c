@@ -44,7 +44,8 @@ static void a_guest_goes_from_the_emulated_drive_to_its_twin_without_losing_a_wr
     pv_rig_page_request(&rig->front, 0, BLKIF_READ, 1, 16, 1);
     pvdisk_publish(rig);
     pvdisk_in(rig, 0x12); /* the worker has had the event */
-    assert_true(machine_disk_leaving(rig->guest.daemon.guests->vm->machine, 0));
+    if (!rig->processes)
+        assert_true(machine_disk_leaving(rig->guest.daemon.guests->vm->machine, 0));
     assert_false(pv_rig_response(&rig->front, 0, &response));
     pvdisk_expect(rig, 1, BLKIF_OKAY);
     page = pv_rig_page(&rig->front, 1);
@@ -70,6 +71,11 @@ static void a_guest_that_unplugs_nothing_is_served_both(void **state)
     pvdisk_detach(rig);
 }
 
+static bool no_processes(struct guest_rig *rig, void *arg)
+{
+    return !rig->daemon.processes;
+}
+
 static void a_twins_lock_is_there_as_long_as_the_guest(void **state)
 {
     struct pvdisk_rig *rig = *state;
@@ -82,6 +88,7 @@ static void a_twins_lock_is_there_as_long_as_the_guest(void **state)
     pvdisk_offer(rig);
     pvdisk_detach(rig);
     assert_false(pvdisk_image_is_locked(rig));
+    guest_rig_run(&rig->guest, no_processes, NULL);
     assert_int_equal(guest_rig_descriptors(), descriptors);
 }
 
@@ -248,18 +255,29 @@ static void errors_are_told_the_guest_where_nobody_says_otherwise(void **state)
     pvdisk_detach(rig);
 }
 
+static void is_done(struct guest_call *call)
+{
+    call->done = NULL;
+}
+
+static bool is_called(struct guest_rig *rig, void *arg)
+{
+    return !((struct guest_call *)arg)->done;
+}
+
 /* As a reload of the configuration does. */
 static void new_policies_of_a_drive_are_its_twins_too(void **state)
 {
     struct pvdisk_rig *rig = *state;
     unsigned stopped = 1u << MACHINE_IDE_DRIVES;
-    struct vm *vm;
+    struct guest_call call = {.request.op = VM_LIVE, .done = is_done};
 
+    call.request.live.policies = 1;
+    call.request.live.on_read_error[0] = BLK_REPORT;
+    call.request.live.on_write_error[0] = BLK_STOP;
     pvdisk_connect(rig, pvdisk_emulated(rig, ", 'fault': {'op': 'write', 'every': 1, 'count': 1}"));
-    vm = rig->guest.daemon.guests->vm;
-    guest_rig_hold_worker(&rig->guest);
-    vm_set_policies(vm, 0, BLK_REPORT, BLK_STOP);
-    guest_rig_release_worker(&rig->guest);
+    guest_call(rig->guest.daemon.guests, &call);
+    guest_rig_run(&rig->guest, is_called, &call);
     pv_rig_page_request(&rig->front, 0, BLKIF_WRITE, 1, 16, 1);
     pvdisk_publish(rig);
     guest_rig_run(&rig->guest, is_stopped, &stopped);
@@ -290,7 +308,7 @@ static void pages_of_its_requests_count_for_the_guests_share(void **state)
     pvdisk_detach(rig);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
+#define T PVDISK_TEST_BOTH
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,7 +323,7 @@ int main(void)
         T(a_disk_that_stops_the_guest_can_be_taken_away),
         T(errors_are_told_the_guest_where_nobody_says_otherwise),
         T(new_policies_of_a_drive_are_its_twins_too),
-        T(pages_of_its_requests_count_for_the_guests_share),
+        PVDISK_TEST(pages_of_its_requests_count_for_the_guests_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

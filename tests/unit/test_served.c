@@ -563,7 +563,7 @@ static void another_image_at_the_place_of_one_that_starts_is_the_one_served(void
     run(rig, "rm -f a.qcow2 b.qcow2");
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, pvdisk_setup, pvdisk_teardown)
+#define T PVDISK_TEST_BOTH
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -536,7 +536,7 @@ static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
     struct guest_rig *rig = *state;
     struct worker_report report = {
         .kind = REPORT_IO_STOPPED,
-        .io_stopped = {.drive = 0, .what = {.op = BLK_WRITE, .sector = 1, .error = -ENOSPC}}};
+        .io_stopped = {.unit = 0, .what = {.op = BLK_WRITE, .sector = 1, .error = -ENOSPC}}};
     int fd = worker_rig_link(worker_rig_start(rig, GUEST));
 
     if (fd < 0)

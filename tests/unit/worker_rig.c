@@ -14,19 +14,24 @@
 
 #include <cmocka.h>
 
+/* No threads then, as in the daemon: and no pool, which a child does not get but whose place the
+ * address sanitizer would remember. */
+void worker_rig_processes(struct guest_rig *rig)
+{
+    worker_destroy(rig->daemon.worker[0]);
+    rig->daemon.worker[0] = NULL;
+    rig->daemon.n_workers = 0;
+    rig->daemon.config.isolation = ISOLATION_PROCESS;
+    rig->daemon.config.worker_guests = 1;
+}
+
 int worker_rig_setup(void **state)
 {
     struct guest_rig *rig = malloc(sizeof(*rig));
 
     assert_non_null(rig);
     guest_rig_start(rig);
-    /* No threads then, as in the daemon: and no pool, which a child does not get but whose place
-     * the address sanitizer would remember. */
-    worker_destroy(rig->daemon.worker[0]);
-    rig->daemon.worker[0] = NULL;
-    rig->daemon.n_workers = 0;
-    rig->daemon.config.isolation = ISOLATION_PROCESS;
-    rig->daemon.config.worker_guests = 1;
+    worker_rig_processes(rig);
     *state = rig;
     return 0;
 }

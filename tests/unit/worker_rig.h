@@ -12,6 +12,8 @@
 /* cmocka's; *state is the struct guest_rig. */
 int worker_rig_setup(void **state);
 int worker_rig_teardown(void **state);
+/* Makes a rig that was started one of these, before its first guest. */
+void worker_rig_processes(struct guest_rig *rig);
 /* The only guest comes and runs: its worker. */
 pid_t worker_rig_start(struct guest_rig *rig, const char *json);
 /* The worker's end of its link, of which we get a copy; as root only. -1. */

@@ -244,18 +244,43 @@ daemon_start()
     not_ok daemon-starts "$(journalctl -u ioemud -n 1 -o cat --no-pager)"
     finish
 }
-# daemon_start_with JSON: one with this ioemud.json, in place of any that runs. daemon_as_before undoes it.
+# worker_pid GUEST: of its worker process; "" with threads. daemon_processes: the daemon and its worker processes.
+worker_pid()
+{
+    ioemuctl -j stats | jq -r --arg name "$1" '(.guests[] | select(.name == $name) | .worker) as $id |
+        .daemon.workers[] | select(.id == $id) | .pid // empty'
+}
+daemon_processes() { daemon_pid; ioemuctl -j stats | jq -r '.daemon.workers[].pid // empty'; }
+# gntdev_mappings: what these have mapped of guests' grants.
+gntdev_mappings()
+{
+    local pid
+    for pid in $(daemon_processes); do cat "/proc/$pid/maps"; done 2>/dev/null | grep -c ' /dev/xen/gntdev'
+}
+# daemon_start_with JSON: one with this ioemud.json, in place of any that runs. daemon_as_before undoes it. What
+# serves guests is the default, or as the JSON says, or as the file /lab/isolation does ("thread", "process").
+threads_conf=/etc/systemd/system/ioemud.service.d/threads.conf
 daemon_start_with()
 {
     ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
     mv /etc/ioemud/ioemud.json $CONFIGS/kept.json 2>/dev/null
-    echo "$1" >/etc/ioemud/ioemud.json
+    if [ -f /lab/isolation ]; then
+        jq --arg how "$(cat /lab/isolation)" '{ isolation: $how } + .' <<<"$1" >/etc/ioemud/ioemud.json
+    else
+        echo "$1" >/etc/ioemud/ioemud.json
+    fi
+    if grep -q '"isolation": "thread"' /etc/ioemud/ioemud.json; then
+        mkdir -p "${threads_conf%/*}"
+        cp /usr/share/doc/ioemud/examples/ioemud.service.d/threads.conf $threads_conf
+        systemctl daemon-reload
+    fi
     daemon_start
 }
 daemon_as_before()
 {
     ioemuctl shutdown --force >/dev/null 2>&1 && wait_for 20 daemon_down
-    rm -f /etc/ioemud/ioemud.json
+    rm -f /etc/ioemud/ioemud.json $threads_conf
+    systemctl daemon-reload
     mv $CONFIGS/kept.json /etc/ioemud/ioemud.json 2>/dev/null
 }
 daemon_active() { systemctl is-active -q ioemud; }
