@@ -27,6 +27,7 @@
 
 #include "daemon/guest_nics.h"
 #include "daemon/opener.h"
+#include "tests/unit/guest_rig_hv.h"
 #include "tests/unit/worker_rig.h"
 
 #define GUEST "{'name': 'a', 'disks': [" GUEST_RIG_DISK "]}"
@@ -81,13 +82,16 @@ static void a_start_that_fails_in_the_process_is_told(void **state)
 static void what_a_process_cannot_serve_is_refused(void **state)
 {
     struct guest_rig *rig = *state;
+    struct hv_ops whole = guest_rig_hv_ops;
     struct rig_outcome outcome = {0};
 
-    rig->daemon.config.pv_disks = true; /* which a file could not say */
-    guest_rig_attach(rig, "{'name': 'a', 'role': 'pv'}", &outcome);
+    whole.guest_pack = NULL; /* its guests cannot be sent anywhere */
+    rig->daemon.hv[DAEMON_XEN] = &whole;
+    guest_rig_attach(rig, GUEST, &outcome);
     guest_rig_settle(rig, 0);
     assert_int_equal(outcome.err, -EOPNOTSUPP);
-    assert_non_null(strstr(outcome.why, "\"isolation\": \"process\""));
+    assert_non_null(strstr(outcome.why, "no worker processes"));
+    rig->daemon.hv[DAEMON_XEN] = &guest_rig_hv_ops;
 }
 
 /* Where nobody has networks, neither at the start nor later. */
