@@ -53,10 +53,12 @@ struct daemon_config {
     char *guests_dir;        /* default /etc/ioemud/guests.d */
     char *run_dir;           /* default /run/ioemud: guests/ holds the records */
     char *shm_socket;        /* "": hv_shm peers are not accepted */
-    bool xen;                /* serve Xen domains (default: if /dev/xen/privcmd is there) */
-    bool xen_set;            /* `xen` was given */
-    bool pv_disks;           /* serve the qdisk backends of the guests that we have */
-    bool pv_backing_files;   /* of them, images that have others opened by name */
+    /* Where ioemud-usernet listens; default /run/ioemud-usernet.sock */
+    char *user_network_socket;
+    bool xen;              /* serve Xen domains (default: if /dev/xen/privcmd is there) */
+    bool xen_set;          /* `xen` was given */
+    bool pv_disks;         /* serve the qdisk backends of the guests that we have */
+    bool pv_backing_files; /* of them, images that have others opened by name */
     unsigned
         swap_pages; /* per worker: frames to exchange with guests' (ioreq/swap_xen.h); 0: none */
     unsigned swap_from; /* bytes of a read from which on they are */
@@ -215,10 +217,6 @@ int guest_config_parse(const char *text, size_t length, const char *where,
 /* Whether nothing is missing (all that is there has been checked by who read it). */
 int guest_config_check(const struct guest_config *config, const char *where,
                        struct config_error *ret_error);
-/* Whether "isolation" (enum isolation) leaves it a worker that can do all that. `where` is read
- * again for the place, if it is a file. */
-int guest_config_check_isolation(const struct guest_config *config, const char *where,
-                                 int isolation, struct config_error *ret_error);
 /* 1 to CONFIG_NAME_MAX of A-Z a-z 0-9 . _ + @ : - with a letter or digit first: harmless in a
  * file's name and in a line of the log. */
 bool guest_config_name_is_good(const char *name);
@@ -241,6 +239,13 @@ void nic_config_mac_text(const uint8_t mac[6], char ret_text[18]);
 /* One NIC alone, to be added to a guest that runs; complete. Free it with nic_config_finish(). */
 int nic_config_from_json(const json_t *object, struct nic_config *ret_nic,
                          struct config_error *ret_error);
+/* What its user network is described with, alone, as JSON text: what ioemud-usernet is told. The
+ * caller frees it; NULL on ENOMEM. */
+char *nic_config_user_text(const struct nic_config *nic);
+/* That, read by who does not trust it; all else is as by default. `where` stands for the file in
+ * messages. */
+int nic_config_user_parse(const char *text, size_t length, const char *where,
+                          struct nic_config *ret_nic, struct config_error *ret_error);
 void nic_config_finish(struct nic_config *nic);
 
 /* The description as JSON again (for `ioemuctl list`, tests); NULL on ENOMEM. */

@@ -53,6 +53,7 @@ static const struct config_key daemon_keys[] = {
     KEY(guests_dir, CONFIG_PATH, 1, CONFIG_PATH_MAX),
     KEY(run_dir, CONFIG_PATH, 1, CONFIG_PATH_MAX),
     KEY(shm_socket, CONFIG_PATH, 0, CONFIG_SOCKET_MAX),
+    KEY(user_network_socket, CONFIG_PATH, 1, CONFIG_SOCKET_MAX),
     KEY(xen, CONFIG_BOOL, 0, 0),
     KEY(pv_disks, CONFIG_BOOL, 0, 0),
     KEY(pv_backing_files, CONFIG_BOOL, 0, 0),
@@ -154,11 +155,13 @@ int daemon_config_defaults(struct daemon_config *ret_config)
         .guests_dir = strdup("/etc/ioemud/guests.d"),
         .run_dir = strdup("/run/ioemud"),
         .shm_socket = strdup(""),
+        .user_network_socket = strdup("/run/ioemud-usernet.sock"),
         .log_level = LOG_INFO,
     };
 
     if (!config.worker_user || !config.control_socket || !config.stats_socket ||
-        !config.stats_group || !config.guests_dir || !config.run_dir || !config.shm_socket) {
+        !config.stats_group || !config.guests_dir || !config.run_dir || !config.shm_socket ||
+        !config.user_network_socket) {
         daemon_config_finish(&config);
         return -ENOMEM;
     }
@@ -175,6 +178,7 @@ void daemon_config_finish(struct daemon_config *config)
     free(config->guests_dir);
     free(config->run_dir);
     free(config->shm_socket);
+    free(config->user_network_socket);
     *config = (struct daemon_config){0};
 }
 

@@ -25,6 +25,21 @@ static int read_address(struct config_reader *reader, const json_t *value, void 
         name, kind, offsetof(struct nic_config, member), __VA_ARGS__                               \
     }
 
+/* What a user network is told. */
+#define USER_KEYS                                                                                  \
+    NIC("forward", forward, CONFIG_CUSTOM, 0, 0, NULL, read_forwards),                             \
+        NIC("restricted", restricted, CONFIG_BOOL, 0, 0),                                          \
+        NIC("tftp", tftp, CONFIG_PATH, 1, CONFIG_PATH_MAX),                                        \
+        NIC("bootfile", bootfile, CONFIG_STRING, 1, 127) /* RFC 2131, 2: 128 bytes with its end */
+
+static const struct config_key user_keys[] = {USER_KEYS};
+
+static const struct config_table user_table = {
+    "a user network",
+    user_keys,
+    sizeof(user_keys) / sizeof(user_keys[0]),
+};
+
 static const struct config_key nic_keys[] = {
     NIC("devid", devid, CONFIG_UNSIGNED, 0, CONFIG_NICS - 1),
     NIC("model", model, CONFIG_ENUM, 0, 0, model_names),
@@ -35,10 +50,7 @@ static const struct config_key nic_keys[] = {
     NIC("mode", mode, CONFIG_ENUM, 0, 0, mode_names),
     NIC("path", path, CONFIG_PATH, 1, CONFIG_SOCKET_MAX),
     NIC("peer", peer, CONFIG_PATH, 1, CONFIG_SOCKET_MAX),
-    NIC("forward", forward, CONFIG_CUSTOM, 0, 0, NULL, read_forwards),
-    NIC("restricted", restricted, CONFIG_BOOL, 0, 0),
-    NIC("tftp", tftp, CONFIG_PATH, 1, CONFIG_PATH_MAX),
-    NIC("bootfile", bootfile, CONFIG_STRING, 1, 127), /* RFC 2131, 2: 128 bytes with its end */
+    USER_KEYS,
     NIC("rate", rate, CONFIG_SIZE, 0, RATE_MAX),
     NIC("rate_in", rate_in, CONFIG_SIZE, 0, RATE_MAX),
     NIC("link", link, CONFIG_BOOL, 0, 0),
@@ -331,6 +343,17 @@ static json_t *write_forwards(const struct nic_config *nic)
     return forwards;
 }
 
+/* "" would be refused on the way in. */
+static void drop_unset(json_t *object, const struct config_table *table)
+{
+    for (unsigned i = 0; object && i < table->n_keys; i++) {
+        const char *text = json_string_value(json_object_get(object, table->key[i].name));
+
+        if (text && !*text)
+            json_object_del(object, table->key[i].name);
+    }
+}
+
 json_t *nic_config_write(const struct nic_config *nic)
 {
     json_t *object = config_write_object(&nic_config_table, nic);
@@ -342,16 +365,11 @@ json_t *nic_config_write(const struct nic_config *nic)
         failed |= json_object_set_new(object, "mac", json_string(mac));
     if (nic->n_forwards)
         failed |= json_object_set_new(object, "forward", write_forwards(nic));
-    /* What does not go with the backend would be refused on the way in; so would "". */
+    /* What does not go with the backend would be refused, too. */
     for (size_t i = 0; object && i < sizeof(belongs) / sizeof(belongs[0]); i++)
         if (!(belongs[i].backends & OF(nic->backend)))
             json_object_del(object, belongs[i].key);
-    for (size_t i = 0; object && i < sizeof(nic_keys) / sizeof(nic_keys[0]); i++) {
-        const char *text = json_string_value(json_object_get(object, nic_keys[i].name));
-
-        if (text && !*text)
-            json_object_del(object, nic_keys[i].name);
-    }
+    drop_unset(object, &nic_config_table);
     if (object && !nic->slot)
         json_object_del(object, "slot");
     if (failed) {
@@ -407,6 +425,45 @@ int nic_config_from_json(const json_t *object, struct nic_config *ret_nic,
         error = config_read_object(&reader, object, &nic_config_table, &nic, &nic.given);
     if (!error)
         error = nic_config_check(&reader, &nic, true);
+    if (error)
+        nic_config_finish(&nic);
+    else
+        *ret_nic = nic;
+    return error;
+}
+
+char *nic_config_user_text(const struct nic_config *nic)
+{
+    json_t *object = config_write_object(&user_table, nic);
+    char *text = NULL;
+    bool good = object;
+
+    if (nic->n_forwards)
+        good = good && !json_object_set_new(object, "forward", write_forwards(nic));
+    drop_unset(object, &user_table);
+    if (good)
+        text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    return text;
+}
+
+int nic_config_user_parse(const char *text, size_t length, const char *where,
+                          struct nic_config *ret_nic, struct config_error *ret_error)
+{
+    struct config_reader reader = {
+        .file = where, .text = text, .length = length, .error = ret_error};
+    struct nic_config nic;
+    json_t *object = NULL;
+    int error = nic_config_defaults(&nic);
+
+    if (error)
+        config_fail(&reader, "out of memory");
+    if (!error)
+        error = config_parse(&reader, &object);
+    if (!error)
+        error = config_read_object(&reader, object, &user_table, &nic, &nic.given);
+    nic.backend = NIC_USER;
+    json_decref(object);
     if (error)
         nic_config_finish(&nic);
     else

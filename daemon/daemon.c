@@ -74,8 +74,6 @@ static int on_peer(void *ctx, const char *peer_name, void *peer)
         return -ENOENT;
     }
     err = guest_config_check(&attach.config, path, &error);
-    if (!err)
-        err = guest_config_check_isolation(&attach.config, path, daemon->config.isolation, &error);
     if (err) {
         peer_refused(daemon, name, "event=peer-refused why=\"%s\"", error.text);
         guest_config_finish(&attach.config);

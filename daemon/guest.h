@@ -67,6 +67,8 @@ struct guest_attach {
     void *ctx;
 };
 
+struct guest_dial;
+
 struct guest {
     struct daemon *daemon;
     struct guest *next;
@@ -104,6 +106,7 @@ struct guest {
     unsigned changing;                 /* drives whose medium is being changed: a bit each */
     char nic_ifname[MACHINE_NICS][16]; /* of tap interfaces; "": none */
     char nic_socket[MACHINE_NICS][OPENER_PATH_SIZE];     /* bound for a NIC; "": none */
+    struct guest_dial *dial[MACHINE_NICS];               /* daemon/guest_dial.h */
     struct rom *rom[MACHINE_NICS];                       /* daemon/guest_nics.c */
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 

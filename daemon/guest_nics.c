@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/guest_dial.h"
+#include "daemon/usernet.h"
 #include "daemon/worker_process.h"
 
 /* Debian's ipxe-qemu; its files are called as QEMU calls the models, and so are ours. */
@@ -134,6 +136,28 @@ static int open_rom(struct guest *guest, const struct nic_config *nic, struct vm
     return err;
 }
 
+/* Who connects it to its peer: the worker by itself, or, since one that is a process does not, we.
+ */
+static int open_dgram(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                      char *why)
+{
+    int err = opener_dgram(nic->path, &vm_nic->fd, why);
+
+    vm_nic->kind = VM_NET_DGRAM;
+    if (err)
+        return err;
+    snprintf(guest->nic_socket[nic->devid], OPENER_PATH_SIZE, "%s", nic->path);
+    if (guest->daemon->config.isolation == ISOLATION_THREAD) {
+        snprintf(vm_nic->peer, sizeof(vm_nic->peer), "%s", nic->peer);
+        return 0;
+    }
+    vm_nic->dialled = true;
+    err = guest_dial_open(guest, nic->devid, vm_nic->fd, nic->peer);
+    if (err)
+        snprintf(why, OPENER_WHY_SIZE, "socket %s: %s", nic->path, strerror(-err));
+    return err;
+}
+
 static int open_socket(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
                        char *why)
 {
@@ -143,10 +167,7 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
 
     switch (nic->mode) {
     case NIC_DGRAM:
-        vm_nic->kind = VM_NET_DGRAM;
-        snprintf(vm_nic->peer, sizeof(vm_nic->peer), "%s", nic->peer);
-        err = opener_dgram(nic->path, &vm_nic->fd, why);
-        break;
+        return open_dgram(guest, nic, vm_nic, why);
     case NIC_LISTEN:
         vm_nic->kind = VM_NET_LISTENER;
         err = opener_listen(nic->path, SOCK_STREAM, 0600, "", &vm_nic->fd, why);
@@ -170,22 +191,29 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
     return err;
 }
 
-static void fill_user(const struct nic_config *nic, struct net_user_options *user)
+/* libslirp in the worker; or, since one that is a process makes no connections, elsewhere. */
+static int open_user(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
+                     char *why)
 {
-    _Static_assert(CONFIG_FORWARDS == NET_USER_FORWARDS, "as many");
-    *user = (struct net_user_options){
-        .restricted = nic->restricted,
-        .n_forwards = nic->n_forwards,
-        .tftp_root = nic->tftp,
-        .bootfile = nic->bootfile,
-    };
-    for (unsigned i = 0; i < nic->n_forwards; i++)
-        user->forward[i] = (struct net_user_forward){
-            .udp = nic->forward[i].protocol == FORWARD_UDP,
-            .host_address = nic->forward[i].address,
-            .host_port = (uint16_t)nic->forward[i].port,
-            .guest_port = (uint16_t)nic->forward[i].guest_port,
-        };
+    const struct daemon_config *config = &guest->daemon->config;
+    char *network;
+    int err;
+
+    if (config->isolation == ISOLATION_THREAD) {
+        vm_nic->kind = VM_NET_USER;
+        usernet_options(nic, &vm_nic->user);
+        return 0;
+    }
+    vm_nic->kind = VM_NET_DGRAM;
+    vm_nic->connection = true;
+    network = nic_config_user_text(nic);
+    if (!network) {
+        snprintf(why, OPENER_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
+    err = opener_user_network(config->user_network_socket, network, &vm_nic->fd, why);
+    free(network);
+    return err;
 }
 
 static int open_way_out(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
@@ -200,9 +228,7 @@ static int open_way_out(struct guest *guest, const struct nic_config *nic, struc
         memcpy(guest->nic_ifname[nic->devid], nic->ifname, sizeof(nic->ifname));
         return opener_macvtap(nic, vm_nic->mac, &vm_nic->fd, why);
     case NIC_USER:
-        vm_nic->kind = VM_NET_USER;
-        fill_user(nic, &vm_nic->user);
-        return 0;
+        return open_user(guest, nic, vm_nic, why);
     case NIC_SOCKET:
         return open_socket(guest, nic, vm_nic, why);
     case NIC_NULL:
@@ -321,6 +347,7 @@ static void finish_nic(struct guest *guest, unsigned number)
     if (guest->nic_socket[number][0])
         unlink(guest->nic_socket[number]);
     guest->nic_socket[number][0] = guest->nic_ifname[number][0] = '\0';
+    guest_dial_close(guest, number);
     rom_put(guest->daemon, guest->rom[number]);
     guest->rom[number] = NULL;
 }
@@ -488,11 +515,6 @@ void guest_nic_add(struct guest *guest, struct nic_config *config, guest_nic_don
         finish_nic(guest, op->number); /* of one that is gone */
         op->err = open_nic(guest, &op->config, &op->call.request.nic.nic, op->why);
         op->opened = !op->err;
-        if (op->opened && guest->worker->is_process)
-            op->err =
-                worker_process_nic_refusal(&op->call.request.nic.nic, op->why, sizeof(op->why));
-        if (op->opened && op->err)
-            vm_request_discard(&op->call.request);
     }
     if (op->err)
         finish_op(op);

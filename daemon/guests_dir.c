@@ -122,7 +122,7 @@ int guests_dir_names(const char *dir, char ***ret_names)
     return count;
 }
 
-int guests_dir_load(const char *path, int isolation, struct guest_config *ret_config,
+int guests_dir_load(const char *path, struct guest_config *ret_config,
                     struct config_error *ret_error)
 {
     struct guest_config config;
@@ -132,8 +132,6 @@ int guests_dir_load(const char *path, int isolation, struct guest_config *ret_co
         return err;
     if (config.hypervisor == GUEST_SHM || config.role != GUEST_PRIMARY)
         err = guest_config_check(&config, path, ret_error);
-    if (!err)
-        err = guest_config_check_isolation(&config, path, isolation, ret_error);
     if (err)
         guest_config_finish(&config);
     else
@@ -187,7 +185,7 @@ static void look_at(struct daemon *daemon, const char *name, bool tell)
         return;
     file->seen = true;
     path_of(daemon, name, path);
-    err = guests_dir_load(path, daemon->config.isolation, &config, &error);
+    err = guests_dir_load(path, &config, &error);
     if (err == -ENOENT) {
         forget(daemon, file);
         return;
@@ -374,7 +372,7 @@ void guests_dir_domains(struct daemon *daemon)
         if (!file->alone)
             continue;
         path_of(daemon, file->name, path);
-        if (!guests_dir_load(path, daemon->config.isolation, &config, &error))
+        if (!guests_dir_load(path, &config, &error))
             attach_if_wanted(daemon, file, &config);
     }
 }

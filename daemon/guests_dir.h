@@ -51,9 +51,8 @@ json_t *guests_dir_list(const struct daemon *daemon);
  * does not exist has none. Returns how many, or -errno; each and the array are the caller's. */
 int guests_dir_names(const char *dir, char ***ret_names);
 /* Reads the file, and checks it as far as it stands for itself: a primary's of Xen may be completed
- * by xl. What "isolation" (enum isolation) does not let it have is refused. As guest_config_load().
- */
-int guests_dir_load(const char *path, int isolation, struct guest_config *ret_config,
+ * by xl. As guest_config_load(). */
+int guests_dir_load(const char *path, struct guest_config *ret_config,
                     struct config_error *ret_error);
 
 #endif

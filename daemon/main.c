@@ -55,12 +55,12 @@ static int load_config(const char *given, struct daemon_config *ret_config)
 }
 
 /* Returns how many of the files are bad. What xl's line may still add is not missing. */
-static unsigned check_guest(const char *path, int isolation)
+static unsigned check_guest(const char *path)
 {
     struct guest_config config;
     struct config_error error;
 
-    if (guests_dir_load(path, isolation, &config, &error)) {
+    if (guests_dir_load(path, &config, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
@@ -76,11 +76,11 @@ static int check(const struct daemon_config *config, char **files, int n_files)
     unsigned bad = 0;
 
     for (int i = 0; i < n_files; i++)
-        bad += check_guest(files[i], config->isolation);
+        bad += check_guest(files[i]);
     snprintf(pattern, sizeof(pattern), "%s/*.json", config->guests_dir);
     if (!n_files && !glob(pattern, 0, NULL, &found))
         for (size_t i = 0; i < found.gl_pathc; i++)
-            bad += check_guest(found.gl_pathv[i], config->isolation);
+            bad += check_guest(found.gl_pathv[i]);
     if (!n_files && !found.gl_pathc)
         printf("%s: no guests described\n", config->guests_dir);
     globfree(&found);

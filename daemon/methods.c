@@ -22,20 +22,13 @@ static int load_file(struct daemon *daemon, const char *name, struct guest_confi
                      struct config_error *ret_error)
 {
     char path[PATH_MAX];
-    int err;
 
     if (!*name || strchr(name, '/') || name[0] == '.' || strlen(name) > CONFIG_NAME_MAX) {
         snprintf(ret_error->text, sizeof(ret_error->text), "not a guest name: %.64s", name);
         return -EINVAL;
     }
     snprintf(path, sizeof(path), "%s/%s.json", daemon->config.guests_dir, name);
-    err = guest_config_load(path, ret_config, ret_error);
-    if (err)
-        return err;
-    err = guest_config_check_isolation(ret_config, path, daemon->config.isolation, ret_error);
-    if (err)
-        guest_config_finish(ret_config);
-    return err;
+    return guest_config_load(path, ret_config, ret_error);
 }
 
 /* The same for a guest of which there is nothing but the file: it must be complete. */
@@ -62,11 +55,6 @@ static int load_merged(struct daemon *daemon, const json_t *object, struct guest
 
     if (err)
         return err;
-    err = guest_config_check_isolation(&line, "(request)", daemon->config.isolation, ret_error);
-    if (err) {
-        guest_config_finish(&line);
-        return err;
-    }
     err = *line.name ? load_file(daemon, line.name, &file, ret_error) : -ENOENT;
     if (err == -ENOENT) {
         *ret_config = line;

@@ -22,8 +22,8 @@
 /* Adds to why a file could not be opened that its folder is one which the unit hides. */
 void opener_hint(const char *path, int err, char *why);
 
-/* A listening unix socket; a stale one of a dead daemon is replaced. `group` "": the daemon's own;
- * who is not root can give it no other. */
+/* daemon/opener_listen.c. A listening unix socket; a stale one of a dead daemon is replaced.
+ * `group` "": the daemon's own; who is not root can give it no other. */
 int opener_listen(const char *path, int type, mode_t mode, const char *group, int *ret_fd,
                   char *ret_why);
 /* A listening TCP socket that does not block. */
@@ -55,6 +55,10 @@ int opener_tap(const struct nic_config *nic, int *ret_fd, char ret_ifname[16], c
 int opener_macvtap(const struct nic_config *nic, const uint8_t mac[6], int *ret_fd, char *ret_why);
 /* A connected stream. */
 int opener_connect(const char *path, int *ret_fd, char *ret_why);
+/* A NIC's user network, of the JSON `network`, at the ioemud-usernet that listens at `path`: a
+ * connection with a frame a message (daemon/usernet.h). Waits OPENER_USERNET_MS for it at most. */
+#define OPENER_USERNET_MS 5000
+int opener_user_network(const char *path, const char *network, int *ret_fd, char *ret_why);
 /* A datagram socket bound to `path`; a stale one is replaced. */
 int opener_dgram(const char *path, int *ret_fd, char *ret_why);
 /* A port of the VDE switch in `directory`: a connected datagram socket, bound to `own_path`, and

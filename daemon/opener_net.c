@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/opener.h"
+#include "daemon/usernet.h"
 #include "devices/backend/nets.h"
 
 static int failed(char *why, const char *what, const char *which)
@@ -175,6 +178,98 @@ int opener_connect(const char *path, int *ret_fd, char *ret_why)
     }
     *ret_fd = fd;
     return 0;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Its length, 0: it has hung up, or -errno. */
+static ssize_t await_answer(int fd, char *text, size_t size)
+{
+    const uint64_t deadline = now_ms() + OPENER_USERNET_MS;
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    for (uint64_t now = now_ms(); now < deadline; now = now_ms()) {
+        ssize_t n;
+
+        if (poll(&readable, 1, (int)(deadline - now)) <= 0)
+            continue; /* a signal, or the end of it */
+        n = recv(fd, text, size, MSG_DONTWAIT);
+        if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+            return n < 0 ? -errno : n;
+    }
+    return -ETIMEDOUT;
+}
+
+static int ask_for_network(int fd, const char *path, const char *network, char *why)
+{
+    char text[USERNET_ANSWER_MAX];
+    ssize_t n = send(fd, network, strlen(network), MSG_DONTWAIT | MSG_NOSIGNAL);
+    int err;
+
+    if (n >= 0)
+        n = await_answer(fd, text, sizeof(text));
+    else
+        n = -errno;
+    if (n > 0) {
+        char said[OPENER_WHY_SIZE - 32];
+
+        err = usernet_read_answer(text, (size_t)n, said, sizeof(said));
+        if (err == -ECONNREFUSED)
+            snprintf(why, OPENER_WHY_SIZE, "user network: %s", said);
+        else if (err)
+            snprintf(why, OPENER_WHY_SIZE, "user network: what listens at %s is no ioemud-usernet",
+                     path);
+        return err;
+    }
+    if (n == 0 || n == -EPIPE || n == -ECONNRESET) {
+        snprintf(why, OPENER_WHY_SIZE,
+                 "user network: %s hangs up: as many as MaxConnections= of ioemud-usernet.socket "
+                 "are there, or journalctl -u 'ioemud-usernet@*' says why",
+                 path);
+        return -ECONNRESET;
+    }
+    snprintf(why, OPENER_WHY_SIZE,
+             "user network: %s has no answer in %u s (%s): journalctl -u 'ioemud-usernet@*'", path,
+             OPENER_USERNET_MS / 1000, strerror((int)-n));
+    return (int)n;
+}
+
+int opener_user_network(const char *path, const char *network, int *ret_fd, char *ret_why)
+{
+    const struct timeval patience = {.tv_sec = OPENER_USERNET_MS / 1000};
+    struct sockaddr_un address = address_of(path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), err;
+
+    if (fd < 0)
+        return failed(ret_why, "user network", path);
+    /* connect(2) waits while the listener's queue is full. */
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
+        connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+        err = failed(ret_why, "user network", path);
+        if (err == -ENOENT || err == -ECONNREFUSED)
+            snprintf(ret_why, OPENER_WHY_SIZE,
+                     "user network: nobody listens at %s: systemctl start ioemud-usernet.socket, "
+                     "or ioemud-usernet --listen with that path",
+                     path);
+        goto close_fd;
+    }
+    err = ask_for_network(fd, path, network, ret_why);
+    if (!err && fcntl(fd, F_SETFL, O_NONBLOCK))
+        err = failed(ret_why, "user network", path);
+    if (err)
+        goto close_fd;
+    *ret_fd = fd;
+    return 0;
+
+close_fd:
+    close(fd);
+    return err;
 }
 
 int opener_dgram(const char *path, int *ret_fd, char *ret_why)

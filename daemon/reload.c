@@ -149,7 +149,7 @@ static void read_file(struct reload *reload, char *name)
     char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/%s.json", reload->config.guests_dir, name);
-    if (guests_dir_load(path, reload->daemon->config.isolation, &file->config, &error)) {
+    if (guests_dir_load(path, &file->config, &error)) {
         note_error(reload, error.text);
         free(name);
         return;
@@ -301,6 +301,12 @@ static bool apply_key(struct reload *reload, const char *key)
             log_set_level(&daemon->log, now->log_level);
         guest_tune_workers(daemon);
         daemon->config.log_level = now->log_level;
+        return true;
+    }
+    if (!strcmp(key, "user_network_socket")) { /* of NICs that come */
+        free(daemon->config.user_network_socket);
+        daemon->config.user_network_socket = now->user_network_socket;
+        now->user_network_socket = strdup(now->user_network_socket);
         return true;
     }
     if (!strcmp(key, "guests_dir")) {

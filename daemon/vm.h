@@ -81,8 +81,10 @@ struct vm_nic {
     uint8_t mac[NET_MAC_BYTES];
     uint8_t slot; /* 0: by its number */
     enum vm_net kind;
-    int fd, keep_fd, rom_fd;      /* taken over; -1: none */
-    char peer[108];               /* VM_NET_DGRAM: net_dgram_open()'s */
+    int fd, keep_fd, rom_fd; /* taken over; -1: none */
+    char peer[108];          /* VM_NET_DGRAM: net_dgram_open()'s, as are the next two */
+    bool connection;
+    bool dialled;                 /* by who made it, whom vm_params.dial asks for it */
     struct net_user_options user; /* its strings stay the caller's, during the call */
     struct net_limits limits;
     bool link;
@@ -119,6 +121,9 @@ struct vm_params {
     void (*stopped)(void *ctx, unsigned unit, const struct blk_stop *stop);
     /* Likewise: the reader of a trace that waits has something to read. */
     void (*traced)(void *ctx);
+    /* Likewise: the socket of this NIC, which is `dialled`, is to be connected to its peer;
+     * VM_NIC_DIALLED follows. */
+    void (*dial)(void *ctx, unsigned nic);
     /* Likewise, of the PV disk of this unit; not after its vm_pv_close(). */
     void (*pv_news)(void *ctx, unsigned unit, const struct vm_pv_news *news);
     void *ctx;
@@ -154,6 +159,11 @@ struct vm {
     struct net *net[MACHINE_NICS];
     pthread_mutex_t nics_lock;
     struct loop_task reap_task; /* ways out whose NIC the guest has let go */
+    struct vm_way_out {
+        struct vm *vm;
+        unsigned index;
+        struct net_port *dgram; /* NULL: it is none */
+    } way_out[MACHINE_NICS];
     struct vm_port {
         struct vm *vm;
         unsigned index;
@@ -239,6 +249,8 @@ int vm_nic_add(struct vm *vm, unsigned index, struct vm_nic *nic, char *why);
 /* Asks the guest, or with `force` does not. -ENOENT; -ENOTSUP: it cannot be asked. */
 int vm_nic_remove(struct vm *vm, unsigned index, bool force);
 int vm_nic_link(struct vm *vm, unsigned index, bool up);
+/* What came of vm_params.dial; the NIC may have gone. */
+void vm_nic_dialled(struct vm *vm, unsigned index, bool connected);
 int vm_nic_limits(struct vm *vm, unsigned index, const struct net_limits *limits);
 /* Takes `fd` over, whatever comes of it; -1: no more. */
 int vm_nic_capture(struct vm *vm, unsigned index, int fd, uint64_t limit);

@@ -15,6 +15,11 @@ void vm_counts_move(void *to, const void *from, size_t size)
         __atomic_store_n(&into[i], __atomic_load_n(&of[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
+size_t vm_counts_size(const struct vm_counts *counts)
+{
+    return offsetof(struct vm_counts, device) + counts->n_devices * sizeof(counts->device[0]);
+}
+
 /* Of a counter's struct, which consists of 64-bit words. */
 #define COPY(to, from) vm_counts_move(&(to), (from), sizeof(to))
 
@@ -112,20 +117,25 @@ static void check_name(vm_counts_name name)
             *at = '?';
 }
 
-void vm_counts_check(struct vm_counts *counts)
+static void check_device(struct vm_counts_device *device)
 {
-    if (counts->n_devices > VM_COUNTS_DEVICES)
-        counts->n_devices = VM_COUNTS_DEVICES;
-    for (unsigned i = 0; i < counts->n_devices; i++) {
-        struct vm_counts_device *device = &counts->device[i];
+    check_name(device->name);
+    check_name(device->model);
+    if (device->n_counters > VM_COUNTS_OF_EACH)
+        device->n_counters = VM_COUNTS_OF_EACH;
+    for (unsigned i = 0; i < device->n_counters; i++)
+        check_name(device->counter[i].name);
+}
 
-        check_name(device->name);
-        check_name(device->model);
-        if (device->n_counters > VM_COUNTS_OF_EACH)
-            device->n_counters = VM_COUNTS_OF_EACH;
-        for (unsigned j = 0; j < device->n_counters; j++)
-            check_name(device->counter[j].name);
-    }
+void vm_counts_take(struct vm_counts *ret_counts, const struct vm_counts *from)
+{
+    vm_counts_move(ret_counts, from, offsetof(struct vm_counts, device));
+    if (ret_counts->n_devices > VM_COUNTS_DEVICES)
+        ret_counts->n_devices = VM_COUNTS_DEVICES;
+    vm_counts_move(ret_counts->device, from->device,
+                   ret_counts->n_devices * sizeof(from->device[0]));
+    for (unsigned i = 0; i < ret_counts->n_devices; i++)
+        check_device(&ret_counts->device[i]);
 }
 
 void vm_counts_add_disk(struct blk_counters *sum, const struct blk_counters *of)

@@ -7,8 +7,8 @@
  *   one that is a process       the worker copies into memory that both have, and the control side
  *                               copies from there: vm_counts_move() on both ways
  *
- * What a worker process has written is a captured one's to choose: vm_counts_check() after the
- * second copy makes strings end and numbers of entries fit. The figures themselves are believed.
+ * What a worker process has written is a captured one's to choose: vm_counts_take() makes strings
+ * end and numbers of entries fit. The figures themselves are believed.
  */
 #ifndef IOEMUD_DAEMON_VM_COUNTS_H
 #define IOEMUD_DAEMON_VM_COUNTS_H
@@ -39,7 +39,10 @@ struct vm_counts {
         struct net_counters counters;
         struct capture_counters capture; /* if `captured` */
     } nic[MACHINE_NICS];
-    uint64_t n_devices;
+    /* By drive, of all media that were in it. vm_counts_read() leaves them out: while a thread
+     * serves the guest they are the control side's sum (struct guest, `past`). */
+    struct blk_counters disk[MACHINE_IDE_DRIVES];
+    uint64_t n_devices; /* what is behind them is not looked at, and so no memory */
     struct vm_counts_device {
         vm_counts_name name, model;
         uint64_t n_counters;
@@ -48,9 +51,6 @@ struct vm_counts {
             uint64_t value;
         } counter[VM_COUNTS_OF_EACH];
     } device[VM_COUNTS_DEVICES];
-    /* By drive, of all media that were in it. vm_counts_read() leaves them out: while a thread
-     * serves the guest they are the control side's sum (struct guest, `past`). */
-    struct blk_counters disk[MACHINE_IDE_DRIVES];
 };
 _Static_assert(sizeof(struct vm_counts) % sizeof(uint64_t) == 0, "for vm_counts_move()");
 
@@ -72,7 +72,10 @@ void worker_counts_read(const struct worker *worker, struct worker_counts *ret_c
 /* From a place that another process writes to or reads from: each word whole. `size` is a multiple
  * of 8, both are aligned. */
 void vm_counts_move(void *to, const void *from, size_t size);
-void vm_counts_check(struct vm_counts *counts);
+/* Bytes of it up to the last of its devices. */
+size_t vm_counts_size(const struct vm_counts *counts);
+/* What a worker process has written, moved here and checked. */
+void vm_counts_take(struct vm_counts *ret_counts, const struct vm_counts *from);
 
 /* Adds a running image's counters, each read once. */
 void vm_counts_add_disk(struct blk_counters *sum, const struct blk_counters *of);

@@ -34,7 +34,42 @@ void vm_nic_discard(struct vm_nic *nic)
     nic->fd = nic->keep_fd = nic->rom_fd = -1;
 }
 
-static int open_port(struct vm *vm, struct vm_nic *nic, struct net_port **ret_port, char *why)
+static int on_dial(void *ctx)
+{
+    const struct vm_way_out *way = ctx;
+
+    way->vm->params.dial(way->vm->params.ctx, way->index);
+    return -EINPROGRESS;
+}
+
+static void on_ended(void *ctx)
+{
+    const struct vm_way_out *way = ctx;
+
+    host_log(&way->vm->host, HOST_LOG_WARN, "net", "event=nic-network-gone nic=%u", way->index);
+}
+
+static int open_dgram(struct vm *vm, unsigned index, const struct vm_nic *nic,
+                      struct net_port **ret_port)
+{
+    struct vm_way_out *way = &vm->way_out[index];
+    const struct net_dgram_options options = {
+        .fd = nic->fd,
+        .keep_fd = nic->keep_fd,
+        .connection = nic->connection,
+        .peer = nic->peer,
+        .dial = nic->dialled ? on_dial : NULL,
+        .ended = on_ended,
+        .ctx = way,
+    };
+    int err = net_dgram_open(&options, loop_of(vm), ret_port);
+
+    *way = (struct vm_way_out){.vm = vm, .index = index, .dgram = err ? NULL : *ret_port};
+    return err;
+}
+
+static int open_port(struct vm *vm, unsigned index, struct vm_nic *nic, struct net_port **ret_port,
+                     char *why)
 {
     const struct loop *loop = loop_of(vm);
     unsigned forward = 0;
@@ -44,7 +79,7 @@ static int open_port(struct vm *vm, struct vm_nic *nic, struct net_port **ret_po
     case VM_NET_TAP:
         return net_tap_open(nic->fd, true, loop, ret_port);
     case VM_NET_DGRAM:
-        return net_dgram_open(nic->fd, nic->peer, nic->keep_fd, loop, ret_port);
+        return open_dgram(vm, index, nic, ret_port);
     case VM_NET_STREAM:
     case VM_NET_LISTENER:
         return net_stream_open(nic->fd, nic->kind == VM_NET_LISTENER, loop, ret_port);
@@ -65,13 +100,15 @@ static int open_net(struct vm *vm, unsigned index, struct vm_nic *nic, char *why
     char reason[VM_WHY_SIZE] = "";
     struct net_port *port;
     struct net *net = NULL;
-    int err = open_port(vm, nic, &port, reason);
+    int err = open_port(vm, index, nic, &port, reason);
 
     if (!err) {
         nic->fd = nic->keep_fd = -1; /* the port's by now */
         err = net_open(port, &net);
-        if (err)
+        if (err) {
+            vm->way_out[index].dgram = NULL;
             port->ops->close(port);
+        }
     }
     if (err) {
         snprintf(why, VM_WHY_SIZE, "NIC %u: %.120s", index, *reason ? reason : strerror(-err));
@@ -89,6 +126,7 @@ static void close_net(struct vm *vm, unsigned index)
     struct net *net = vm->net[index];
 
     __atomic_store_n(&vm->net[index], NULL, __ATOMIC_RELEASE);
+    vm->way_out[index].dgram = NULL;
     wait_for_readers(vm);
     net_close(net);
 }
@@ -196,6 +234,12 @@ int vm_nic_link(struct vm *vm, unsigned index, bool up)
         return -ENOENT;
     net_set_link(vm->net[index], up);
     return 0;
+}
+
+void vm_nic_dialled(struct vm *vm, unsigned index, bool connected)
+{
+    if (vm->way_out[index].dgram)
+        net_dgram_dialled(vm->way_out[index].dgram, connected);
 }
 
 int vm_nic_limits(struct vm *vm, unsigned index, const struct net_limits *limits)

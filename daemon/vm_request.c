@@ -97,6 +97,11 @@ static void nic_link(struct vm *vm, struct vm_request *request, struct vm_reply 
     reply->err = vm_nic_link(vm, request->nic.number, request->nic.flag);
 }
 
+static void nic_dialled(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
+{
+    vm_nic_dialled(vm, request->nic.number, request->nic.flag);
+}
+
 static void nic_capture(struct vm *vm, struct vm_request *request, struct vm_reply *reply)
 {
     reply->err = vm_nic_capture(vm, request->nic.number, request->nic.fd, request->nic.limit);
@@ -171,6 +176,7 @@ void vm_request_run(struct vm *vm, struct vm_request *request, struct vm_reply *
         [VM_TRACE] = trace,           [VM_PV_OPEN] = pv_open,
         [VM_PV_CONNECT] = pv_connect, [VM_PV_DISCONNECT] = pv_disconnect,
         [VM_PV_CLOSE] = pv_close,     [VM_PV_HEAR] = pv_hear,
+        [VM_NIC_DIALLED] = nic_dialled,
     };
 
     _Static_assert(sizeof(run) / sizeof(run[0]) == VM_OPS, "each has its function");

@@ -24,6 +24,7 @@ enum vm_op {
     VM_CLOSE,        /* `medium.drive`: the one that VM_CHANGE took out is not looked at any more */
     VM_TUNE,         /* `tune`: of a worker process */
     VM_NIC_LINK,     /* `nic` */
+    VM_NIC_DIALLED,  /* vm_nic_dialled() */
     VM_NIC_CAPTURE,
     VM_NIC_ADD,
     VM_NIC_REMOVE,
@@ -76,7 +77,7 @@ struct vm_request {
         } medium;
         struct {
             unsigned number;
-            bool flag;         /* link up; remove by force */
+            bool flag;         /* link up; remove by force; connected */
             int fd;            /* capture; -1: no more */
             uint64_t limit;    /* capture: bytes */
             struct vm_nic nic; /* to be added */

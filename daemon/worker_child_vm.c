@@ -53,6 +53,14 @@ static void on_traced(void *ctx)
     worker_child_tell(of->child, &report);
 }
 
+static void on_dial(void *ctx, unsigned nic)
+{
+    const struct child_vm *of = ctx;
+    struct worker_report report = {.kind = REPORT_DIAL, .guest = of->number, .nic = nic};
+
+    worker_child_tell(of->child, &report);
+}
+
 static void on_pv_news(void *ctx, unsigned unit, const struct vm_pv_news *news)
 {
     const struct child_vm *of = ctx;
@@ -73,9 +81,9 @@ bool child_vm_publish(struct child_vm *of)
         return false;
     vm_counts_read(of->vm, fresh);
     vm_counts_read_disks(of->vm, fresh);
-    news = memcmp(fresh, of->counts, sizeof(*fresh)) != 0;
+    news = memcmp(fresh, of->counts, vm_counts_size(fresh)) != 0;
     if (news)
-        vm_counts_move(of->counts, fresh, sizeof(*fresh));
+        vm_counts_move(of->counts, fresh, vm_counts_size(fresh));
     return vm_pv_publish(of->vm) || news;
 }
 
@@ -209,6 +217,7 @@ static int start_vm(struct child_vm *of, struct worker_start *start, char *why)
         .serial_full = on_serial_full,
         .stopped = on_stopped,
         .traced = on_traced,
+        .dial = on_dial,
         .pv_news = on_pv_news,
         .ctx = of,
     };

@@ -36,10 +36,8 @@ void worker_process_give_back(struct worker *worker);
 /* Those that were ended and are not over yet are not waited for any more. */
 void worker_process_forget(struct daemon *daemon);
 
-/* Whether the guest can be served by one: 0, or -EOPNOTSUPP and why not, of `size` bytes. The
- * second is for a NIC that is added while it runs. */
+/* Whether the guest can be served by one: 0, or -EOPNOTSUPP and why not, of `size` bytes. */
 int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size);
-int worker_process_nic_refusal(const struct vm_nic *nic, char *ret_why, size_t size);
 
 /* The guest is STARTING, its worker chosen, and all of it is in guest->params: guest_started()
  * follows. On failure everything stays the caller's. */

@@ -64,33 +64,10 @@ int worker_process_prepare(struct daemon *daemon, char *ret_why)
     return opener_directory(path, ret_why);
 }
 
-int worker_process_nic_refusal(const struct vm_nic *nic, char *ret_why, size_t size)
-{
-    const char *why = NULL;
-
-    if (nic->kind == VM_NET_USER)
-        why = "\"backend\": \"user\" makes connections by itself";
-    else if (nic->kind == VM_NET_DGRAM && nic->peer[0])
-        why = "\"mode\": \"dgram\" connects to its peer by itself";
-    if (!why)
-        return 0;
-    snprintf(ret_why, size, "%s, which \"isolation\": \"process\" does not let a worker do", why);
-    return -EOPNOTSUPP;
-}
-
 int worker_process_refusal(const struct guest *guest, char *ret_why, size_t size)
 {
     if (!guest->hv->guest_pack) {
         snprintf(ret_why, size, "%s: no worker processes", guest->hv->name);
-        return -EOPNOTSUPP;
-    }
-    for (unsigned i = 0; guest->params.nic && i < MACHINE_NICS; i++) {
-        const struct vm_nic *nic = &guest->params.nic[i];
-        char why[VM_WHY_SIZE];
-
-        if (!*nic->model || !worker_process_nic_refusal(nic, why, sizeof(why)))
-            continue;
-        snprintf(ret_why, size, "NIC %u: %s", i, why);
         return -EOPNOTSUPP;
     }
     return 0;

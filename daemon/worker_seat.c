@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "daemon/guest_nics.h"
+#include "daemon/guest_dial.h"
 #include "daemon/guest_pvdisk.h"
 #include "daemon/trace.h"
 #include "daemon/worker_process_priv.h"
@@ -276,6 +276,10 @@ static void take_event(struct worker_seat *seat, const struct worker_report *rep
     case REPORT_TRACE_NEWS:
         trace_news(guest);
         break;
+    case REPORT_DIAL:
+        if (!guest_dial(guest, report->nic))
+            worker_process_lose(seat->process, "a peer that it does not have, or asked for twice");
+        break;
     case REPORT_PV_NEWS:
         if (!guest_pvdisk_told(guest, report->pv.unit, &report->pv.news))
             worker_process_lose(seat->process, "news of a PV disk that fits nothing");
@@ -380,8 +384,7 @@ bool worker_process_vm_counts(const struct guest *guest, struct vm_counts *ret_c
 {
     if (!guest->seat)
         return false;
-    vm_counts_move(ret_counts, guest->seat->counts, sizeof(*ret_counts));
-    vm_counts_check(ret_counts);
+    vm_counts_take(ret_counts, guest->seat->counts);
     return true;
 }
 

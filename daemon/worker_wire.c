@@ -163,6 +163,8 @@ bool worker_report_check(struct worker_report *report, size_t length)
                is_error(report->io_stopped.what.error);
     case REPORT_SERIAL_FULL:
         return report->port < MACHINE_SERIALS;
+    case REPORT_DIAL:
+        return report->nic < MACHINE_NICS;
     case REPORT_PV_NEWS:
         return is_pv_news(report->pv.unit, &report->pv.news);
     case REPORT_LOG:

@@ -108,6 +108,7 @@ enum worker_report_kind {
     REPORT_GONE,       /* vm_params.gone */
     REPORT_IO_STOPPED, /* vm_params.stopped */
     REPORT_SERIAL_FULL,
+    REPORT_DIAL, /* vm_params.dial */
     REPORT_LOG,
     REPORT_TRACE_NEWS, /* daemon/trace.h */
     REPORT_PV_NEWS,    /* vm_params.pv_news */
@@ -132,6 +133,7 @@ struct worker_report {
             struct blk_stop what;
         } io_stopped;
         unsigned port; /* REPORT_SERIAL_FULL */
+        unsigned nic;  /* REPORT_DIAL */
         struct {
             unsigned unit;
             struct vm_pv_news news;

@@ -10,7 +10,7 @@
 
 /* Enough for every device of the primary machine, so that a BAR that the guest moves does not
  * allocate. */
-#define RANGES_INITIAL 64
+#define RANGES_INITIAL 32
 
 struct range {
     uint64_t first, last;

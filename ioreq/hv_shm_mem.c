@@ -11,6 +11,11 @@ static bool aligned(uint64_t value)
     return (value & (IOREQ_PAGE - 1)) == 0;
 }
 
+static struct hv_shm_mapping *dying(struct hv_shm_mem *mem, unsigned index)
+{
+    return &mem->map[HV_SHM_REGIONS_MAX - 1 - index];
+}
+
 /* The first region that ends above gpa: the one that holds it or the next one. */
 static unsigned region_at(const struct hv_shm_mem *mem, uint64_t gpa)
 {
@@ -111,28 +116,28 @@ int hv_shm_mem_add(struct hv_shm_mem *mem, const struct hv_shm_region *region, i
 int hv_shm_mem_remove(struct hv_shm_mem *mem, uint64_t gpa, uint64_t size, uint32_t id)
 {
     unsigned at = region_at(mem, gpa);
-    struct hv_shm_mapping *gone;
+    struct hv_shm_mapping gone;
 
     if (at == mem->count || mem->map[at].gpa != gpa || mem->map[at].size != size)
         return -ENOENT;
-    gone = &mem->dying[mem->dying_count++];
-    *gone = mem->map[at];
-    gone->remove_id = id;
-    if (gone->area)
-        gone->area->removed = true;
+    gone = mem->map[at];
+    gone.remove_id = id;
+    if (gone.area)
+        gone.area->removed = true;
     mem->count--;
     memmove(&mem->map[at], &mem->map[at + 1], (mem->count - at) * sizeof(mem->map[0]));
+    *dying(mem, mem->dying_count++) = gone; /* in what has become free, if need be */
     return 0;
 }
 
 bool hv_shm_mem_reap(struct hv_shm_mem *mem, uint32_t *ret_id)
 {
     for (unsigned i = 0; i < mem->dying_count && !mem->pins; i++) {
-        const struct hv_shm_mapping gone = mem->dying[i];
+        const struct hv_shm_mapping gone = *dying(mem, i);
 
         if (gone.area && gone.area->refs > 1)
             continue; /* spares are taken, frames are mapped */
-        mem->dying[i] = mem->dying[--mem->dying_count];
+        *dying(mem, i) = *dying(mem, --mem->dying_count);
         unmap(mem, &gone);
         mem->total -= gone.size;
         *ret_id = gone.remove_id;
@@ -146,7 +151,7 @@ void hv_shm_mem_finish(struct hv_shm_mem *mem)
     for (unsigned i = 0; i < mem->count; i++)
         unmap(mem, &mem->map[i]);
     for (unsigned i = 0; i < mem->dying_count; i++)
-        unmap(mem, &mem->dying[i]);
+        unmap(mem, dying(mem, i));
     hv_shm_mem_dirty_stop(mem);
     *mem = (struct hv_shm_mem){0};
 }

@@ -76,8 +76,9 @@ struct hv_shm_mapping {
 };
 
 struct hv_shm_mem {
-    struct hv_shm_mapping map[HV_SHM_REGIONS_MAX];   /* ascending, disjoint */
-    struct hv_shm_mapping dying[HV_SHM_REGIONS_MAX]; /* removed while something was pinned */
+    /* Ascending, disjoint; and from the end on backwards those that were removed while something
+     * was pinned. */
+    struct hv_shm_mapping map[HV_SHM_REGIONS_MAX];
     unsigned count, dying_count;
     unsigned pins;
     bool swaps;               /* HV_SHM_FEATURE_SWAP is agreed to */

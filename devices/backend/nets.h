@@ -28,13 +28,32 @@ int net_null_open(const struct loop *loop, struct net_port **ret_port);
 int net_tap_open(int fd, bool header, const struct loop *loop, struct net_port **ret_port);
 
 /*
- * dgram: unix datagrams, a frame each. `fd` is bound; `peer` is the path that packets go to, which
- * need not exist yet; "": `fd` is connected. `keep_fd`, or -1, is held open along with it (VDE's
- * control connection: when it hangs up, the switch is gone).
- * -ENAMETOOLONG: `peer`.
+ * dgram: unix datagrams, a frame each.
+ *
+ * Where the peer comes and goes, `fd` is bound, and connected when there is a packet and no peer:
+ * to the path `peer`, or, when that is "", by `dial`. That returns 0; -EINPROGRESS:
+ * net_dgram_dialled() follows, and until then the packet waits; or any other error: it is lost. It
+ * is not asked again for NET_DGRAM_AGAIN_NS then, whatever came of it, and what there is to be sent
+ * without a peer meanwhile is lost as well. A packet is what asks: there is no timer.
+ *
+ * `ended` is told, once, from the loop, when the carrier has gone for good. May be NULL.
  */
-int net_dgram_open(int fd, const char *peer, int keep_fd, const struct loop *loop,
+#define NET_DGRAM_AGAIN_NS UINT64_C(100000000)
+struct net_dgram_options {
+    int fd;
+    int keep_fd; /* held open along with it (VDE's control connection: when it hangs up, the switch
+                    is gone); -1: none */
+    bool connection;  /* `fd` is a connection (SOCK_SEQPACKET): its end is the carrier's */
+    const char *peer; /* need not exist yet. "" without `dial`: `fd` is connected */
+    int (*dial)(void *ctx);
+    void (*ended)(void *ctx);
+    void *ctx;
+};
+/* -ENAMETOOLONG: `peer`. */
+int net_dgram_open(const struct net_dgram_options *options, const struct loop *loop,
                    struct net_port **ret_port);
+/* What came of `dial`; it may not be waited for any more. From the loop. */
+void net_dgram_dialled(struct net_port *port, bool connected);
 
 /*
  * stream: a unix stream, each frame after its length (32 bits, big-endian: as QEMU's stream and

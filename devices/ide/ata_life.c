@@ -30,6 +30,8 @@ void ata_drive_finish(struct ata_drive *drive)
     ata_smart_finish(drive);
     if (drive->config.blk)
         blk_bind(drive->config.blk, NULL, NULL);
+    if (drive->board)
+        free(drive->board->smart.state.host_log);
     free(drive->board);
     drive->board = NULL;
 }

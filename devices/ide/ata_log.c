@@ -3,6 +3,7 @@
  * The logs (ATA8-ACS annex A), read and written by SMART READ LOG and SMART WRITE LOG or by READ
  * LOG EXT and WRITE LOG EXT: each is one sector, made when it is asked for.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
@@ -256,8 +257,9 @@ static bool make_log(struct ata_drive *drive, uint8_t address, unsigned by)
 {
     memset(drive->board->data, 0, ATA_SECTOR);
     if (is_host_log(address)) {
-        memcpy(drive->board->data, drive->board->smart.state.host_log[address - ATA_LOG_HOST_FIRST],
-               ATA_SECTOR);
+        if (drive->board->smart.state.host_log)
+            memcpy(drive->board->data,
+                   drive->board->smart.state.host_log[address - ATA_LOG_HOST_FIRST], ATA_SECTOR);
         return true;
     }
     for (unsigned i = 0; i < LOGS; i++) {
@@ -307,13 +309,21 @@ static void write_log(struct ata_drive *drive, unsigned by)
         ata_fail(drive, ATA_ER_ABRT);
 }
 
+/* Once in a drive's life, if ever. */
+static bool has_host_logs(struct ata_smart_state *state)
+{
+    if (!state->host_log)
+        state->host_log = calloc(ATA_LOG_HOSTS, sizeof(state->host_log[0]));
+    return state->host_log;
+}
+
 /* The address was checked, and registers cannot be written while a command runs; but a loaded state
  * has not been. */
 void ata_log_written(struct ata_drive *drive)
 {
     uint8_t address = drive->state.reg[ATA_REG_LBA_LOW];
 
-    if (!is_host_log(address)) {
+    if (!is_host_log(address) || !has_host_logs(&drive->board->smart.state)) {
         ata_fail(drive, ATA_ER_ABRT);
         return;
     }

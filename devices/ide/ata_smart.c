@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SMART (ATA8-ACS 7.53): attributes, status, self-tests. The logs are in ata_log.c. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "devices/ide/ata_internal.h"
@@ -446,6 +447,8 @@ void ata_smart_resume(struct ata_drive *drive)
 
 /* State. */
 
+static const uint8_t never_written[ATA_SECTOR];
+
 static void save_command(const struct ata_logged_command *command, struct state_writer *writer)
 {
     state_put_u8(writer, command->device);
@@ -487,7 +490,26 @@ static void save_logs(const struct ata_smart_state *state, struct state_writer *
         state_put_u16(writer, test->hours);
         state_put_u64(writer, test->lba);
     }
-    state_put_bytes(writer, state->host_log, sizeof(state->host_log));
+    for (unsigned i = 0; i < ATA_LOG_HOSTS; i++)
+        state_put_bytes(writer, state->host_log ? state->host_log[i] : never_written, ATA_SECTOR);
+}
+
+static void load_host_logs(struct ata_smart_state *state, struct state_reader *reader)
+{
+    uint8_t log[ATA_LOG_HOSTS][ATA_SECTOR];
+
+    state_get_bytes(reader, log, sizeof(log));
+    free(state->host_log);
+    state->host_log = NULL;
+    for (unsigned i = 0; i < ATA_LOG_HOSTS && !state->host_log; i++) {
+        if (!memcmp(log[i], never_written, ATA_SECTOR))
+            continue;
+        state->host_log = malloc(sizeof(log));
+        if (!state->host_log)
+            state_reject(reader);
+    }
+    if (state->host_log)
+        memcpy(state->host_log, log, sizeof(log));
 }
 
 static void load_logs(struct ata_smart_state *state, struct state_reader *reader)
@@ -511,7 +533,7 @@ static void load_logs(struct ata_smart_state *state, struct state_reader *reader
         test->hours = state_get_u16(reader);
         test->lba = state_get_u64(reader);
     }
-    state_get_bytes(reader, state->host_log, sizeof(state->host_log));
+    load_host_logs(state, reader);
 }
 
 void ata_smart_save(const struct ata_drive *drive, struct state_writer *writer)

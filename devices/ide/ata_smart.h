@@ -78,7 +78,8 @@ struct ata_smart_state {
     struct ata_logged_command recent[ATA_LOG_COMMANDS]; /* the newest is the last */
     struct ata_logged_error error[ATA_LOG_ERRORS]; /* the n-th is at (n - 1) mod their number */
     struct ata_logged_test self_test[ATA_LOG_SELF_TESTS]; /* likewise */
-    uint8_t host_log[ATA_LOG_HOSTS][512];
+    /* ATA_LOG_HOSTS of them, of a sector each; NULL: none was written yet, as with most drives. */
+    uint8_t (*host_log)[512];
 };
 
 struct blk_req;

@@ -85,8 +85,8 @@ static void boot(unsigned first, unsigned end)
         bench_check(crowd_boot(&bench.crowd, i) == 0, "a guest does not read what it wrote");
 }
 
-/* Descriptors and private memory with nobody attached: after a first guest, which brings what is
- * made once. */
+/* Descriptors and private memory: with nobody attached, after a first guest, which brings what is
+ * made once; with one, whose worker is there; and with all. */
 struct used {
     unsigned descriptors;
     unsigned long kib;
@@ -101,7 +101,7 @@ static struct used used_now(void)
 static struct used attach_all(unsigned pages)
 {
     unsigned n = bench.guests, tenth = n >= 10 ? n / 10 : 1;
-    struct used none, attached, booted;
+    struct used none, one, attached, booted;
     double first, middle, last;
 
     attach(0, 1);
@@ -109,20 +109,26 @@ static struct used attach_all(unsigned pages)
     crowd_detach(&bench.crowd, 0);
     bench_check(rig_wait_guests(&bench.rig, 0, 5000), "the first guest does not go");
     none = used_now();
-    first = attach(0, tenth);
+    first = attach(0, 1);
+    boot(0, 1);
+    one = used_now();
+    first += attach(1, tenth);
     middle = attach(tenth, n - tenth);
     last = attach(n - tenth, n);
     row("attach: all", first + middle + last, "s", -1);
     row("  a guest, of the first tenth", first * 1e3 / tenth, "ms", -1);
     row("  a guest, of the last tenth", last * 1e3 / tenth, "ms", -1);
     attached = used_now();
-    boot(0, n);
+    boot(1, n);
     booted = used_now();
-    row("a guest: descriptors", (double)(booted.descriptors - none.descriptors) / n, "", -1);
-    row("  private memory, attached", (double)(attached.kib - none.kib) / n, "KiB", -1);
-    row("  private memory, idle after its disk was used", (double)(booted.kib - none.kib) / n,
+    row("a guest: descriptors", (double)(booted.descriptors - one.descriptors) / (n - 1), "", -1);
+    row("  private memory, attached", (double)(attached.kib - one.kib) / (n - 1), "KiB", -1);
+    row("  private memory, idle after its disk was used", (double)(booted.kib - one.kib) / (n - 1),
         "KiB", IDLE_KIB);
-    row("  its part of the disk buffers, there from the start", 4. * pages / n, "KiB", -1);
+    row("  its part of the disk buffers, of its worker's from the start", 4. * pages / n, "KiB",
+        -1);
+    row("a worker and its first guest, without the buffers",
+        (double)(one.kib - none.kib) - 4. * pages / bench.workers, "KiB", -1);
     return none;
 }
 

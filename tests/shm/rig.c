@@ -136,9 +136,10 @@ void rig_start(struct rig *rig, const char *more)
         text, sizeof(text),
         "{\n  \"control_socket\": \"%s/control.sock\",\n  \"stats_socket\": \"%s/stats.sock\",\n"
         "  \"run_dir\": \"%s/run\",\n  \"guests_dir\": \"%s/guests.d\",\n"
-        "  \"shm_socket\": \"%s/shm.sock\",\n  \"xen\": false,\n  %s%s%s\n}\n",
-        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig_isolation(), more ? ",\n  " : "",
-        more ? more : "");
+        "  \"shm_socket\": \"%s/shm.sock\",\n  \"user_network_socket\": \"%s/usernet.sock\",\n"
+        "  \"xen\": false,\n  %s%s%s\n}\n",
+        rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig->dir, rig_isolation(),
+        more ? ",\n  " : "", more ? more : "");
     in_dir(rig, "ioemud.json", path);
     write_file(path, text);
     rig_restart(rig);
@@ -205,6 +206,7 @@ int rig_stop(struct rig *rig)
         kill(rig->pid, SIGKILL);
         waitpid(rig->pid, NULL, 0);
     }
+    rig_user_network_stop(rig);
     if (was_denied(rig))
         status = -1;
     remove_tree(rig->dir);

@@ -25,6 +25,7 @@
 struct rig {
     char dir[64];
     pid_t pid;     /* 0: not running */
+    pid_t usernet; /* ioemud-usernet; 0: not running */
     bool captured; /* a worker process was made to do what it must not */
 };
 
@@ -34,6 +35,10 @@ bool rig_isolated(void);
 const char *rig_isolation(void);
 /* `more`: further keys of ioemud.json as JSON text ("\"workers\": 2"), or NULL. */
 void rig_start(struct rig *rig, const char *more);
+/* Starts ioemud-usernet ($IOEMUD_USERNET) where the daemon looks for it; rig_stop() ends it, with
+ * its connections' processes. Words of these are in DIR/usernet.log. */
+void rig_user_network(struct rig *rig);
+void rig_user_network_stop(struct rig *rig);
 /* SIGTERM, waits; returns the exit status (as of waitpid), removes the folder. -1: a worker process
  * was denied a system call, and is not `captured`. */
 int rig_stop(struct rig *rig);

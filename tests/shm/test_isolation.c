@@ -6,7 +6,6 @@
  * IOEMUD_ISOLATION=thread.
  */
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -27,7 +26,8 @@
 
 #include <cmocka.h>
 
-#include "tests/shm/rig.h"
+#include "tests/peer/e1000.h"
+#include "tests/shm/rig_worker.h"
 
 #define RAM     0x400000u
 #define SECTORS 2048u
@@ -86,29 +86,6 @@ static struct peer *join(struct fixture *f, const char *name)
     return peer;
 }
 
-/* Of the guest's worker. */
-static pid_t worker_pid(struct fixture *f, const char *name)
-{
-    json_t *stats = rig_call(&f->rig, "stats", NULL, NULL), *guest, *worker;
-    size_t i, j;
-    pid_t pid = 0;
-
-    json_array_foreach(json_object_get(stats, "guests"), i, guest)
-    {
-        json_array_foreach(json_object_get(json_object_get(stats, "daemon"), "workers"), j, worker)
-        {
-            if (!strcmp(json_string_value(json_object_get(guest, "name")), name) &&
-                json_integer_value(json_object_get(guest, "worker")) ==
-                    json_integer_value(json_object_get(worker, "id")))
-                pid = (pid_t)json_integer_value(json_object_get(worker, "pid"));
-        }
-    }
-    json_decref(stats);
-    assert_true(pid > 1);
-    assert_int_not_equal(pid, f->rig.pid);
-    return pid;
-}
-
 /* A line of /proc/PID/status, its tabs as blanks. */
 static void status_line(pid_t pid, const char *key, char line[256])
 {
@@ -143,7 +120,7 @@ static void a_worker_has_no_privileges_and_is_filtered(void **state)
     };
     struct fixture *f = *state;
     struct peer *peer = join(f, "g0");
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
     char line[256];
 
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
@@ -155,48 +132,23 @@ static void a_worker_has_no_privileges_and_is_filtered(void **state)
     peer_close(peer);
 }
 
-/* Descriptors of the process, but for those whose target has this in it. */
-static unsigned descriptors_without(pid_t pid, const char *what)
-{
-    char path[64], from[384], to[256];
-    const struct dirent *entry;
-    unsigned count = 0;
-    DIR *dir;
-
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-    dir = opendir(path);
-    assert_non_null(dir);
-    while ((entry = readdir(dir))) {
-        ssize_t n;
-
-        snprintf(from, sizeof(from), "%s/%s", path, entry->d_name);
-        n = readlink(from, to, sizeof(to) - 1);
-        if (n < 0)
-            continue;
-        to[n] = '\0';
-        count += !strstr(to, what);
-    }
-    closedir(dir);
-    return count;
-}
-
 static void a_worker_has_no_other_guest_s_image_and_no_socket_of_the_daemon(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
-    pid_t pid = worker_pid(f, "g1");
+    pid_t pid = rig_worker(&f->rig, "g1");
     char image[RIG_PATH];
     unsigned all;
 
     if (geteuid() != 0)
         skip();
-    all = descriptors_without(pid, "no such thing");
+    all = rig_descriptors_without(pid, "no such thing");
     snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
-    assert_int_equal(descriptors_without(pid, image), all);
+    assert_int_equal(rig_descriptors_without(pid, image), all);
     snprintf(image, sizeof(image), "%s/g1", f->rig.dir);
-    assert_int_equal(descriptors_without(pid, image), all - 1);
+    assert_int_equal(rig_descriptors_without(pid, image), all - 1);
     /* The control side's link, and the peer's connection. */
-    assert_int_equal(descriptors_without(pid, "socket:"), all - 2);
+    assert_int_equal(rig_descriptors_without(pid, "socket:"), all - 2);
     peer_close(peer[0]);
     peer_close(peer[1]);
 }
@@ -209,8 +161,8 @@ static void the_control_side_keeps_no_memory_and_no_image_of_guests(void **state
 
     assert_int_equal(rig_memfd_mappings_of(f->rig.pid), 0);
     snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
-    assert_int_equal(descriptors_without(f->rig.pid, image),
-                     descriptors_without(f->rig.pid, "no such thing"));
+    assert_int_equal(rig_descriptors_without(f->rig.pid, image),
+                     rig_descriptors_without(f->rig.pid, "no such thing"));
     peer_close(peer);
 }
 
@@ -222,53 +174,19 @@ static void reads(struct peer *peer)
     assert_int_equal(ide_dma_read(&disk, 7, 8, 0x100000), 0);
 }
 
-/* Of what the process has of its own and can write to, but for a sanitizer's terabytes. */
-#define MAPPING_MAX (1ul << 30)
-static bool memory_has(pid_t pid, const char *text)
-{
-    char path[64], line[512];
-    FILE *maps;
-    bool found = false;
-    int mem;
-
-    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-    mem = open(path, O_RDONLY | O_CLOEXEC);
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-    maps = fopen(path, "re");
-    assert_true(mem >= 0);
-    assert_non_null(maps);
-    while (!found && fgets(line, sizeof(line), maps)) {
-        unsigned long first, end;
-        char mode[8] = "", *bytes;
-        ssize_t n;
-
-        if (sscanf(line, "%lx-%lx %7s", &first, &end, mode) != 3 || strncmp(mode, "rw-p", 4) != 0 ||
-            end - first > MAPPING_MAX)
-            continue;
-        bytes = malloc(end - first);
-        assert_non_null(bytes);
-        n = pread(mem, bytes, end - first, (off_t)first);
-        found = n > 0 && memmem(bytes, (size_t)n, text, strlen(text));
-        free(bytes);
-    }
-    fclose(maps);
-    close(mem);
-    return found;
-}
-
 static void a_worker_s_memory_has_no_other_guest_s_names(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
-    pid_t pid = worker_pid(f, "g1");
+    pid_t pid = rig_worker(&f->rig, "g1");
     char image[RIG_PATH];
 
     if (geteuid() != 0)
         skip();
     snprintf(image, sizeof(image), "%s/g0", f->rig.dir);
-    assert_true(memory_has(f->rig.pid, image)); /* who knows it */
-    assert_false(memory_has(pid, image));
-    assert_true(memory_has(pid, "g1"));
+    assert_true(rig_memory_has(f->rig.pid, image)); /* who knows it */
+    assert_false(rig_memory_has(pid, image));
+    assert_true(rig_memory_has(pid, "g1"));
     peer_close(peer[0]);
     peer_close(peer[1]);
 }
@@ -293,7 +211,7 @@ static void a_worker_that_dies_takes_its_guest_s_devices_only(void **state)
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
 
     reads(peer[1]);
-    assert_int_equal(kill(worker_pid(f, "g0"), SIGKILL), 0);
+    assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGKILL), 0);
     assert_true(rig_wait_guests(&f->rig, 1, 5000));
     assert_true(log_has(f, "guest=g0 event=worker-died"));
     assert_true(log_has(f, "signal 9"));
@@ -312,14 +230,14 @@ static void one_that_hangs_is_ended_and_told_of(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
-    pid_t stays = worker_pid(f, "g1");
+    pid_t stays = rig_worker(&f->rig, "g1");
 
-    assert_int_equal(kill(worker_pid(f, "g0"), SIGSTOP), 0);
+    assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGSTOP), 0);
     assert_true(log_has(f, "guest=g0 event=worker-hangs"));
     assert_true(log_has(f, "guest=g0 event=worker-died"));
     assert_true(rig_wait_guests(&f->rig, 1, 5000));
     reads(peer[1]);
-    assert_int_equal(worker_pid(f, "g1"), stays);
+    assert_int_equal(rig_worker(&f->rig, "g1"), stays);
     peer_close(peer[0]);
     peer[0] = join(f, "g0");
     reads(peer[0]);
@@ -331,17 +249,17 @@ static void guests_of_one_process_are_served_and_leave_one_by_one(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
 
-    assert_int_equal(worker_pid(f, "g1"), pid);
+    assert_int_equal(rig_worker(&f->rig, "g1"), pid);
     reads(peer[0]);
     reads(peer[1]);
     peer_close(peer[0]);
     assert_true(rig_wait_guests(&f->rig, 1, 5000));
     reads(peer[1]);
-    assert_int_equal(worker_pid(f, "g1"), pid);
+    assert_int_equal(rig_worker(&f->rig, "g1"), pid);
     peer[0] = join(f, "g0");
-    assert_int_equal(worker_pid(f, "g0"), pid);
+    assert_int_equal(rig_worker(&f->rig, "g0"), pid);
     reads(peer[0]);
     /* Each has counted for itself. */
     assert_true(rig_counted(&f->rig, "g1", "ioreqs", "pio_read") >
@@ -355,21 +273,21 @@ static void a_process_lets_go_of_a_guest_that_leaves(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer = join(f, "g0"), *other;
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
     unsigned descriptors;
 
     if (geteuid() != 0)
         skip();
-    descriptors = descriptors_without(pid, "no such thing");
+    descriptors = rig_descriptors_without(pid, "no such thing");
     for (unsigned i = 0; i < 5; i++) {
         other = join(f, "g1");
         reads(other);
         peer_close(other);
         assert_true(rig_wait_guests(&f->rig, 1, 5000));
     }
-    for (unsigned i = 0; i < 500 && descriptors_without(pid, "no such thing") != descriptors; i++)
+    for (unsigned i = 0; i < 500 && rig_descriptors_without(pid, "none") != descriptors; i++)
         usleep(10000); /* its reaper */
-    assert_int_equal(descriptors_without(pid, "no such thing"), descriptors);
+    assert_int_equal(rig_descriptors_without(pid, "no such thing"), descriptors);
     peer_close(peer);
 }
 
@@ -378,7 +296,7 @@ static void a_shared_worker_that_dies_is_told_of_with_all_its_guests(void **stat
     struct fixture *f = *state;
     struct peer *peer[2] = {join(f, "g0"), join(f, "g1")};
 
-    assert_int_equal(kill(worker_pid(f, "g0"), SIGKILL), 0);
+    assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGKILL), 0);
     assert_true(rig_wait_guests(&f->rig, 0, 5000));
     assert_true(log_has(f, "event=worker-died worker=0 guests=2"));
     assert_true(log_has(f, "guest=g0 event=detached"));
@@ -388,7 +306,7 @@ static void a_shared_worker_that_dies_is_told_of_with_all_its_guests(void **stat
         peer[i] = join(f, i ? "g1" : "g0");
         reads(peer[i]);
     }
-    assert_int_equal(worker_pid(f, "g0"), worker_pid(f, "g1"));
+    assert_int_equal(rig_worker(&f->rig, "g0"), rig_worker(&f->rig, "g1"));
     peer_close(peer[0]);
     peer_close(peer[1]);
 }
@@ -451,29 +369,56 @@ static void a_trace_ends_with_the_worker_process(void **state)
         link,
         "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"trace\", \"params\": {\"name\": \"g0\"}}",
         "\"ring\"");
-    assert_int_equal(kill(worker_pid(f, "g0"), SIGKILL), 0);
+    assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGKILL), 0);
     expect(link, "{\"jsonrpc\": \"2.0\", \"id\": 2, \"method\": \"trace-read\"}", "");
     fclose(link);
     assert_true(rig_wait_guests(&f->rig, 0, 5000));
     peer_close(peer);
 }
 
-static void a_guest_with_a_user_network_is_refused_where_its_file_says_so(void **state)
+/* It has a connection for one and a socket for the other, and has not been told where to. */
+static void a_worker_knows_no_paths_of_its_nics_and_makes_no_connections(void **state)
 {
     struct fixture *f = *state;
-    char reason[112];
+    char nics[512], path[RIG_PATH];
+    struct e1000_driver nic = {0};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint8_t frame[2048];
+    pid_t pid;
 
-    rig_guest_more(&f->rig, "g0", "", "\"nics\": [{\"backend\": \"user\"}]");
-    assert_null(rig_try_peer(&f->rig, "g0", 1, RAM, reason));
-    assert_true(log_has(f, "g0.json:"));
-    assert_true(log_has(f, "at /nics/0/backend: this takes connections of the worker's own"));
+    rig_user_network(&f->rig);
+    snprintf(path, sizeof(path), "%s/the-peer", f->rig.dir);
+    snprintf(nics, sizeof(nics),
+             "\"nics\": [{\"backend\": \"socket\", \"path\": \"%s/own\", \"peer\": \"%s\"},"
+             "{\"backend\": \"user\", \"bootfile\": \"the-bootfile\"}]",
+             f->rig.dir, path);
+    rig_guest_more(&f->rig, "g0", "", nics);
+    nic.peer = rig_peer(&f->rig, "g0", 1, E1000_RAM);
+    assert_true(rig_wait_running(&f->rig, 5000));
+    pid = rig_worker(&f->rig, "g0");
+    snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    e1000_driver_start(&nic);
+    e1000_driver_send(&nic, 1);
+    assert_int_equal(recv(fd, frame, sizeof(frame), 0), e1000_frame_bytes(0));
+    if (geteuid() == 0) {
+        assert_true(rig_memory_has(f->rig.pid, "the-peer")); /* who knows it */
+        assert_false(rig_memory_has(pid, "the-peer"));
+        assert_false(rig_memory_has(pid, "the-bootfile"));
+        /* The link, the peer's connection, and one of each NIC. */
+        assert_int_equal(rig_descriptors_without(pid, "socket:"),
+                         rig_descriptors_without(pid, "no such thing") - 4);
+    }
+    close(fd);
+    peer_close(nic.peer);
 }
 
 static void no_worker_survives_the_daemon(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer = join(f, "g0");
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
 
     assert_true(rig_signal(&f->rig, SIGKILL, 5000) >= 0);
     for (unsigned i = 0; i < 500 && kill(pid, 0) == 0; i++) {
@@ -495,7 +440,7 @@ static void a_stop_of_all_processes_ends_them_in_order(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer = join(f, "g0");
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
 
     /* As the service manager does it. */
     assert_int_equal(kill(pid, SIGTERM), 0);
@@ -585,7 +530,7 @@ static void what_a_captured_worker_tries_is_denied_and_logged(void **state)
 {
     struct fixture *f = *state;
     struct peer *peer = join(f, "g0");
-    pid_t pid = worker_pid(f, "g0");
+    pid_t pid = rig_worker(&f->rig, "g0");
     const struct {
         long number;
         const char *name;
@@ -634,7 +579,7 @@ int main(void)
         SHARED(a_trace_ends_with_the_worker_process),
         cmocka_unit_test_setup_teardown(one_that_hangs_is_ended_and_told_of, setup_impatient,
                                         teardown),
-        TEST(a_guest_with_a_user_network_is_refused_where_its_file_says_so),
+        TEST(a_worker_knows_no_paths_of_its_nics_and_makes_no_connections),
         TEST(no_worker_survives_the_daemon),
         TEST(a_stop_of_all_processes_ends_them_in_order),
         TEST(a_worker_logs_at_the_level_that_there_is_now),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -35,6 +36,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     rig_start(&f->rig, "\"workers\": 2");
+    if (rig_isolated())
+        rig_user_network(&f->rig);
     for (unsigned i = 0; i < 2; i++) {
         char name[8], nics[512];
 
@@ -107,6 +110,30 @@ static void a_guest_without_buffers_loses_nothing(void **state)
     for (unsigned i = 0; i < 80; i++)
         expect_frame(&f->nic[1]);
     assert_true(e1000_driver_all_sent(&f->nic[0]));
+}
+
+/* Its socket is another one then. What is sent meanwhile is lost, as on a wire. */
+static void a_peer_that_was_away_is_found_again(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned round = 0; round < 2; round++) {
+        e1000_driver_send(&f->nic[0], 3);
+        for (unsigned i = 0; i < 3; i++)
+            expect_frame(&f->nic[1]);
+        peer_close(f->nic[1].peer);
+        assert_true(rig_wait_guests(&f->rig, 1, 5000));
+        e1000_driver_send(&f->nic[0], 3);
+        assert_true(e1000_driver_all_sent(&f->nic[0]));
+        f->nic[1].peer = rig_peer(&f->rig, "n1", 1, E1000_RAM);
+        usleep(2 * 100000); /* NET_DGRAM_AGAIN_NS */
+        for (unsigned i = 0; i < 2; i++)
+            e1000_driver_start(&f->nic[i]);
+    }
+    e1000_driver_send(&f->nic[0], 1);
+    expect_frame(&f->nic[1]);
+    e1000_driver_send(&f->nic[1], 1);
+    expect_frame(&f->nic[0]);
 }
 
 static void a_pulled_cable_is_seen_and_stops_packets(void **state)
@@ -226,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(two_guests_of_one_daemon_talk),
         TEST(a_guest_without_buffers_loses_nothing),
+        TEST(a_peer_that_was_away_is_found_again),
         TEST(a_pulled_cable_is_seen_and_stops_packets),
         TEST(a_capture_is_written_while_packets_pass),
         TEST(a_nic_is_removed_and_another_added),

@@ -103,8 +103,10 @@ static void write_config(struct fixture *f, const char *more)
     fprintf(file,
             "{\"control_socket\": \"%s/control.sock\", \"stats_socket\": \"%s/stats.sock\", "
             "\"run_dir\": \"%s/run\", \"guests_dir\": \"%s/guests.d\", \"shm_socket\": "
-            "\"%s/shm.sock\", \"xen\": false, \"workers\": 1, %s, %s}",
-            f->rig.dir, f->rig.dir, f->rig.dir, f->rig.dir, f->rig.dir, rig_isolation(), more);
+            "\"%s/shm.sock\", \"user_network_socket\": \"%s/usernet.sock\", \"xen\": false, "
+            "\"workers\": 1, %s, %s}",
+            f->rig.dir, f->rig.dir, f->rig.dir, f->rig.dir, f->rig.dir, f->rig.dir, rig_isolation(),
+            more);
     assert_int_equal(fclose(file), 0);
 }
 

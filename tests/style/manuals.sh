@@ -38,6 +38,7 @@ options()
 }
 options ioemud ioemud.8
 options ioemuctl ioemuctl.1
+options ioemud-usernet ioemud-usernet.8
 
 while read -r word; do
     grep -qF "\`$word\`" docs/rpc.md || grep -qE "^## $word\$" docs/rpc.md ||

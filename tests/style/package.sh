@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The Debian package, tests/setup.sh and README.md name the same libraries to build with, the package has
-# the project's version, and builds every program that is installed.
+# the project's version, and builds every program that is installed; what has a guest's network has nothing of Xen.
 . "$(dirname "$0")/common.sh"
 
 # libraries FILE: the development packages that it names.
@@ -26,4 +26,11 @@ build = os.path.realpath(sys.argv[1])
 for target in json.load(sys.stdin):
     if target["installed"] and target["type"] == "executable":
         print(os.path.relpath(target["filename"][0], build))' "$build_dir")
+if [ -x "$build_dir/daemon/ioemud-usernet" ]; then
+    while read -r library; do
+        bad "ioemud-usernet: needs $library"
+    done < <(objdump -p "$build_dir/daemon/ioemud-usernet" | sed -n 's/^ *NEEDED *//p' | grep -E '^lib(xen|nbd|seccomp|aio|systemd)')
+else
+    bad "$build_dir/daemon/ioemud-usernet: not built"
+fi
 verdict

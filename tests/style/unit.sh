@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The unit is as closed as docs/security.md says, by itself and with the drop-in for workers that are threads; and
-# systemd knows every line of it and of the examples.
+# The units are as closed as docs/security.md says, the daemon's by itself and with the drop-in for workers
+# that are threads; and systemd knows every line of them and of the examples.
 . "$(dirname "$0")/common.sh"
 
 if ! systemd-analyze --version >/dev/null 2>&1; then
@@ -11,20 +11,23 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Programs that are not installed are no mistake of the unit's.
-sed 's,@sbindir@/ioemud,/bin/true,; s,@bindir@/ioemuctl,/bin/true,; s,@docdir@,/usr/share/doc/ioemud,' \
-    systemd/ioemud.service.in | sed '/^Documentation=/d' >"$work/ioemud.service"
+for unit in ioemud.service ioemud-usernet@.service; do
+    sed 's,@sbindir@/ioemud\(-usernet\)\?,/bin/true,; s,@bindir@/ioemuctl,/bin/true,; s,@docdir@,/usr/share/doc/ioemud,' \
+        "systemd/$unit.in" | sed '/^Documentation=/d' >"$work/$unit"
+done
+sed '/^Documentation=/d' systemd/ioemud-usernet.socket >"$work/ioemud-usernet.socket"
 
-# score: in tenths, rounded up.
+# score UNIT: in tenths, rounded up.
 score()
 {
-    systemd-analyze security --offline=true --no-pager "$work/ioemud.service" 2>/dev/null |
-        sed -n 's/.*exposure level for ioemud.service: \([0-9]*\)\.\([0-9]\) .*/\1\2/p'
+    systemd-analyze security --offline=true --no-pager "$work/$1" 2>/dev/null |
+        sed -n 's/.*exposure level for [^ ]*: \([0-9]*\)\.\([0-9]\) .*/\1\2/p'
 }
-# at_most TENTHS WHAT
+# at_most TENTHS WHAT [UNIT]
 at_most()
 {
     local found
-    found=$(score)
+    found=$(score "${3:-ioemud.service}")
     [ -n "$found" ] || { bad "systemd-analyze says nothing of the unit $2"; return; }
     [ "$found" -le "$1" ] || bad "systemd-analyze security: $found tenths $2, not $1"
     grep -q "says $(($1 / 10))\.$(($1 % 10))[, ]" docs/security.md ||
@@ -32,6 +35,7 @@ at_most()
 }
 
 at_most 20 "by itself"
+at_most 14 "of user networks" ioemud-usernet@.service
 mkdir "$work/ioemud.service.d"
 cp systemd/threads.conf "$work/ioemud.service.d/"
 at_most 20 "with threads.conf"
@@ -39,7 +43,7 @@ at_most 20 "with threads.conf"
 cp systemd/images.conf systemd/metrics.conf "$work/ioemud.service.d/"
 while read -r line; do
     bad "$line"
-done < <(systemd-analyze verify --man=no "$work/ioemud.service" 2>&1 | grep 'ioemud')
+done < <(systemd-analyze verify --man=no "$work"/ioemud{.service,-usernet@.service,-usernet.socket} 2>&1 | grep 'ioemud')
 for name in systemd/*.conf; do
     case $name in */sysusers.conf | */tmpfiles.conf) continue ;; esac
     grep -q "'${name##*/}'" systemd/meson.build || bad "$name: is not installed"

@@ -161,49 +161,6 @@ static void test_the_examples_are_good(void **state)
 
 /* ---- guests ---- */
 
-static void test_what_a_worker_process_cannot_serve_is_told_where_it_is_written(void **state)
-{
-    const char *text = "{\n  \"nics\": [ { \"backend\": \"null\" },\n    { \"devid\": 1, "
-                       "\"backend\": \"user\" } ]\n}\n";
-    char dir[] = "/tmp/test_config.XXXXXX", path[64], wanted[128];
-    struct config_error error = {""};
-    struct guest_config guest;
-    FILE *file;
-
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/web1.json", dir);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-    assert_int_equal(guest_config_load(path, &guest, &error), 0);
-    assert_int_equal(guest_config_check_isolation(&guest, path, ISOLATION_THREAD, &error), 0);
-    assert_int_equal(guest_config_check_isolation(&guest, path, ISOLATION_PROCESS, &error),
-                     -EINVAL);
-    snprintf(wanted, sizeof(wanted), "%s:3:30: at /nics/1/backend: ", path);
-    if (strncmp(error.text, wanted, strlen(wanted)) != 0)
-        fail_msg("%s", error.text);
-    /* What came from elsewhere has no line, but a path. */
-    assert_int_equal(guest_config_check_isolation(&guest, "(request)", ISOLATION_PROCESS, &error),
-                     -EINVAL);
-    assert_non_null(strstr(error.text, "(request): at /nics/1/backend: "));
-    guest_config_finish(&guest);
-    unlink(path);
-    rmdir(dir);
-}
-
-static void test_a_datagram_socket_with_a_peer_is_none_of_a_worker_process(void **state)
-{
-    struct config_error error = {""};
-    struct guest_config guest =
-        guest_of("{\"nics\": [ { \"backend\": \"socket\", \"mode\": "
-                 "\"dgram\", \"path\": \"/run/a\", \"peer\": \"/run/b\" } ]}");
-
-    assert_int_equal(guest_config_check_isolation(&guest, "x", ISOLATION_PROCESS, &error), -EINVAL);
-    assert_non_null(strstr(error.text, "at /nics/0/peer: "));
-    guest_config_finish(&guest);
-}
-
 static void test_a_guest_by_default(void **state)
 {
     struct guest_config config = guest_of("{}");
@@ -539,8 +496,6 @@ int main(void)
         cmocka_unit_test(test_a_guest_has_its_files_name),
         cmocka_unit_test(test_the_examples_are_good),
         cmocka_unit_test(test_a_guest_by_default),
-        cmocka_unit_test(test_what_a_worker_process_cannot_serve_is_told_where_it_is_written),
-        cmocka_unit_test(test_a_datagram_socket_with_a_peer_is_none_of_a_worker_process),
         cmocka_unit_test(test_faults_and_policies_are_merged),
         cmocka_unit_test(test_every_key_of_a_guest_arrives),
         cmocka_unit_test(test_a_guest_survives_the_way_to_json_and_back),

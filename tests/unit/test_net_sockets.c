@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* NICs that are connected by unix sockets, or not at all; and captures of what they say. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,15 +58,24 @@ static int bound(char *path, const char *name)
     return fd;
 }
 
+static struct net_port *dgram(struct fake_loop *fake, int fd, const char *peer, int keep_fd)
+{
+    const struct net_dgram_options options = {.fd = fd, .peer = peer, .keep_fd = keep_fd};
+    struct net_port *port;
+
+    assert_int_equal(net_dgram_open(&options, fake_loop(fake), &port), 0);
+    return port;
+}
+
 static void two_nics_talk_by_datagrams(void **state)
 {
     char path[2][108];
     int fd[2] = {bound(path[0], "a"), bound(path[1], "b")};
     struct net_port *port;
 
-    assert_int_equal(net_dgram_open(fd[0], path[1], -1, fake_loop(*state), &port), 0);
+    port = dgram(*state, fd[0], path[1], -1);
     net_rig_init(&a, *state, port);
-    assert_int_equal(net_dgram_open(fd[1], path[0], -1, fake_loop(*state), &port), 0);
+    port = dgram(*state, fd[1], path[0], -1);
     net_rig_init(&b, *state, port);
     for (unsigned i = 0; i < 5; i++)
         assert_true(net_rig_send(&a, frame + i, 60 + i * 300, NULL));
@@ -98,9 +108,9 @@ static void a_peer_that_does_not_read_makes_the_sender_wait(void **state)
     unsigned sent = 0;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd), 0);
-    assert_int_equal(net_dgram_open(fd[0], "", -1, fake_loop(*state), &port), 0);
+    port = dgram(*state, fd[0], "", -1);
     net_rig_init(&a, *state, port);
-    assert_int_equal(net_dgram_open(fd[1], "", -1, fake_loop(*state), &port), 0);
+    port = dgram(*state, fd[1], "", -1);
     net_rig_init(&b, *state, port);
     b.room = 0;
     while (sent < 10000) {
@@ -128,6 +138,189 @@ static void a_peer_that_does_not_read_makes_the_sender_wait(void **state)
     net_rig_finish(&b);
 }
 
+/* ---- connected by somebody else ---- */
+
+struct dialler {
+    unsigned asked, ended;
+    int answer; /* of the next ones */
+};
+
+static int on_dial(void *ctx)
+{
+    struct dialler *dialler = ctx;
+
+    dialler->asked++;
+    return dialler->answer;
+}
+
+static void on_ended(void *ctx)
+{
+    ((struct dialler *)ctx)->ended++;
+}
+
+static struct net_port *dialled(struct fake_loop *fake, int fd, struct dialler *dialler)
+{
+    const struct net_dgram_options options = {
+        .fd = fd, .peer = "", .keep_fd = -1, .dial = on_dial, .ended = on_ended, .ctx = dialler};
+    struct net_port *port;
+
+    dialler->answer = -EINPROGRESS;
+    assert_int_equal(net_dgram_open(&options, fake_loop(fake), &port), 0);
+    return port;
+}
+
+static bool reach(int fd, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return !connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static void a_packet_waits_while_its_peer_is_dialled(void **state)
+{
+    struct dialler dialler = {0};
+    char path[2][108];
+    int own = bound(path[0], "a"), other = bound(path[1], "b"), kept = dup(own);
+    struct net_port *port = dialled(*state, own, &dialler);
+
+    net_rig_init(&a, *state, port);
+    for (unsigned i = 0; i < 5; i++)
+        assert_false(net_rig_send(&a, frame, 99, NULL));
+    assert_int_equal(dialler.asked, 1); /* however many wait */
+    fake_loop_settle(*state, 0, 10);
+    assert_int_equal(fake_loop_settle(*state, 10, 100), 0); /* nobody spins */
+    assert_true(reach(kept, path[1]));
+    net_dgram_dialled(port, true);
+    fake_loop_settle(*state, 0, 10);
+    assert_int_equal(a.writables, 1);
+    assert_true(net_rig_send(&a, frame, 99, NULL));
+    assert_int_equal(recv(other, frame, sizeof(frame), MSG_DONTWAIT), 99);
+    net_dgram_dialled(port, false); /* nobody has asked */
+    assert_true(net_rig_send(&a, frame, 98, NULL));
+    assert_int_equal(recv(other, frame, sizeof(frame), MSG_DONTWAIT), 98);
+    assert_int_equal(net_counters(a.net)->tx_dropped, 0);
+    assert_int_equal(dialler.asked, 1);
+    net_rig_finish(&a);
+    close(kept);
+    close(other);
+    unlink(path[0]);
+    unlink(path[1]);
+}
+
+static void a_peer_that_comes_later_or_again_is_dialled_anew(void **state)
+{
+    struct dialler dialler = {0};
+    char path[2][108];
+    int own = bound(path[0], "a"), other, kept = dup(own);
+    struct net_port *port = dialled(*state, own, &dialler);
+    uint64_t now = 1000 * NET_DGRAM_AGAIN_NS;
+
+    fake_loop_set_clock(*state, now);
+    net_rig_init(&a, *state, port);
+    for (unsigned comes = 0; comes < 3; comes++) {
+        unsigned asked = dialler.asked;
+
+        /* It is not there: what waits is lost, and what is sent in the time after that. */
+        assert_false(net_rig_send(&a, frame, 99, NULL));
+        assert_int_equal(dialler.asked, asked + 1);
+        net_dgram_dialled(port, false);
+        for (unsigned i = 0; i < NET_BUDGET; i++)
+            assert_true(net_rig_send(&a, frame, 99, NULL));
+        assert_int_equal(dialler.asked, asked + 1);
+        assert_int_equal(fake_loop_settle(*state, 10, 100) < 100, 1);
+        assert_int_equal(fake_loop_timers(*state), 0);
+        fake_loop_set_clock(*state, now += NET_DGRAM_AGAIN_NS);
+
+        snprintf(path[1], sizeof(path[1]), "/tmp/test_net_sockets-%d-b", (int)getpid());
+        other = bound(path[1], "b");
+        assert_false(net_rig_send(&a, frame, 97, NULL));
+        assert_true(reach(kept, path[1]));
+        net_dgram_dialled(port, true);
+        fake_loop_settle(*state, 0, 10);
+        assert_true(net_rig_send(&a, frame, 97, NULL));
+        assert_int_equal(recv(other, frame, sizeof(frame), MSG_DONTWAIT), 97);
+        close(other);
+        fake_loop_settle(*state, 0, 10);
+        fake_loop_set_clock(*state, now += NET_DGRAM_AGAIN_NS);
+    }
+    assert_int_equal(dialler.asked, 6);
+    assert_int_equal(dialler.ended, 0);
+    fake_loop_set_clock(*state, 0);
+    net_rig_finish(&a);
+    close(kept);
+    unlink(path[0]);
+    unlink(path[1]);
+}
+
+/* Somebody else has the socket, too, and nobody reads it any more. */
+static void who_waits_for_room_at_a_nic_that_goes_waits_no_longer(void **state)
+{
+    struct dialler dialler = {0};
+    char path[2][108];
+    int own = bound(path[0], "a"), other = bound(path[1], "b"), kept = dup(own);
+    unsigned before;
+
+    net_rig_init(&a, *state, dialled(*state, own, &dialler));
+    net_rig_init(&b, *state, dgram(*state, other, path[0], -1));
+    a.room = 0;
+    do {
+        before = b.writables;
+        while (net_rig_send(&b, frame, 99, NULL))
+            ;
+        fake_loop_settle(*state, 10, 100);
+    } while (b.writables > before);
+    net_rig_finish(&a);
+    fake_loop_settle(*state, 10, 100);
+    assert_true(b.writables > before);
+    assert_true(net_rig_send(&b, frame, 99, NULL));
+    assert_int_equal(net_counters(b.net)->tx_dropped, 1);
+    net_rig_finish(&b);
+    close(kept);
+    unlink(path[0]);
+    unlink(path[1]);
+}
+
+static void a_connection_that_ends_takes_the_carrier_and_says_so_once(void **state)
+{
+    /* How it is noticed: a guest that receives, one that only sends, and one that receives later.
+     */
+    for (unsigned way = 0; way < 3; way++) {
+        struct dialler dialler = {0};
+        struct net_dgram_options options = {
+            .peer = "", .keep_fd = -1, .connection = true, .ended = on_ended, .ctx = &dialler};
+        struct net_port *port;
+        int fd[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd), 0);
+        options.fd = fd[0];
+        assert_int_equal(net_dgram_open(&options, fake_loop(*state), &port), 0);
+        net_rig_init(&a, *state, port);
+        assert_int_equal(send(fd[1], frame, 100, 0), 100);
+        assert_true(net_rig_wait(&a, 1));
+        assert_true(net_rig_send(&a, frame, 200, NULL));
+        assert_int_equal(recv(fd[1], frame, sizeof(frame), 0), 200);
+        net_receive_enable(a.net, way == 0);
+        fake_loop_settle(*state, 0, 10);
+        close(fd[1]);
+        fake_loop_settle(*state, 10, 100);
+        assert_int_equal(dialler.ended, way == 0);
+        if (way == 1)
+            assert_true(net_rig_send(&a, frame, 100, NULL));
+        if (way == 2)
+            net_receive_enable(a.net, true);
+        fake_loop_settle(*state, 10, 100);
+        assert_false(a.link);
+        assert_int_equal(dialler.ended, 1);
+        net_receive_enable(a.net, false);
+        net_receive_enable(a.net, true);
+        assert_true(net_rig_send(&a, frame, 100, NULL));
+        assert_in_range(fake_loop_settle(*state, 10, 100), 0, 5); /* nobody spins */
+        assert_int_equal(dialler.ended, 1);
+        net_rig_finish(&a);
+    }
+}
+
 static void a_switch_that_hangs_up_takes_the_carrier(void **state)
 {
     int fd[2], keep[2];
@@ -135,7 +328,7 @@ static void a_switch_that_hangs_up_takes_the_carrier(void **state)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, keep), 0);
-    assert_int_equal(net_dgram_open(fd[0], "", keep[0], fake_loop(*state), &port), 0);
+    port = dgram(*state, fd[0], "", keep[0]);
     net_rig_init(&a, *state, port);
     assert_true(a.link);
     close(keep[1]);
@@ -297,6 +490,10 @@ int main(void)
         TEST(null_takes_everything),
         TEST(two_nics_talk_by_datagrams),
         TEST(a_peer_that_does_not_read_makes_the_sender_wait),
+        TEST(a_packet_waits_while_its_peer_is_dialled),
+        TEST(a_peer_that_comes_later_or_again_is_dialled_anew),
+        TEST(who_waits_for_room_at_a_nic_that_goes_waits_no_longer),
+        TEST(a_connection_that_ends_takes_the_carrier_and_says_so_once),
         TEST(a_switch_that_hangs_up_takes_the_carrier),
         TEST(two_nics_talk_over_a_stream),
         TEST(a_listener_takes_one_peer_after_the_other),

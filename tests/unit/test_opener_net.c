@@ -238,6 +238,110 @@ static void a_port_of_a_switch_is_plugged_in(void **state)
     unlink(own_path);
 }
 
+/* ---- user networks ---- */
+
+/* What listens in ioemud-usernet's place, for one connection. */
+struct network {
+    int listener;
+    const char *says; /* NULL: nothing; "": hangs up */
+    char heard[256];
+    int fd;
+};
+
+static void *run_network(void *arg)
+{
+    struct network *network = arg;
+    ssize_t n;
+
+    network->fd = accept(network->listener, NULL, NULL);
+    n = recv(network->fd, network->heard, sizeof(network->heard) - 1, 0);
+    network->heard[n > 0 ? n : 0] = '\0';
+    if (network->says && *network->says)
+        (void)!send(network->fd, network->says, strlen(network->says), 0);
+    else if (network->says)
+        close(network->fd);
+    return NULL;
+}
+
+static int ask_network(struct network *network, const char *path, int *ret_fd)
+{
+    pthread_t thread;
+    int err;
+
+    assert_int_equal(opener_listen(path, SOCK_SEQPACKET, 0600, "", &network->listener, why), 0);
+    fcntl(network->listener, F_SETFL, 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_network, network), 0);
+    err = opener_user_network(path, "{\"restricted\":true}", ret_fd, why);
+    pthread_join(thread, NULL);
+    close(network->listener);
+    assert_string_equal(network->heard, "{\"restricted\":true}");
+    return err;
+}
+
+static void a_user_network_is_asked_for_and_answers(void **state)
+{
+    struct network network = {.says = "{\"ok\":true}"};
+    char path[64], text[8] = "";
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/u", dir);
+    assert_int_equal(ask_network(&network, path, &fd), 0);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(send(network.fd, "frame", 6, 0), 6);
+    assert_int_equal(recv(fd, text, sizeof(text), 0), 6);
+    assert_string_equal(text, "frame");
+    close(fd);
+    close(network.fd);
+    unlink(path);
+}
+
+static void who_has_no_user_network_is_told_why_and_what_to_do(void **state)
+{
+    static const struct {
+        const char *says;
+        int err;
+        const char *why;
+    } cases[] = {
+        {"{\"error\":\"port 22 of the host cannot be forwarded\"}", -ECONNREFUSED,
+         "user network: port 22 of the host cannot be forwarded"},
+        {"{\"error\":\"a\\u0007\\u20ac\"}", -ECONNREFUSED, "user network: a????"},
+        {"frames", -EPROTO, "is no ioemud-usernet"},
+        {"", -ECONNRESET, "MaxConnections="},
+        {NULL, -ETIMEDOUT, "no answer in 5 s"},
+    };
+    unsigned descriptors = 0;
+    char path[64];
+    int fd = -1, other;
+
+    snprintf(path, sizeof(path), "%s/u", dir);
+    for (unsigned i = 0; i < 2; i++) { /* not there, and left over */
+        assert_true(opener_user_network(path, "{}", &fd, why) < 0);
+        assert_non_null(strstr(why, "nobody listens at "));
+        assert_non_null(strstr(why, "systemctl start ioemud-usernet.socket"));
+        assert_non_null(strstr(why, "ioemud-usernet --listen"));
+        assert_int_equal(opener_listen(path, SOCK_SEQPACKET, 0600, "", &other, why), 0);
+        close(other);
+    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct network network = {.says = cases[i].says};
+
+        assert_int_equal(ask_network(&network, path, &fd), cases[i].err);
+        if (!strstr(why, cases[i].why))
+            fail_msg("%s", why);
+        if (!network.says || *network.says) {
+            assert_int_equal(recv(network.fd, why, 1, 0), 0); /* it was hung up on */
+            close(network.fd);
+        }
+        other = dup(0);
+        assert_true(!descriptors || (unsigned)other == descriptors);
+        descriptors = (unsigned)other;
+        close(other);
+    }
+    assert_int_equal(fd, -1);
+    unlink(path);
+}
+
 static void a_rom_must_look_like_one(void **state)
 {
     char path[64];
@@ -331,6 +435,8 @@ int main(void)
         cmocka_unit_test(an_interface_that_is_none_is_named),
         cmocka_unit_test(a_stale_datagram_socket_is_replaced_and_a_live_one_is_not),
         cmocka_unit_test(a_port_of_a_switch_is_plugged_in),
+        cmocka_unit_test(a_user_network_is_asked_for_and_answers),
+        cmocka_unit_test(who_has_no_user_network_is_told_why_and_what_to_do),
         cmocka_unit_test(a_rom_must_look_like_one),
         cmocka_unit_test(a_capture_never_goes_over_what_is_there),
     };

@@ -192,13 +192,16 @@ static void test_how_worker_processes_are_shared_and_timed_is_applied(void **sta
     struct fixture *f = *state;
     json_t *answer;
 
-    write_config(f, ", 'worker_guests': 3, 'worker_timeout': 7, 'isolation': 'process'");
+    write_config(f, ", 'worker_guests': 3, 'worker_timeout': 7, 'isolation': 'process', "
+                    "'user_network_socket': '/run/u'");
     answer = ask(f, "reload", "");
     assert_string_equal(result_at(answer, "/worker_guests"), "applied");
     assert_string_equal(result_at(answer, "/worker_timeout"), "applied");
     assert_string_equal(result_at(answer, "/isolation"), "restart");
     assert_int_equal(f->rig.daemon.config.worker_guests, 3);
     assert_int_equal(f->rig.daemon.config.worker_timeout, 7);
+    assert_string_equal(result_at(answer, "/user_network_socket"), "applied");
+    assert_string_equal(f->rig.daemon.config.user_network_socket, "/run/u");
     json_decref(answer);
 }
 

@@ -83,10 +83,29 @@ static void what_a_process_cannot_serve_is_refused(void **state)
     struct guest_rig *rig = *state;
     struct rig_outcome outcome = {0};
 
-    guest_rig_attach(rig, "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'user'}]}", &outcome);
+    rig->daemon.config.pv_disks = true; /* which a file could not say */
+    guest_rig_attach(rig, "{'name': 'a', 'role': 'pv'}", &outcome);
     guest_rig_settle(rig, 0);
     assert_int_equal(outcome.err, -EOPNOTSUPP);
     assert_non_null(strstr(outcome.why, "\"isolation\": \"process\""));
+}
+
+/* Where nobody has networks, neither at the start nor later. */
+static void a_user_network_that_cannot_be_had_is_told(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    struct rig_outcome outcome = {0};
+
+    free(rig->daemon.config.user_network_socket);
+    assert_true(asprintf(&rig->daemon.config.user_network_socket, "%s/none", rig->dir) > 0);
+    guest_rig_attach(rig, "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'user'}]}", &outcome);
+    guest_rig_settle(rig, 0);
+    assert_int_equal(outcome.err, -ENOENT);
+    assert_non_null(strstr(outcome.why, "NIC 0: user network: nobody listens at "));
+    while (rig->daemon.processes)
+        ev_run(rig->daemon.ev, EVRUN_ONCE);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
 }
 
 /* How it goes for a daemon with these capabilities and no others: the error, and whether the hint
@@ -477,6 +496,13 @@ static void a_second_listener_ends_the_worker(void **state)
     ends_who_says(*state, &report, sizeof(report));
 }
 
+static void a_peer_that_no_nic_has_ends_the_worker(void **state)
+{
+    struct worker_report report = {.kind = REPORT_DIAL, .nic = 0}; /* of backend "null" */
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
 static bool has_stopped(struct guest_rig *rig, void *arg)
 {
     return rig->daemon.guests->io_stopped != 0;
@@ -565,6 +591,7 @@ int main(void)
         TEST(everything_is_handed_over_and_comes_back),
         TEST(a_start_that_fails_in_the_process_is_told),
         TEST(what_a_process_cannot_serve_is_refused),
+        TEST(a_user_network_that_cannot_be_had_is_told),
         TEST(what_a_unit_leaves_out_for_them_is_named),
         TEST(one_of_another_user_is_killed_by_who_may_change_users),
         TEST(a_domain_s_devices_start_anew_when_its_worker_dies),
@@ -585,6 +612,7 @@ int main(void)
         TEST(an_end_that_nobody_wanted_ends_the_worker),
         TEST(drained_before_the_end_ends_the_worker),
         TEST(a_second_listener_ends_the_worker),
+        TEST(a_peer_that_no_nic_has_ends_the_worker),
         TEST(a_disk_s_error_that_is_told_twice_counts_once),
         TEST(a_full_file_that_is_told_time_and_again_is_renewed_once),
     };

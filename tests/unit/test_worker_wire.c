@@ -63,6 +63,9 @@ static void a_number_lies_within_what_there_is(void **state)
     assert_false(good(stop));
     assert_true(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = 1}));
     assert_false(good((struct worker_report){.kind = REPORT_SERIAL_FULL, .port = MACHINE_SERIALS}));
+    assert_true(good((struct worker_report){.kind = REPORT_DIAL, .nic = MACHINE_NICS - 1}));
+    assert_false(good((struct worker_report){.kind = REPORT_DIAL, .nic = MACHINE_NICS}));
+    assert_false(good((struct worker_report){.kind = REPORT_DIAL, .nic = UINT32_MAX}));
 }
 
 static void news_are_of_a_pv_disk_and_an_error_where_there_is_one(void **state)
@@ -177,10 +180,10 @@ static void counts_are_copied_word_by_word(void **state)
 
 static void counts_of_a_captured_worker_stay_within_bounds(void **state)
 {
-    static struct vm_counts counts;
+    static struct vm_counts wild, counts;
 
-    memset(&counts, 0xff, sizeof(counts));
-    vm_counts_check(&counts);
+    memset(&wild, 0xff, sizeof(wild));
+    vm_counts_take(&counts, &wild);
     assert_int_equal(counts.n_devices, VM_COUNTS_DEVICES);
     for (unsigned i = 0; i < VM_COUNTS_DEVICES; i++) {
         assert_int_equal(counts.device[i].n_counters, VM_COUNTS_OF_EACH);
@@ -189,6 +192,21 @@ static void counts_of_a_captured_worker_stay_within_bounds(void **state)
         for (unsigned j = 0; j < VM_COUNTS_OF_EACH; j++)
             assert_int_equal(strlen(counts.device[i].counter[j].name), VM_COUNTS_NAME_MAX);
     }
+}
+
+static void devices_that_a_guest_does_not_have_are_not_copied(void **state)
+{
+    static struct vm_counts from, to;
+
+    from.n_devices = 2;
+    from.device[1].n_counters = 3;
+    from.device[2].n_counters = 4;
+    to.device[2].n_counters = 5;
+    vm_counts_take(&to, &from);
+    assert_int_equal(to.n_devices, 2);
+    assert_int_equal(to.device[1].n_counters, 3);
+    assert_int_equal(to.device[2].n_counters, 5);
+    assert_ptr_equal((char *)&from + vm_counts_size(&from), &from.device[2]);
 }
 
 /* ---- orders -----------------------------------------------------------------------------------*/
@@ -269,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_line_is_no_more_urgent_than_a_device_s),
         cmocka_unit_test(counts_are_copied_word_by_word),
         cmocka_unit_test(counts_of_a_captured_worker_stay_within_bounds),
+        cmocka_unit_test(devices_that_a_guest_does_not_have_are_not_copied),
         cmocka_unit_test(a_guest_s_descriptors_are_found_wherever_they_are),
         cmocka_unit_test(a_pv_disk_s_descriptors_are_found),
         cmocka_unit_test(the_largest_guest_fits_into_one_message),
