@@ -172,6 +172,7 @@ void pvdisk_opened(struct pvdisk *disk, int err, const char *why)
         why = text;
         expect_end(disk);
     }
+    pvdisk_ask_unhear(disk);
     on_log(disk, "image", why);
     disk->useless = true;
     disk->waits = err == -EBUSY && somebody_leaves(disk->guest->daemon);

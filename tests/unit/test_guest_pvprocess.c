@@ -4,6 +4,7 @@
  * would, and what they have in common with other guests of it. What they do is in the tests of PV
  * disks, which run with processes, too.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -455,6 +456,63 @@ static void a_guest_that_leaves_does_not_take_anothers_grants_along(void **state
     pvdisk_detach(rig);
 }
 
+/* Descriptors of the guest's worker, and what it has mapped of PV disks' counters. -1: only root
+ * sees that. */
+static int count_in_worker(struct pvdisk_rig *rig, unsigned *ret_mapped)
+{
+    char path[64], line[512];
+    int count = 0;
+    FILE *maps;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)worker_of(rig));
+    dir = opendir(path);
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)worker_of(rig));
+    maps = fopen(path, "re");
+    *ret_mapped = 0;
+    while (dir && readdir(dir))
+        count++;
+    while (maps && fgets(line, sizeof(line), maps))
+        *ret_mapped += strstr(line, "ioemud-pv-disk") != NULL;
+    if (maps)
+        fclose(maps);
+    if (dir)
+        closedir(dir);
+    return dir && maps && count ? count : -1;
+}
+
+static void a_disk_that_leaves_takes_along_what_its_process_had_of_it(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+    bool qcow2 = !access(SERVED_PROGRAM, X_OK) && run(rig, "qemu-img create -f qcow2 a.qcow2 1M");
+    unsigned mapped;
+    int before = 0;
+
+    pvdisk_attach(rig, "");
+    for (unsigned i = 0; i < 6; i++) {
+        if (qcow2 && i % 2) {
+            offer_qcow2(rig);
+            pvdisk_wait(rig, "2");
+        } else {
+            pvdisk_offer(rig);
+        }
+        pvdisk_make_ring(rig);
+        pvdisk_front_connects(rig);
+        pvdisk_request(rig, BLKIF_READ, i, 0, 1);
+        count_in_worker(rig, &mapped);
+        assert_int_equal(mapped, geteuid() == 0);
+        pvdisk_detach_disk(rig);
+        pvdisk_wait_programs(rig);
+        if (i < 2) /* what comes with the first ones stays */
+            before = count_in_worker(rig, &mapped);
+        assert_int_equal(count_in_worker(rig, &mapped), before);
+        assert_int_equal(mapped, 0);
+        fake_store_remove(&rig->store, PVDISK_BACK);
+        pvdisk_event(rig);
+    }
+    pvdisk_detach(rig);
+}
+
 static void a_process_without_pv_disks_has_no_broker(void **state)
 {
     struct pvdisk_rig *rig = *state;
@@ -484,6 +542,7 @@ int main(void)
         T(one_that_has_ended_before_it_answered_is_ended),
         T(disks_that_come_together_have_one_way_to_what_was_granted),
         T(a_guest_that_leaves_does_not_take_anothers_grants_along),
+        T(a_disk_that_leaves_takes_along_what_its_process_had_of_it),
         T(a_process_without_pv_disks_has_no_broker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
