@@ -73,6 +73,7 @@ int sandbox_confine(const struct sandbox_params *params, const char **ret_why)
 
 #define IF_EQUAL(arg, value)  SCMP_CMP32(arg, SCMP_CMP_EQ, value)
 #define IF_BITS(arg, mask, v) SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, v)
+#define IF_NULL(arg)          SCMP_CMP64(arg, SCMP_CMP_EQ, 0)
 
 /* Whatever the arguments: on descriptors that it has, on its own memory, or nothing at all. */
 static const int calls[] = {
@@ -93,7 +94,6 @@ static const int calls[] = {
     SCMP_SYS(fallocate),
     SCMP_SYS(fstat),
     SCMP_SYS(fstatfs),
-    SCMP_SYS(close),
     SCMP_SYS(io_submit),
     SCMP_SYS(io_getevents),
     SCMP_SYS(io_pgetevents),
@@ -103,9 +103,6 @@ static const int calls[] = {
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
     SCMP_SYS(recvmmsg),
-    SCMP_SYS(sendto),
-    SCMP_SYS(sendmsg),
-    SCMP_SYS(sendmmsg),
     SCMP_SYS(accept4),
     SCMP_SYS(shutdown),
     /* the loop */
@@ -219,7 +216,22 @@ static int allow_some(scmp_filter_ctx filter)
     return err;
 }
 
-int sandbox_filter(int *ret_listener, const char **ret_why)
+/* Where data and descriptors go out. The kernel takes 32 bits of a descriptor, and so does a
+ * comparison. */
+static int allow_sending(scmp_filter_ctx filter, int link)
+{
+    const uint32_t number = (uint32_t)link;
+    int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1, IF_NULL(4));
+
+    if (!err)
+        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1, IF_EQUAL(0, number));
+    if (!err)
+        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(close), 1,
+                               SCMP_CMP32(0, SCMP_CMP_NE, number));
+    return err;
+}
+
+int sandbox_filter(int link, int *ret_listener, const char **ret_why)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_NOTIFY);
     int err, fd;
@@ -231,6 +243,8 @@ int sandbox_filter(int *ret_listener, const char **ret_why)
     err = allow_each(filter);
     if (!err)
         err = allow_some(filter);
+    if (!err)
+        err = allow_sending(filter, link);
     /* The threads that there are, too. Those to come inherit it. */
     if (!err)
         err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);

@@ -11,6 +11,8 @@
  * answer, hence sandbox_denied() has to be called whenever the listener is readable. When nobody
  * has it any more they fail with ENOSYS. The kernel's audit log has them as well.
  *
+ * Data goes out by sockets as they are connected: sendto(2) names no address.
+ *
  * Two exceptions: clone3(2) fails with ENOSYS at once, so that glibc takes clone(2), whose flags
  * can be looked at; it may make threads. And memory that is executable cannot be had.
  */
@@ -31,8 +33,11 @@ struct sandbox_params {
 /* Of all threads, but for no_new_privs, which sandbox_filter() gives to all. On failure the process
  * is to end: part of it may be done. `ret_why` says which part failed, a constant. */
 int sandbox_confine(const struct sandbox_params *params, const char **ret_why);
-/* Of all threads. *ret_listener is the caller's, to be handed to who is to be told, and closed. */
-int sandbox_filter(int *ret_listener, const char **ret_why);
+/* Of all threads. `link` is the one socket that messages with descriptors may go out by, and it
+ * cannot be closed, so that no other has its number: whoever is at another socket's end, and is not
+ * confined, gets none of them (SCM_RIGHTS, unix(7)). *ret_listener is the caller's, to be handed to
+ * who is to be told, and closed. */
+int sandbox_filter(int link, int *ret_listener, const char **ret_why);
 
 /* A system call that was refused. */
 struct sandbox_attempt {

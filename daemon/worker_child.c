@@ -285,7 +285,7 @@ static int confine(struct child *child, const struct worker_setup *setup, pid_t 
         return -errno;
     if (getppid() != parent)
         _exit(EXIT_SUCCESS);
-    err = sandbox_filter(&listener, ret_why);
+    err = sandbox_filter(child->sock, &listener, ret_why);
     if (!err)
         tell_listener(child, listener);
     return err;

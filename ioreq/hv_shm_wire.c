@@ -103,7 +103,9 @@ int hv_shm_send(int sock, enum hv_shm_type type, void *message, size_t length, c
         memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
     }
     do
-        len = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* A worker process must not send what could have descriptors (daemon/sandbox.h). */
+        len = fd_count ? sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)
+                       : send(sock, message, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (len < 0 && errno == EINTR);
     return len == (ssize_t)length ? 0 : -EPIPE;
 }

@@ -25,6 +25,7 @@ struct dgram {
     uint64_t again_ns; /* not to be asked before */
     struct loop_watch *watch, *keep_watch;
     struct loop_task end_task;
+    uint8_t out[NET_FRAME_MAX]; /* a frame that came in pieces */
 };
 
 static void rewatch(struct dgram *dgram)
@@ -96,18 +97,34 @@ static bool is_without_peer(int err)
     return err == ECONNREFUSED || err == ENOTCONN || err == ECONNRESET;
 }
 
+/* A worker process has no sendmsg(2) for it (daemon/sandbox.h). */
+static size_t in_one_piece(struct dgram *dgram, const struct iovec *iov, unsigned n_iov,
+                           const void **ret_frame)
+{
+    size_t bytes = 0;
+
+    *ret_frame = iov[0].iov_base;
+    if (n_iov == 1)
+        return iov[0].iov_len;
+    *ret_frame = dgram->out;
+    for (unsigned i = 0; i < n_iov; bytes += iov[i++].iov_len) /* within max_frame */
+        memcpy(dgram->out + bytes, iov[i].iov_base, iov[i].iov_len);
+    return bytes;
+}
+
 static enum net_sent dgram_send(struct net_port *port, const struct iovec *iov, unsigned n_iov,
                                 const struct net_offload *offload)
 {
     struct dgram *dgram = (struct dgram *)port;
-    const struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n_iov};
+    const void *frame;
+    size_t bytes = in_one_piece(dgram, iov, n_iov, &frame);
 
     for (unsigned tries = 0; tries < 2; tries++) {
         enum net_sent answer = dgram->connected ? NET_SENT : reconnect(dgram);
 
         if (answer != NET_SENT)
             return answer;
-        if (sendmsg(dgram->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        if (send(dgram->fd, frame, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
             return NET_SENT;
         if (errno == EAGAIN || errno == EINTR) {
             dgram->blocked = true;

@@ -89,17 +89,20 @@ static int take_over(int sock)
     return fd;
 }
 
+static int link_sock;
+
 __attribute__((noreturn)) static void confined(int sock, const struct sandbox_params *params,
                                                body *before, body *inside)
 {
     const char *why;
     int listener;
 
+    link_sock = sock; /* the one by which its listener goes */
     if (before && before())
         _exit(90);
     if (sandbox_confine(params, &why))
         _exit(91);
-    if (sandbox_filter(&listener, &why))
+    if (sandbox_filter(sock, &listener, &why))
         _exit(92);
     if (pass_on(sock, listener) || close(listener))
         _exit(93);
@@ -542,17 +545,33 @@ static int memory(void)
 static int packets(void)
 {
     char byte = 'x';
-    struct iovec iov = {&byte, 1};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    return pass_on(socks[0], event_fd) || take_over(socks[1]) < 0 ||
-           sendmsg(socks[1], &message, MSG_DONTWAIT) != 1 ||
+    return send(socks[1], &byte, 1, MSG_DONTWAIT) != 1 ||
            recv(socks[0], &byte, 1, MSG_DONTWAIT) != 1;
 }
 
 static int work(void)
 {
     return disk() | waiting() << 1 | memory() << 2 | packets() << 3;
+}
+
+static int send_descriptors(void)
+{
+    const struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0somebody"};
+    struct mmsghdr several = {0};
+    char byte = 'x';
+
+    return REFUSED(0, pass_on(socks[0], event_fd)) |
+           REFUSED(1, sendmmsg(socks[0], &several, 1, 0)) | REFUSED(2, close(link_sock)) |
+           REFUSED(3, sendto(socks[0], &byte, 1, 0, (const struct sockaddr *)&name, sizeof(name)));
+}
+
+static void sends_descriptors_to_nobody_but_the_control_side(void **state)
+{
+    struct seen seen = run(&as_it_is, prepare, send_descriptors);
+
+    assert_int_equal(seen.status, 0);
+    assert_string_equal(seen.calls, " sendmsg sendmmsg close sendto");
 }
 
 static void all_that_serving_guests_takes_goes_through(void **state)
@@ -628,7 +647,8 @@ static void without_a_listener_it_is_refused_as_well(void **state)
         const char *why;
         int listener;
 
-        if (sandbox_confine(&as_it_is, &why) || sandbox_filter(&listener, &why) || close(listener))
+        if (sandbox_confine(&as_it_is, &why) || sandbox_filter(0, &listener, &why) ||
+            close(listener))
             _exit(90);
         _exit(open("/etc/passwd", O_RDONLY) == -1 && errno == ENOSYS ? 0 : 1);
     }
@@ -653,6 +673,7 @@ int main(void)
         cmocka_unit_test(it_is_nobody_in_an_empty_place),
         cmocka_unit_test(no_thread_of_who_was_able_without_being_root_is_any_more),
         cmocka_unit_test(a_place_that_is_not_there_is_told_of),
+        cmocka_unit_test(sends_descriptors_to_nobody_but_the_control_side),
         cmocka_unit_test(all_that_serving_guests_takes_goes_through),
         cmocka_unit_test(what_a_guest_has_granted_is_reached_by_way_of_the_control_side),
         cmocka_unit_test(it_can_end_itself_by_abort),
