@@ -23,9 +23,9 @@
  * The descriptor is gntdev's, which cannot be restricted to a domain. In a worker process it is
  * good for one mmap(2) of what is registered there and nothing else, since the list of system calls
  * (daemon/sandbox.c) has no ioctl(2) of gntdev's. Outside of that list it is good for every
- * domain's grants: so whoever has captured a worker needs somebody on this host, not so confined,
- * who has the other end of a socket that the worker was given (a serial port's, a NIC's) and takes
- * descriptors from it. Nothing here stands against the two of them together.
+ * domain's grants. But it does not get there: by the same list descriptors leave a worker by its
+ * link to the control side only, not by sockets at whose other end somebody is who is not so
+ * confined (a serial port's, a NIC's).
  *
  * Linux lets another process map it than the one that registered the pages since 5.5; before,
  * under a PV dom0, its mmap(2) fails. Whether they are mapped for writing is said with mmap(2) and
