@@ -21,6 +21,7 @@
 #include "daemon/served.h"
 #include "daemon/stats.h"
 #include "daemon/worker_process.h"
+#include "ioreq/hv_shm_reaper.h"
 
 /* What the hypervisors tell. */
 
@@ -509,6 +510,7 @@ void daemon_finish(struct daemon *daemon)
         worker_destroy(daemon->worker[i]);
     watchdog_stop(&daemon->watchdog);
     worker_process_forget(daemon);
+    hv_shm_reaper_destroy(daemon->reaper);
     served_forget(daemon);
     for (unsigned i = 0; i < WORKER_HVS; i++) {
         if (!daemon->host[i])

@@ -48,6 +48,7 @@ struct daemon {
     unsigned n_workers;               /* threads */
     struct worker_process *processes; /* daemon/worker_process.h: those that have not ended */
     unsigned next_worker;             /* the number of the next one */
+    struct hv_shm_reaper *reaper;     /* of descriptors that they have sent; NULL: no processes */
     const char *worker_program;       /* what they execute; NULL: they go on as we are (tests) */
     ev_timer beat;                    /* whether they live */
     uid_t worker_uid;                 /* whom they become; 0: they stay who we are */

@@ -9,6 +9,10 @@
 
 #include "daemon/sandbox.h"
 #include "daemon/worker_process_priv.h"
+#include "ioreq/hv_shm_reaper.h"
+
+/* The most descriptors that the kernel lets through with a message. */
+#define SCM_FDS 253u
 
 /* Reports that are taken in one turn of the loop; the rest waits for the next. */
 #define REPORTS_PER_TURN 32u
@@ -229,48 +233,48 @@ static void take(struct worker_process *process, const struct worker_report *rep
     }
 }
 
-/* The kernel fills all of CMSG_SPACE(), and a single descriptor's has room for two. False: there
- * was another number of them than one, and none is left. */
-static bool take_descriptor(const struct cmsghdr *cmsg, int *ret_fd)
+/* Those that came with a message: one is taken, until one has been. What else there is has been made
+ * by who knows whom, and closing it may take as long as he likes. Returns how many there were. */
+static unsigned take_descriptors(struct worker_process *process, struct msghdr *message,
+                                 int *ret_fd)
 {
-    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    int fds[SCM_FDS];
+    size_t count = 0;
 
-    for (size_t i = 0; count != 1 && i < count; i++) {
-        int fd;
-
-        memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-        close(fd);
+    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
+        count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
     }
-    if (count == 1)
-        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
-    return count == 1;
+    if (count == 1 && !process->confined)
+        *ret_fd = fds[0];
+    else
+        hv_shm_reaper_close_all(process->daemon->reaper, fds, (unsigned)count);
+    return (unsigned)count;
 }
 
-/* Its length, or -errno. A descriptor is taken only until one has come. */
+/* Its length, or -errno. Another number of descriptors than there may be makes it one that no
+ * report has. */
 static ssize_t receive(struct worker_process *process, struct worker_report *report, int *ret_fd)
 {
     union {
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(SCM_FDS * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec iov = {report, sizeof(*report)};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-    const struct cmsghdr *cmsg;
-    ssize_t length;
-    bool one = true;
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t length = recvmsg(process->sock, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    unsigned most = process->confined ? 0 : 1;
 
     *ret_fd = -1;
-    if (!process->confined) {
-        message.msg_control = &control;
-        message.msg_controllen = sizeof(control);
-    }
-    length = recvmsg(process->sock, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length < 0)
         return -errno;
-    cmsg = message.msg_control ? CMSG_FIRSTHDR(&message) : NULL;
-    if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
-        one = take_descriptor(cmsg, ret_fd);
-    return message.msg_flags & MSG_TRUNC || !one ? (ssize_t)sizeof(*report) + 1 : length;
+    return take_descriptors(process, &message, ret_fd) > most || message.msg_flags & MSG_TRUNC
+               ? (ssize_t)sizeof(*report) + 1
+               : length;
 }
 
 void worker_link_take(struct worker_process *process, unsigned most)
@@ -312,9 +316,25 @@ void worker_link_open(struct worker_process *process, int sock)
     ev_io_start(process->daemon->ev, &process->sock_io);
 }
 
+/* Descriptors in messages that nobody has read would be closed with the socket. */
+static void drain(struct worker_process *process)
+{
+    struct worker_report report;
+    ssize_t length;
+    int fd;
+
+    shutdown(process->sock, SHUT_RDWR); /* there will be no more */
+    do {
+        length = receive(process, &report, &fd);
+        if (fd >= 0)
+            hv_shm_reaper_close(process->daemon->reaper, fd);
+    } while (length > 0);
+}
+
 void worker_link_close(struct worker_process *process)
 {
     if (process->sock >= 0) {
+        drain(process);
         ev_io_stop(process->daemon->ev, &process->sock_io);
         ev_io_stop(process->daemon->ev, &process->room_io);
         ev_timer_stop(process->daemon->ev, &process->again);

@@ -13,6 +13,7 @@
 #include "daemon/guest.h"
 #include "daemon/opener.h"
 #include "daemon/worker_process.h"
+#include "ioreq/hv_shm_reaper.h"
 
 /* What it takes to give a process another user and another root directory. */
 #define WANTED (1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SYS_CHROOT)
@@ -36,6 +37,10 @@ int worker_process_prepare(struct daemon *daemon, char *ret_why)
     struct passwd *user;
     bool any;
 
+    if (hv_shm_reaper_create(&daemon->reaper)) {
+        snprintf(ret_why, OPENER_WHY_SIZE, "out of memory");
+        return -ENOMEM;
+    }
     if ((capabilities(&any) & WANTED) != WANTED) {
         if (any || !geteuid()) {
             snprintf(ret_why, OPENER_WHY_SIZE,

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "daemon/worker_process.h"
+#include "ioreq/hv_shm_reaper.h"
 #include "tests/unit/guest_rig_hv.h"
 #include "tests/unit/json_text.h"
 
@@ -76,6 +77,7 @@ void guest_rig_stop(struct guest_rig *rig)
     assert_int_equal(guest_rig_records(rig), 0);
     worker_destroy(daemon->worker[0]);
     worker_process_forget(daemon);
+    hv_shm_reaper_destroy(daemon->reaper);
     mailbox_finish(&daemon->mailbox);
     evloop_finish(&daemon->evloop);
     ev_loop_destroy(daemon->ev);

@@ -12,10 +12,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "tests/unit/lingering.h"
 #include "tests/unit/worker_rig.h"
 
 #define NIC "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null'}]}"
@@ -61,7 +63,7 @@ static void open_link(struct guest_rig *rig, struct worker_process *process, int
     *ret_sock = sock[1];
 }
 
-static void send_listeners(int sock, unsigned count)
+static void send_report_with(int sock, const int *fds, unsigned count)
 {
     union {
         char bytes[CMSG_SPACE(4 * sizeof(int))];
@@ -73,11 +75,23 @@ static void send_listeners(int sock, unsigned count)
                              .msg_iovlen = 1,
                              .msg_control = &control,
                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-    int fds[4] = {sock, sock, sock, sock};
 
     control.align = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
     assert_int_equal(sendmsg(sock, &message, 0), sizeof(report));
+}
+
+static void send_listeners(int sock, unsigned count)
+{
+    send_report_with(sock, (int[]){sock, sock, sock, sock}, count);
+}
+
+/* They are closed by a thread, which nobody waits for. */
+static void none_stays(unsigned descriptors)
+{
+    for (unsigned i = 0; i < 1000 && guest_rig_descriptors() != descriptors; i++)
+        usleep(1000);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
 }
 
 static void more_descriptors_than_one_end_the_worker_and_none_stays(void **state)
@@ -96,8 +110,55 @@ static void more_descriptors_than_one_end_the_worker_and_none_stays(void **state
         assert_int_equal(process.lost, count > 1);
         worker_link_close(&process);
         close(sock);
-        assert_int_equal(guest_rig_descriptors(), descriptors);
+        none_stays(descriptors);
     }
+}
+
+static void once_there_is_a_listener_a_descriptor_ends_the_worker_and_does_not_stay(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    struct worker_process process;
+    int sock;
+
+    open_link(rig, &process, &sock);
+    send_listeners(sock, 1);
+    worker_link_take(&process, 1);
+    assert_false(process.lost);
+    send_listeners(sock, 1);
+    worker_link_take(&process, 1);
+    assert_true(process.lost);
+    close(sock);
+    none_stays(descriptors);
+}
+
+/* Both have to wait ten seconds: who closes the one that a report came with, and who closes the link
+ * with another that has not been read. */
+static void nobody_waits_for_what_a_worker_has_sent_to_be_closed(void **state)
+{
+    struct guest_rig *rig = *state;
+    struct worker_process process;
+    struct timespec from, to;
+    int sock, other[2];
+
+    open_link(rig, &process, &sock);
+    send_listeners(sock, 1);
+    worker_link_take(&process, 1);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = lingering_socket(&other[i]);
+
+        send_report_with(sock, &fd, 1);
+        close(fd);
+    }
+    worker_link_take(&process, 1); /* loses it, and closes the link */
+    assert_true(process.lost);
+    assert_int_equal(process.sock, -1);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true(to.tv_sec - from.tv_sec < 9);
+    close(sock);
+    close(other[0]); /* and with that the waiting is over */
+    close(other[1]);
 }
 
 /* Descriptors on their way that nobody takes: beyond RLIMIT_NOFILE of them the kernel lets a user
@@ -175,6 +236,8 @@ int main(void)
         TEST(of_what_a_dead_worker_s_link_holds_a_bounded_part_is_taken),
         TEST(an_order_that_the_kernel_is_short_of_is_carried_out_later),
         TEST(more_descriptors_than_one_end_the_worker_and_none_stays),
+        TEST(once_there_is_a_listener_a_descriptor_ends_the_worker_and_does_not_stay),
+        TEST(nobody_waits_for_what_a_worker_has_sent_to_be_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

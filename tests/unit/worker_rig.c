@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "ioreq/hv_shm_reaper.h"
+
 /* No threads then, as in the daemon: and no pool, which a child does not get but whose place the
  * address sanitizer would remember. */
 void worker_rig_processes(struct guest_rig *rig)
@@ -23,6 +25,7 @@ void worker_rig_processes(struct guest_rig *rig)
     rig->daemon.n_workers = 0;
     rig->daemon.config.isolation = ISOLATION_PROCESS;
     rig->daemon.config.worker_guests = 1;
+    assert_int_equal(hv_shm_reaper_create(&rig->daemon.reaper), 0);
 }
 
 int worker_rig_setup(void **state)
