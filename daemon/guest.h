@@ -103,11 +103,11 @@ struct guest {
     /* What is in each drive, for its counters, and those of media that were taken out. */
     struct blk *blk[MACHINE_IDE_DRIVES];
     struct blk_counters past[MACHINE_IDE_DRIVES];
-    unsigned changing;                 /* drives whose medium is being changed: a bit each */
-    char nic_ifname[MACHINE_NICS][16]; /* of tap interfaces; "": none */
-    char nic_socket[MACHINE_NICS][OPENER_PATH_SIZE];     /* bound for a NIC; "": none */
-    struct guest_dial *dial[MACHINE_NICS];               /* daemon/guest_dial.h */
-    struct rom *rom[MACHINE_NICS];                       /* daemon/guest_nics.c */
+    unsigned changing;                     /* drives whose medium is being changed: a bit each */
+    char nic_ifname[MACHINE_NICS][16];     /* of tap interfaces; "": none */
+    char *nic_socket[MACHINE_NICS];        /* bound for a NIC; NULL: none */
+    struct guest_dial *dial[MACHINE_NICS]; /* daemon/guest_dial.h */
+    struct rom *rom[MACHINE_NICS];         /* daemon/guest_nics.c */
     char serial_path[MACHINE_SERIALS][OPENER_PATH_SIZE]; /* for `xl console`, `list` */
 
     /* Messages to its worker and back. */

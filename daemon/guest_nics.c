@@ -136,6 +136,17 @@ static int open_rom(struct guest *guest, const struct nic_config *nic, struct vm
     return err;
 }
 
+/* Of a socket that was bound, so that it goes with the NIC. */
+static int keep_path(struct guest *guest, const struct nic_config *nic, const char *path, char *why)
+{
+    guest->nic_socket[nic->devid] = strdup(path);
+    if (guest->nic_socket[nic->devid])
+        return 0;
+    unlink(path);
+    snprintf(why, OPENER_WHY_SIZE, "socket %s: out of memory", path);
+    return -ENOMEM;
+}
+
 /* Who connects it to its peer: the worker by itself, or, since one that is a process does not, we.
  */
 static int open_dgram(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
@@ -146,7 +157,9 @@ static int open_dgram(struct guest *guest, const struct nic_config *nic, struct 
     vm_nic->kind = VM_NET_DGRAM;
     if (err)
         return err;
-    snprintf(guest->nic_socket[nic->devid], OPENER_PATH_SIZE, "%s", nic->path);
+    err = keep_path(guest, nic, nic->path, why);
+    if (err)
+        return err;
     if (guest->daemon->config.isolation == ISOLATION_THREAD) {
         snprintf(vm_nic->peer, sizeof(vm_nic->peer), "%s", nic->peer);
         return 0;
@@ -161,7 +174,6 @@ static int open_dgram(struct guest *guest, const struct nic_config *nic, struct 
 static int open_socket(struct guest *guest, const struct nic_config *nic, struct vm_nic *vm_nic,
                        char *why)
 {
-    char *bound = guest->nic_socket[nic->devid];
     char own[OPENER_PATH_SIZE];
     int err = -EINVAL;
 
@@ -186,9 +198,7 @@ static int open_socket(struct guest *guest, const struct nic_config *nic, struct
         err = opener_vde(nic->path, own, &vm_nic->fd, &vm_nic->keep_fd, why);
         break;
     }
-    if (!err)
-        snprintf(bound, OPENER_PATH_SIZE, "%s", nic->mode == NIC_VDE ? own : nic->path);
-    return err;
+    return err ? err : keep_path(guest, nic, nic->mode == NIC_VDE ? own : nic->path, why);
 }
 
 /* libslirp in the worker; or, since one that is a process makes no connections, elsewhere. */
@@ -344,9 +354,11 @@ void guest_nics_discard(struct guest *guest)
 
 static void finish_nic(struct guest *guest, unsigned number)
 {
-    if (guest->nic_socket[number][0])
+    if (guest->nic_socket[number])
         unlink(guest->nic_socket[number]);
-    guest->nic_socket[number][0] = guest->nic_ifname[number][0] = '\0';
+    free(guest->nic_socket[number]);
+    guest->nic_socket[number] = NULL;
+    guest->nic_ifname[number][0] = '\0';
     guest_dial_close(guest, number);
     rom_put(guest->daemon, guest->rom[number]);
     guest->rom[number] = NULL;
