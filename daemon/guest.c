@@ -463,7 +463,8 @@ static void guest_start(struct guest *guest)
 
 static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attach)
 {
-    struct guest *guest = calloc(1, sizeof(*guest));
+    unsigned units = daemon->config.pv_disks ? VM_UNITS : MACHINE_IDE_DRIVES;
+    struct guest *guest = calloc(1, sizeof(*guest) + units * sizeof(guest->io_stop[0]));
 
     if (!guest)
         return NULL;
@@ -474,6 +475,7 @@ static struct guest *guest_new(struct daemon *daemon, struct guest_attach *attac
         .config = attach->config,
         .domid = attach->domid,
         .vcpus = attach->vcpus,
+        .units = units,
         .run = attach->run,
         /* PV disks are not: their frontends go on with another backend. */
         .reset = attach->reset && attach->config.role != GUEST_PV,

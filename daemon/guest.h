@@ -112,12 +112,6 @@ struct guest {
 
     /* Messages to its worker and back. */
     struct mail start, started, stop, stopped, drained, lost, traced;
-    struct guest_stop {
-        struct mail mail;
-        struct guest *guest;
-        unsigned unit;
-        struct blk_stop what;
-    } io_stop[VM_UNITS]; /* their mail is the worker's while they are not `io_stopped` */
     struct guest_call resume;
     int start_err;
     char start_why[VM_WHY_SIZE];
@@ -151,6 +145,13 @@ struct guest {
     bool unpause;      /* when it goes on */
     void (*resumed_done)(void *ctx);
     void *resumed_ctx;
+    unsigned units; /* drives, and where there may be any PV disks */
+    struct guest_stop {
+        struct mail mail;
+        struct guest *guest;
+        unsigned unit;
+        struct blk_stop what;
+    } io_stop[]; /* their mail is the worker's while they are not `io_stopped` */
 };
 
 /* What comes of it is told through done(). */

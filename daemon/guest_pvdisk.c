@@ -213,9 +213,9 @@ static void found(void *ctx, const char *name)
             return;
         }
     }
-    for (unit = MACHINE_IDE_DRIVES; unit < VM_UNITS && used & 1u << unit;)
+    for (unit = MACHINE_IDE_DRIVES; unit < guest->units && used & 1u << unit;)
         unit++;
-    if (unit == VM_UNITS)
+    if (unit == guest->units)
         return;
     disk = calloc(1, sizeof(*disk));
     if (!disk)

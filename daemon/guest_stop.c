@@ -124,7 +124,7 @@ static void resumed(struct guest_call *call)
 
 void guest_stop_init(struct guest *guest)
 {
-    for (unsigned i = 0; i < VM_UNITS; i++)
+    for (unsigned i = 0; i < guest->units; i++)
         guest->io_stop[i] =
             (struct guest_stop){.mail.run = run_io_stopped, .guest = guest, .unit = i};
     guest->resume.done = resumed;

@@ -268,7 +268,10 @@ static void take_event(struct worker_seat *seat, const struct worker_report *rep
         guest_lost(guest);
         break;
     case REPORT_IO_STOPPED:
-        guest_disk_stopped(guest, report->io_stopped.unit, &report->io_stopped.what);
+        if (report->io_stopped.unit < guest->units)
+            guest_disk_stopped(guest, report->io_stopped.unit, &report->io_stopped.what);
+        else
+            worker_process_lose(seat->process, "a disk that it does not have has stopped it");
         break;
     case REPORT_SERIAL_FULL:
         guest_next_file(guest, report->port);

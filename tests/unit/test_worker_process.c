@@ -534,6 +534,16 @@ static void a_failure_after_the_beginning_ends_the_worker(void **state)
     ends_who_says(*state, &report, sizeof(report));
 }
 
+/* There are no PV disks here, whose units these would be. */
+static void the_error_of_a_disk_that_there_cannot_be_ends_the_worker(void **state)
+{
+    struct worker_report report = {
+        .kind = REPORT_IO_STOPPED,
+        .io_stopped = {.unit = MACHINE_IDE_DRIVES, .what = {.op = BLK_READ, .error = -EIO}}};
+
+    ends_who_says(*state, &report, sizeof(report));
+}
+
 /* Told time and again, it is one error and one pause. */
 static void a_disk_s_error_that_is_told_twice_counts_once(void **state)
 {
@@ -617,6 +627,7 @@ int main(void)
         TEST(drained_before_the_end_ends_the_worker),
         TEST(a_second_listener_ends_the_worker),
         TEST(a_peer_that_no_nic_has_ends_the_worker),
+        TEST(the_error_of_a_disk_that_there_cannot_be_ends_the_worker),
         TEST(a_disk_s_error_that_is_told_twice_counts_once),
         TEST(a_full_file_that_is_told_time_and_again_is_renewed_once),
     };
