@@ -233,8 +233,9 @@ static void take(struct worker_process *process, const struct worker_report *rep
     }
 }
 
-/* Those that came with a message: one is taken, until one has been. What else there is has been made
- * by who knows whom, and closing it may take as long as he likes. Returns how many there were. */
+/* Those that came with a message: one is taken, until one has been. What else there is has been
+ * made by who knows whom, and closing it may take as long as he likes. Returns how many there were.
+ */
 static unsigned take_descriptors(struct worker_process *process, struct msghdr *message,
                                  int *ret_fd)
 {

@@ -132,8 +132,8 @@ static void once_there_is_a_listener_a_descriptor_ends_the_worker_and_does_not_s
     none_stays(descriptors);
 }
 
-/* Both have to wait ten seconds: who closes the one that a report came with, and who closes the link
- * with another that has not been read. */
+/* Both have to wait ten seconds: who closes the one that a report came with, and who closes the
+ * link with another that has not been read. */
 static void nobody_waits_for_what_a_worker_has_sent_to_be_closed(void **state)
 {
     struct guest_rig *rig = *state;
