@@ -216,9 +216,8 @@ static int allow_some(scmp_filter_ctx filter)
     return err;
 }
 
-/* Any descriptor but `link`: it differs in one of its bits. The kernel looks at 32 of them, the rule
- * at all 64, and "not equal" would be true of what has another bit set above those: such a number
- * is none. */
+/* Any descriptor but `link`: it differs in one of its bits. The kernel looks at 32 of them, a rule
+ * at all 64, where "not equal" would be true of the link's number with a bit set above those. */
 static int allow_closing(scmp_filter_ctx filter, uint32_t link)
 {
     const uint64_t above = UINT64_C(0xffffffff) << 32;

@@ -53,11 +53,11 @@ int grant_broker_open(struct grant_broker **ret_broker);
 /*
  * A guest more, whose domain is `domid`. *ret_sock and *ret_window_fd are the worker's: for
  * grant_remote_open() there, after being sent to it; the caller closes his own. When they are all
- * closed the guest is forgotten.
+ * closed they are forgotten; what bounds the domain's maps is not, until it is cut off.
  *
  * Whoever has them has that domain's grants, hence nobody else gets them. They may be made for it
- * more than once; what it may map is no more for that, until it is cut off. -errno of socketpair(2),
- * memfd_create(2), mmap(2), epoll_ctl(2); -ENOMEM.
+ * more than once; it may map no more for that. -errno of socketpair(2), memfd_create(2), mmap(2),
+ * epoll_ctl(2); -ENOMEM.
  */
 int grant_broker_add(struct grant_broker *broker, uint32_t domid, int *ret_sock,
                      int *ret_window_fd);
