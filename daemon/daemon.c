@@ -455,7 +455,7 @@ int daemon_start(struct daemon *daemon, struct daemon_config *config)
     }
     log_write(&daemon->log, LOG_INFO, NULL,
               "event=started version=%s workers=%u isolation=%s xen=%s shm=%s", IOEMUD_VERSION,
-              daemon->n_workers,
+              daemon_worker_count(daemon),
               daemon->config.isolation == ISOLATION_PROCESS ? "process" : "thread",
               daemon->host[DAEMON_XEN] ? "yes" : "no",
               daemon->host[DAEMON_SHM] ? daemon->config.shm_socket : "no");
