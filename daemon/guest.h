@@ -132,6 +132,7 @@ struct guest {
     bool pv_settled;                    /* guest_settle_pv() */
     bool pv_watched;                    /* daemon/guest_pvdisk.h, as are its PV disks */
     struct pvdisk *pvdisks;
+    struct log_limit pv_said;            /* of what their frontends bring about */
     struct pvdisk *pv_unit[VM_PV_DISKS]; /* by unit; a worker reads those that it has opened */
     uint32_t pv_heard;                   /* VM_PV_HEARs so far: their serial numbers */
     struct raw_image twin[MACHINE_IDE_DRIVES]; /* of drives, for these; fd -1: none */

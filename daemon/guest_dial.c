@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ioreq/hv_shm_reaper.h"
+
 #define SECOND_NS UINT64_C(1000000000)
 
 struct guest_dial {
@@ -40,6 +42,7 @@ int guest_dial_open(struct guest *guest, unsigned nic, int fd, const char *peer)
     return 0;
 }
 
+/* What a peer has sent goes with the socket, when its worker was killed: also descriptors. */
 void guest_dial_close(struct guest *guest, unsigned nic)
 {
     struct guest_dial *dial = guest->dial[nic];
@@ -47,7 +50,7 @@ void guest_dial_close(struct guest *guest, unsigned nic)
     guest->dial[nic] = NULL;
     if (!dial)
         return;
-    close(dial->fd);
+    hv_shm_reaper_close(guest->daemon->reaper, dial->fd);
     dial->closed = true;
     if (!dial->asked)
         free(dial);

@@ -71,8 +71,23 @@ static void on_log(void *ctx, const char *what, const char *why)
               what, why);
 }
 
+/* A guest can begin anew, and be wrong again, as often as it likes (XSA-180). */
+static void on_front_log(void *ctx, const char *what, const char *why)
+{
+    struct pvdisk *disk = ctx;
+    struct guest *guest = disk->guest;
+    uint64_t suppressed, now_ns = guest->daemon->evloop.loop.ops->now_ns(&guest->daemon->evloop);
+
+    if (!log_allow(&guest->pv_said, now_ns, &suppressed))
+        return;
+    if (suppressed)
+        guest_log(guest, LOG_WARNING, "event=log-limit suppressed=%llu",
+                  (unsigned long long)suppressed);
+    on_log(disk, what, why);
+}
+
 static const struct pvblk_ctl_ops ctl_ops = {
-    .connect = on_connect, .disconnect = on_disconnect, .gone = on_gone, .log = on_log};
+    .connect = on_connect, .disconnect = on_disconnect, .gone = on_gone, .log = on_front_log};
 
 /* ---- disks ------------------------------------------------------------------------------------*/
 

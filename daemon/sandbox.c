@@ -216,8 +216,23 @@ static int allow_some(scmp_filter_ctx filter)
     return err;
 }
 
-/* Where data and descriptors go out. The kernel takes 32 bits of a descriptor, and so does a
- * comparison. */
+/* Any descriptor but `link`: it differs in one of its bits. The kernel looks at 32 of them, a rule
+ * at all 64, where "not equal" would be true of the link's number with a bit set above those. */
+static int allow_closing(scmp_filter_ctx filter, uint32_t link)
+{
+    const uint64_t above = UINT64_C(0xffffffff) << 32;
+    int err = 0;
+
+    for (unsigned i = 0; i < 32 && !err; i++) {
+        const uint64_t bit = UINT64_C(1) << i;
+
+        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(close), 1,
+                               IF_BITS(0, above | bit, ~(uint64_t)link & bit));
+    }
+    return err;
+}
+
+/* Where data and descriptors go out. */
 static int allow_sending(scmp_filter_ctx filter, int link)
 {
     const uint32_t number = (uint32_t)link;
@@ -225,10 +240,7 @@ static int allow_sending(scmp_filter_ctx filter, int link)
 
     if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1, IF_EQUAL(0, number));
-    if (!err)
-        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(close), 1,
-                               SCMP_CMP32(0, SCMP_CMP_NE, number));
-    return err;
+    return err ? err : allow_closing(filter, number);
 }
 
 int sandbox_filter(int link, int *ret_listener, const char **ret_why)

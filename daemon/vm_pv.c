@@ -252,6 +252,7 @@ int vm_pv_open(struct vm *vm, struct vm_pv_params *params)
     int err;
 
     if (!pv) {
+        vm_pv_unhear(vm, params->disk.drive);
         vm_pv_discard(params);
         return -ENOMEM;
     }

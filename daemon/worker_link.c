@@ -317,32 +317,24 @@ void worker_link_open(struct worker_process *process, int sock)
     ev_io_start(process->daemon->ev, &process->sock_io);
 }
 
-/* Descriptors in messages that nobody has read would be closed with the socket. */
-static void drain(struct worker_process *process)
+/* Messages that nobody has read go with it, and what they have brought along. */
+static void close_sock(struct worker_process *process)
 {
-    struct worker_report report;
-    ssize_t length;
-    int fd;
-
     shutdown(process->sock, SHUT_RDWR); /* there will be no more */
-    do {
-        length = receive(process, &report, &fd);
-        if (fd >= 0)
-            hv_shm_reaper_close(process->daemon->reaper, fd);
-    } while (length > 0);
+    hv_shm_reaper_close(process->daemon->reaper, process->sock);
+    process->sock = -1;
 }
 
 void worker_link_close(struct worker_process *process)
 {
     if (process->sock >= 0) {
-        drain(process);
         ev_io_stop(process->daemon->ev, &process->sock_io);
         ev_io_stop(process->daemon->ev, &process->room_io);
         ev_timer_stop(process->daemon->ev, &process->again);
+        close_sock(process);
     }
     if (process->listener >= 0)
         ev_io_stop(process->daemon->ev, &process->listener_io);
-    worker_process_close_fd(&process->sock);
     worker_process_close_fd(&process->listener);
     drop_waiting(process);
 }

@@ -354,10 +354,10 @@ static int lend_grants(struct worker_seat *seat, int ret_fds[HV_GRANT_FDS])
         err = pv->broker_open(&process->broker);
         process->broker_of = pv;
     }
-    if (!err)
-        err = pv->broker_add(process->broker, seat->guest->hv_guest, ret_fds);
-    seat->lent_grants |= !err;
-    return err;
+    if (err)
+        return err;
+    seat->lent_grants = true; /* or has been heard of there, when that fails */
+    return pv->broker_add(process->broker, seat->guest->hv_guest, ret_fds);
 }
 
 int worker_process_lend(struct guest *guest, struct vm_pv_params *params,

@@ -28,8 +28,19 @@
 /* The most descriptors that the kernel lets through with a message. */
 #define SCM_FDS 253
 
+/* What a domain may map, for as long as it is not cut off: whoever closes one of its sockets and is
+ * given another has no more for that. */
+struct domain {
+    struct domain *next;
+    uint32_t domid;
+    unsigned members;
+    bool cut;
+    struct grant_broker_bounds bounds; /* the thread's */
+};
+
 struct member {
     struct member *next;
+    struct domain *domain;
     struct grant_broker_guest guest;
     int sock;
     bool cut;
@@ -46,6 +57,7 @@ struct grant_broker {
     struct grant_broker_reply reply;
     pthread_mutex_t lock;   /* of all below, and of grant_xen's guests; not held while copying */
     struct member *members; /* the thread ends them, as long as there is one */
+    struct domain *domains;
 };
 
 /* ---- messages ---------------------------------------------------------------------------------*/
@@ -135,6 +147,50 @@ static bool serve(struct grant_broker *broker, struct member *member)
     return going_on;
 }
 
+/* ---- domains, with the lock held --------------------------------------------------------------*/
+
+static struct domain *domain_of(struct grant_broker *broker, uint32_t domid)
+{
+    struct domain *domain = broker->domains;
+
+    while (domain && (domain->cut || domain->domid != domid))
+        domain = domain->next;
+    if (domain)
+        return domain;
+    domain = calloc(1, sizeof(*domain));
+    if (!domain)
+        return NULL;
+    domain->domid = domid;
+    grant_broker_bounds_init(&domain->bounds, broker->calls, broker->ctx);
+    domain->next = broker->domains;
+    broker->domains = domain;
+    return domain;
+}
+
+/* Those that are cut off, and have nobody any more. */
+static void forget_domains(struct grant_broker *broker)
+{
+    struct domain **link = &broker->domains;
+
+    while (*link) {
+        struct domain *domain = *link;
+
+        if (domain->cut && !domain->members) {
+            *link = domain->next;
+            free(domain);
+        } else {
+            link = &domain->next;
+        }
+    }
+}
+
+static void cut_domain(struct grant_broker *broker, uint32_t domid)
+{
+    for (struct domain *domain = broker->domains; domain; domain = domain->next)
+        domain->cut |= domain->domid == domid;
+    forget_domains(broker);
+}
+
 /* ---- the thread -------------------------------------------------------------------------------*/
 
 /* With the lock held, or nobody else there. What the worker has sent and was not read may hang when
@@ -150,6 +206,8 @@ static void member_free(struct grant_broker *broker, struct member *member)
     shutdown(member->sock, SHUT_RDWR);
     hv_shm_reaper_close(broker->reaper, member->sock);
     grant_broker_guest_close(&member->guest);
+    member->domain->members--;
+    forget_domains(broker);
     free(member);
 }
 
@@ -212,13 +270,17 @@ int grant_broker_add(struct grant_broker *broker, uint32_t domid, int *ret_sock,
     }
     member->sock = sock[0];
     pthread_mutex_lock(&broker->lock);
-    err = grant_broker_guest_open(&member->guest, broker->xen, domid, broker->calls, broker->ctx,
-                                  &window_fd);
+    member->domain = domain_of(broker, domid);
+    err = !member->domain
+              ? -ENOMEM
+              : grant_broker_guest_open(&member->guest, broker->xen, domid, &member->domain->bounds,
+                                        broker->calls, broker->ctx, &window_fd);
     if (err)
         goto unlock;
     err = member_watch(broker, member);
     if (err)
         goto close_guest;
+    member->domain->members++;
     member->next = broker->members;
     broker->members = member;
     pthread_mutex_unlock(&broker->lock);
@@ -248,6 +310,7 @@ void grant_broker_cut(struct grant_broker *broker, uint32_t domid)
         __atomic_store_n(&member->cut, true, __ATOMIC_RELEASE);
         shutdown(member->sock, SHUT_RDWR);
     }
+    cut_domain(broker, domid);
     pthread_mutex_unlock(&broker->lock);
 }
 
@@ -307,6 +370,9 @@ static void broker_free(struct grant_broker *broker)
 {
     while (broker->members)
         member_free(broker, broker->members);
+    for (struct domain *domain = broker->domains; domain; domain = domain->next)
+        domain->cut = true;
+    forget_domains(broker);
     grant_xen_close(broker->xen);
     if (broker->stop_fd >= 0)
         close(broker->stop_fd);

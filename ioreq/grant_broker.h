@@ -15,12 +15,15 @@
  * What a worker process can do with such a socket, also one that has been taken over: copy from
  * and to what that one domain has granted to this one, and map it. What bounds it there:
  *
- *  - pages that are mapped, by what it says it has unmapped: GRANT_XEN_MAPPED_MAX
+ *  - pages that are mapped, by what it says it has unmapped: GRANT_XEN_MAPPED_MAX of a domain,
+ *    whichever of its sockets they were asked for by
  *  - and since that may be a lie, pages that are mapped in the course of time: GRANT_BROKER_BURST
  *    at once, GRANT_BROKER_REFILL a second on. Each may cost dom0 a page of memory until the
  *    worker's process ends (Linux: gnttab_alloc_pages() in drivers/xen/gntdev.c)
- *  - memory of this process: GRANT_WIRE_WINDOW a guest; descriptors: one a guest; time: a message
- *    is one call of gntdev, guests have their turns one message each
+ *  - memory of this process: GRANT_WIRE_WINDOW a socket; descriptors: one; time: a message is one
+ *    call of gntdev, sockets have their turns one message each. They are as many as the caller has
+ *    made: one a guest, or one more with each of its disks that was opened before it was known that
+ *    the first had arrived
  *  - a message that no worker of ours would send is the end of that socket. That is not logged: the
  *    guest's disks fail
  *
@@ -50,10 +53,11 @@ int grant_broker_open(struct grant_broker **ret_broker);
 /*
  * A guest more, whose domain is `domid`. *ret_sock and *ret_window_fd are the worker's: for
  * grant_remote_open() there, after being sent to it; the caller closes his own. When they are all
- * closed the guest is forgotten.
+ * closed they are forgotten; what bounds the domain's maps is not, until it is cut off.
  *
- * Whoever has them has that domain's grants, hence nobody else gets them. -errno of socketpair(2),
- * memfd_create(2), mmap(2), epoll_ctl(2); -ENOMEM.
+ * Whoever has them has that domain's grants, hence nobody else gets them. They may be made for it
+ * more than once; it may map no more for that. -errno of socketpair(2), memfd_create(2), mmap(2),
+ * epoll_ctl(2); -ENOMEM.
  */
 int grant_broker_add(struct grant_broker *broker, uint32_t domid, int *ret_sock,
                      int *ret_window_fd);

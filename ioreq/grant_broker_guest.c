@@ -69,18 +69,31 @@ static void copy(const struct grant_broker_guest *guest, const struct grant_wire
     reply->length = request->count * sizeof(reply->copied.status[0]);
 }
 
-static bool may_map(struct grant_broker_guest *guest, uint32_t count)
+static bool may_map(const struct grant_broker_guest *guest, uint32_t count)
 {
+    struct grant_broker_bounds *bounds = guest->bounds;
     uint64_t now_ns = guest->calls->now_ns(guest->ctx);
-    uint64_t gained = (now_ns - guest->filled_ns) / (SECOND_NS / GRANT_BROKER_REFILL);
-    uint64_t pages = guest->may_map + gained;
+    uint64_t gained = (now_ns - bounds->filled_ns) / (SECOND_NS / GRANT_BROKER_REFILL);
+    uint64_t pages = bounds->may_map + gained;
 
-    guest->filled_ns += gained * (SECOND_NS / GRANT_BROKER_REFILL);
-    guest->may_map = (uint32_t)(pages < GRANT_BROKER_BURST ? pages : GRANT_BROKER_BURST);
-    if (count > guest->may_map || guest->mapped + count > GRANT_XEN_MAPPED_MAX)
+    bounds->filled_ns += gained * (SECOND_NS / GRANT_BROKER_REFILL);
+    bounds->may_map = (uint32_t)(pages < GRANT_BROKER_BURST ? pages : GRANT_BROKER_BURST);
+    if (count > bounds->may_map || bounds->mapped + count > GRANT_XEN_MAPPED_MAX)
         return false;
-    guest->may_map -= count;
+    bounds->may_map -= count;
     return true;
+}
+
+static void count_mapped(struct grant_broker_guest *guest, uint32_t count)
+{
+    guest->mapped += count;
+    guest->bounds->mapped += count;
+}
+
+static void count_unmapped(struct grant_broker_guest *guest, uint32_t count)
+{
+    guest->mapped -= count;
+    guest->bounds->mapped -= count;
 }
 
 static void map(struct grant_broker_guest *guest, const struct grant_wire_request *request,
@@ -95,7 +108,7 @@ static void map(struct grant_broker_guest *guest, const struct grant_wire_reques
     mapped->error = guest->calls->map(guest->ctx, guest->domid, request->ref, request->count,
                                       &reply->fd, &mapped->offset);
     if (!mapped->error)
-        guest->mapped += request->count;
+        count_mapped(guest, request->count);
 }
 
 bool grant_broker_answer(struct grant_broker_guest *guest, const struct grant_wire_request *request,
@@ -113,7 +126,7 @@ bool grant_broker_answer(struct grant_broker_guest *guest, const struct grant_wi
         map(guest, request, ret_reply);
         break;
     case GRANT_WIRE_UNMAP:
-        guest->mapped -= request->count;
+        count_unmapped(guest, request->count);
         break;
     }
     return true;
@@ -142,7 +155,15 @@ static int make_window(uint8_t **ret_window, int *ret_fd)
     return 0;
 }
 
+void grant_broker_bounds_init(struct grant_broker_bounds *bounds,
+                              const struct grant_broker_calls *calls, void *ctx)
+{
+    *bounds = (struct grant_broker_bounds){.may_map = GRANT_BROKER_BURST,
+                                           .filled_ns = calls->now_ns(ctx)};
+}
+
 int grant_broker_guest_open(struct grant_broker_guest *guest, struct grant_xen *xen, uint32_t domid,
+                            struct grant_broker_bounds *bounds,
                             const struct grant_broker_calls *calls, void *ctx, int *ret_window_fd)
 {
     int err, fd = -1;
@@ -151,8 +172,7 @@ int grant_broker_guest_open(struct grant_broker_guest *guest, struct grant_xen *
         .calls = calls,
         .ctx = ctx,
         .domid = domid,
-        .may_map = GRANT_BROKER_BURST,
-        .filled_ns = calls->now_ns(ctx),
+        .bounds = bounds,
     };
     err = make_window(&guest->window, &fd);
     if (err)

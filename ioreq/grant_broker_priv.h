@@ -9,15 +9,22 @@
 #include "ioreq/grant_wire.h"
 #include "ioreq/grant_xen.h"
 
+/* What bounds a domain's maps, by however many sockets they are asked for. */
+struct grant_broker_bounds {
+    uint32_t mapped;    /* pages, as its worker says */
+    uint32_t may_map;   /* pages, as time has it */
+    uint64_t filled_ns; /* up to when that was reckoned */
+};
+
+/* One socket of a domain's. */
 struct grant_broker_guest {
     const struct grant_broker_calls *calls;
     void *ctx;
     const struct grants *grants; /* of grant_xen: the domain's */
     uint32_t domid;
     uint8_t *window;
-    uint32_t mapped;    /* pages, as its worker says */
-    uint32_t may_map;   /* pages, as time has it */
-    uint64_t filled_ns; /* up to when that was reckoned */
+    struct grant_broker_bounds *bounds;
+    uint32_t mapped; /* of its pages, those that were asked for here */
 };
 
 struct grant_broker_reply {
@@ -29,8 +36,12 @@ struct grant_broker_reply {
     int fd;        /* -1: none; to be closed by the caller */
 };
 
-/* *ret_window_fd is the caller's. -errno, -ENOMEM. */
+void grant_broker_bounds_init(struct grant_broker_bounds *bounds,
+                              const struct grant_broker_calls *calls, void *ctx);
+/* `bounds` stay the caller's, for longer than the guest. *ret_window_fd is the caller's. -errno,
+ * -ENOMEM. */
 int grant_broker_guest_open(struct grant_broker_guest *guest, struct grant_xen *xen, uint32_t domid,
+                            struct grant_broker_bounds *bounds,
                             const struct grant_broker_calls *calls, void *ctx, int *ret_window_fd);
 void grant_broker_guest_close(struct grant_broker_guest *guest);
 

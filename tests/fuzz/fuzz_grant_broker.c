@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct fuzz {
     struct grant_broker_guest guest;
+    struct grant_broker_bounds bounds;
     uint64_t start_ns, now_ns;
     uint64_t mapped;    /* pages, by what it has said */
     uint64_t ever;      /* pages, in all */
@@ -135,11 +136,13 @@ static void message(struct fuzz *f, const struct grant_wire_request *request, si
 {
     struct grant_broker_reply reply = {.length = 12345, .fd = -1};
     struct grant_broker_guest before = f->guest;
+    struct grant_broker_bounds bounds = f->bounds;
 
     f->asked = f->map_asked = 0;
     if (!grant_broker_answer(&f->guest, request, length, &reply)) {
         assert(reply.length == 12345 && !f->asked && !f->map_asked);
         assert(!memcmp(&before, &f->guest, sizeof(before)));
+        assert(!memcmp(&bounds, &f->bounds, sizeof(bounds)));
         return;
     }
     switch (request->kind) {
@@ -247,13 +250,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int window_fd;
 
     assert(!grant_xen_open_with(&library, &f, &xen));
-    assert(!grant_broker_guest_open(&f.guest, xen, DOMID, &kernel, &f, &window_fd));
+    grant_broker_bounds_init(&f.bounds, &kernel, &f);
+    assert(!grant_broker_guest_open(&f.guest, xen, DOMID, &f.bounds, &kernel, &f, &window_fd));
     /* As if so many had been mapped and unmapped: few inputs get that far. */
     f.ever = take16(&script) % (GRANT_BROKER_BURST + 1);
-    f.guest.may_map -= (uint32_t)f.ever;
+    f.bounds.may_map -= (uint32_t)f.ever;
     for (unsigned i = 0; i < STEPS_MAX && script.size; i++)
         step(&f, &script);
-    assert(f.guest.mapped == f.mapped);
+    assert(f.guest.mapped == f.mapped && f.bounds.mapped == f.mapped);
     grant_broker_guest_close(&f.guest);
     grant_xen_close(xen);
     close(window_fd);

@@ -191,20 +191,6 @@ static void a_worker_s_memory_has_no_other_guest_s_names(void **state)
     peer_close(peer[1]);
 }
 
-static bool log_has(struct fixture *f, const char *text)
-{
-    for (unsigned i = 0; i < 500; i++) {
-        char *log = rig_log(&f->rig);
-        bool has = strstr(log, text);
-
-        free(log);
-        if (has)
-            return true;
-        usleep(10000);
-    }
-    return false;
-}
-
 static void a_worker_that_dies_takes_its_guest_s_devices_only(void **state)
 {
     struct fixture *f = *state;
@@ -213,9 +199,9 @@ static void a_worker_that_dies_takes_its_guest_s_devices_only(void **state)
     reads(peer[1]);
     assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGKILL), 0);
     assert_true(rig_wait_guests(&f->rig, 1, 5000));
-    assert_true(log_has(f, "guest=g0 event=worker-died"));
-    assert_true(log_has(f, "signal 9"));
-    assert_true(log_has(f, "guest=g0 event=detached"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=worker-died"));
+    assert_true(rig_log_has(&f->rig, "signal 9"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=detached"));
     reads(peer[1]);
     /* Its image is free again, and the next one serves it. */
     peer_close(peer[0]);
@@ -233,8 +219,8 @@ static void one_that_hangs_is_ended_and_told_of(void **state)
     pid_t stays = rig_worker(&f->rig, "g1");
 
     assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGSTOP), 0);
-    assert_true(log_has(f, "guest=g0 event=worker-hangs"));
-    assert_true(log_has(f, "guest=g0 event=worker-died"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=worker-hangs"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=worker-died"));
     assert_true(rig_wait_guests(&f->rig, 1, 5000));
     reads(peer[1]);
     assert_int_equal(rig_worker(&f->rig, "g1"), stays);
@@ -298,9 +284,9 @@ static void a_shared_worker_that_dies_is_told_of_with_all_its_guests(void **stat
 
     assert_int_equal(kill(rig_worker(&f->rig, "g0"), SIGKILL), 0);
     assert_true(rig_wait_guests(&f->rig, 0, 5000));
-    assert_true(log_has(f, "event=worker-died worker=0 guests=2"));
-    assert_true(log_has(f, "guest=g0 event=detached"));
-    assert_true(log_has(f, "guest=g1 event=detached"));
+    assert_true(rig_log_has(&f->rig, "event=worker-died worker=0 guests=2"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=detached"));
+    assert_true(rig_log_has(&f->rig, "guest=g1 event=detached"));
     for (unsigned i = 0; i < 2; i++) {
         peer_close(peer[i]);
         peer[i] = join(f, i ? "g1" : "g0");
@@ -351,7 +337,7 @@ static void a_guest_of_a_worker_process_is_traced(void **state)
         expect(link, "{\"jsonrpc\": \"2.0\", \"id\": 2, \"method\": \"trace-read\"}",
                "OUT 0x1f7/1 <- 0xc8 READ DMA [ide0]");
         fclose(link);
-        assert_true(log_has(f, "guest=g0 event=trace-ended"));
+        assert_true(rig_log_has(&f->rig, "guest=g0 event=trace-ended"));
         usleep(50000);
     }
     peer_close(peer[0]);
@@ -447,7 +433,7 @@ static void a_stop_of_all_processes_ends_them_in_order(void **state)
     usleep(20000);
     reads(peer);
     assert_int_equal(rig_signal(&f->rig, SIGTERM, 10000), 0);
-    assert_true(log_has(f, "guest=g0 event=detached"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=detached"));
     peer_close(peer);
     rig_restart(&f->rig);
 }
@@ -480,7 +466,7 @@ static void a_worker_logs_at_the_level_that_there_is_now(void **state)
     assert_null(strstr(log, "event=reset"));
     free(log);
     peer_out(peer, 0, 0x64, 1, 0xfe);
-    assert_true(log_has(f, "guest=g0 event=reset"));
+    assert_true(rig_log_has(&f->rig, "guest=g0 event=reset"));
     peer_close(peer);
 }
 
@@ -586,7 +572,7 @@ static void what_a_captured_worker_tries_is_denied_and_logged(void **state)
         assert_int_equal(captured_call(pid, attempts[i].number, attempts[i].args), -EPERM);
         snprintf(line, sizeof(line), "guest=g0 event=system-call-denied worker=0 pid=%d call=%s ",
                  (int)pid, attempts[i].name);
-        assert_true(log_has(f, line));
+        assert_true(rig_log_has(&f->rig, line));
     }
     reads(peer); /* and it still does what it is there for */
     peer_close(peer);

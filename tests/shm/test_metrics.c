@@ -4,7 +4,6 @@
  * guest works, and then answers the dashboard's queries ($IOEMUD_DASHBOARD). Both programs are of
  * Debian's package "prometheus"; without them this is skipped.
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -23,6 +22,7 @@
 #include <cmocka.h>
 
 #include "tests/shm/rig.h"
+#include "tests/unit/free_port.h"
 
 #define SKIPPED     77 /* meson's */
 #define RAM         (16u << 20)
@@ -41,25 +41,12 @@ struct fixture {
     struct ide disk;
 };
 
-/* One that is free; somebody may take it until we do, which fails the test and no more. */
-static unsigned free_port(void)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&addr, length), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &length), 0);
-    close(fd);
-    return ntohs(addr.sin_port);
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     char more[128], disks[2 * RIG_PATH];
 
-    f->port = free_port();
+    f->port = free_port(SOCK_STREAM);
     snprintf(more, sizeof(more), "\"workers\": 1, \"metrics\": {\"http\": \"127.0.0.1:%u\"}",
              f->port);
     rig_start(&f->rig, more);
@@ -157,7 +144,7 @@ static void start_prometheus(struct fixture *f)
     char config[RIG_PATH], data[RIG_PATH], log[RIG_PATH], address[64];
     FILE *file;
 
-    f->prometheus_port = free_port();
+    f->prometheus_port = free_port(SOCK_STREAM);
     snprintf(config, sizeof(config), "--config.file=%s/prometheus.yml", f->rig.dir);
     snprintf(data, sizeof(data), "--storage.tsdb.path=%s/data", f->rig.dir);
     snprintf(log, sizeof(log), "%s/prometheus.log", f->rig.dir);

@@ -3,7 +3,6 @@
  * Guests on the user network: with threads it is in the daemon, with worker processes in processes
  * of ioemud-usernet. A guest cannot tell.
  */
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -21,6 +20,7 @@
 
 #include "tests/peer/e1000.h"
 #include "tests/shm/rig.h"
+#include "tests/unit/free_port.h"
 
 #define ROUTER  0x0a000202u /* 10.0.2.2 */
 #define GUEST   0x0a00020fu
@@ -147,18 +147,6 @@ static void get_address(struct fixture *f)
     assert_memory_equal(got + 42 + 240, "\x35\x01\x02", 3); /* DHCPOFFER */
 }
 
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void describe(struct fixture *f, const char *name, char nic[256])
 {
     char nics[320];
@@ -177,7 +165,7 @@ static int setup_without(void **state)
     char nic[256];
 
     rig_start(&f->rig, "\"workers\": 1");
-    f->port = free_port();
+    f->port = free_port(SOCK_STREAM);
     describe(f, "user", nic);
     *state = f;
     return 0;
@@ -365,20 +353,6 @@ static void a_network_comes_and_goes_with_its_nic(void **state)
 
 /* ---- with worker processes only ---- */
 
-static bool log_has(struct fixture *f, const char *text)
-{
-    for (unsigned i = 0; i < 500; i++) {
-        char *log = rig_log(&f->rig);
-        bool has = strstr(log, text);
-
-        free(log);
-        if (has)
-            return true;
-        usleep(10000);
-    }
-    return false;
-}
-
 /* The process that has this socket's other end is the only child of the one that listens. */
 static pid_t child_of(pid_t pid)
 {
@@ -401,7 +375,7 @@ static void a_network_that_dies_takes_the_carrier_and_a_new_nic_has_another(void
     get_address(f);
     assert_true(e1000_driver_status(&f->nic) & E1000_STATUS_LU);
     assert_int_equal(kill(child_of(f->rig.usernet), SIGKILL), 0);
-    assert_true(log_has(f, "guest=user device=net event=nic-network-gone nic=0"));
+    assert_true(rig_log_has(&f->rig, "guest=user device=net event=nic-network-gone nic=0"));
     assert_false(e1000_driver_status(&f->nic) & E1000_STATUS_LU);
     call(f, "nic-remove", "{\"name\": \"user\", \"nic\": 0, \"force\": true}");
     assert_true(rig_wait_nic_gone(&f->rig, 0, 5000));
@@ -415,8 +389,8 @@ static void nobody_who_has_networks_is_told_with_what_to_do(void **state)
     char reason[112];
 
     assert_null(rig_try_peer(&f->rig, "user", 1, E1000_RAM, reason));
-    assert_true(log_has(f, "NIC 0: user network: nobody listens at "));
-    assert_true(log_has(f, "systemctl start ioemud-usernet.socket"));
+    assert_true(rig_log_has(&f->rig, "NIC 0: user network: nobody listens at "));
+    assert_true(rig_log_has(&f->rig, "systemctl start ioemud-usernet.socket"));
     /* And it goes on as soon as there is one. */
     rig_user_network(&f->rig);
     f->nic.peer = rig_peer(&f->rig, "user", 1, E1000_RAM);

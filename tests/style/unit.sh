@@ -36,6 +36,11 @@ at_most()
 
 at_most 20 "by itself"
 at_most 14 "of user networks" ioemud-usernet@.service
+# SCM_RIGHTS: also by way of io_uring(7), which is in @aio.
+for call in sendmsg sendmmsg @aio; do
+    grep -q "^SystemCallFilter=~\(.* \)\?$call\( \|$\)" systemd/ioemud-usernet@.service.in ||
+        bad "a user network may send descriptors: $call"
+done
 mkdir "$work/ioemud.service.d"
 cp systemd/threads.conf "$work/ioemud.service.d/"
 at_most 20 "with threads.conf"

@@ -365,6 +365,40 @@ static void who_lies_about_what_is_unmapped_is_bounded_by_time(void **state)
     assert_int_equal(ask_map(1), -ENOSPC);
 }
 
+/* As its worker is given, which says of every disk that it cannot be opened. */
+static void more_sockets_of_a_domain_map_no_more_pages(void **state)
+{
+    uint8_t *first_window = window;
+    int first = sock;
+
+    sock = broker_rig_raw(&rig, 0, &window);
+    for (unsigned i = 0; i < GRANT_XEN_MAPPED_MAX / 224; i++)
+        assert_int_equal(ask_map(224), 0);
+    close(sock); /* and says nothing of them */
+    munmap(window, GRANT_WIRE_WINDOW);
+    sock = first;
+    window = first_window;
+    assert_int_equal(ask_map(1), -ENOSPC);
+    anew();
+    assert_int_equal(ask_map(1), -ENOSPC);
+    grant_broker_cut(rig.broker, BROKER_RIG_DOMID);
+    anew();
+    assert_int_equal(ask_map(1), 0);
+}
+
+static void more_sockets_of_a_domain_have_one_time(void **state)
+{
+    for (unsigned pages = 0; pages < GRANT_BROKER_BURST; pages += 256) {
+        assert_int_equal(ask_map(256), 0);
+        say_unmapped(256);
+        if (pages % 1024 == 0)
+            anew();
+    }
+    anew();
+    assert_int_equal(ask_map(1), -ENOSPC);
+    expect_service();
+}
+
 static void what_gntdev_refuses_is_not_mapped(void **state)
 {
     rig.map_error = -EMFILE;
@@ -554,6 +588,8 @@ int main(void)
         TEST(who_does_not_hear_the_answers_is_ended),
         TEST(pages_that_are_mapped_at_a_time_are_bounded),
         TEST(who_lies_about_what_is_unmapped_is_bounded_by_time),
+        TEST(more_sockets_of_a_domain_map_no_more_pages),
+        TEST(more_sockets_of_a_domain_have_one_time),
         TEST(what_gntdev_refuses_is_not_mapped),
         TEST(a_worker_that_ends_is_forgotten),
         TEST(a_guest_that_is_gone_is_cut_off_whatever_its_worker_does),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,6 +18,7 @@
 #include "daemon/guest_dial.h"
 #include "daemon/guest_nics.h"
 #include "daemon/opener.h"
+#include "tests/unit/lingering.h"
 #include "tests/unit/worker_rig.h"
 
 #define GUEST "{'name': 'a', 'nics': [{'devid': 0, 'backend': 'null'}]}"
@@ -144,7 +146,7 @@ static void a_nic_that_goes_while_it_is_dialled_leaves_nothing(void **state)
         assert_int_equal(guest_rig_descriptors(), descriptors + 1);
         assert_true(guest_dial(rig->daemon.guests, NIC));
         guest_dial_close(rig->daemon.guests, NIC);
-        assert_int_equal(guest_rig_descriptors(), descriptors);
+        worker_rig_none_stays(descriptors);
         assert_false(guest_dial(rig->daemon.guests, NIC));
     }
     settle(rig);
@@ -175,6 +177,49 @@ static void a_worker_that_dies_while_it_is_answered_leaves_nothing(void **state)
     unlink(path);
 }
 
+static void send_descriptor(const char *path, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct iovec iov = {(char[]){"x"}, 1};
+    const struct msghdr message = {.msg_name = &to,
+                                   .msg_namelen = sizeof(to),
+                                   .msg_iov = &iov,
+                                   .msg_iovlen = 1,
+                                   .msg_control = &control,
+                                   .msg_controllen = sizeof(control)};
+    int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    memcpy(to.sun_path, path, strlen(path) + 1);
+    memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+    assert_int_equal(sendmsg(sock, &message, 0), 1);
+    close(sock);
+}
+
+/* The worker, which would have read it, is not there any more. */
+static void nobody_waits_for_what_a_peer_has_sent_to_be_closed(void **state)
+{
+    struct guest_rig *rig = *state;
+    char path[64];
+    int own = bound(rig, "own", path), other, fd = lingering_socket(&other);
+    struct timespec from, to;
+
+    worker_rig_start(rig, GUEST);
+    assert_int_equal(guest_dial_open(rig->daemon.guests, NIC, own, "/nonexistent"), 0);
+    close(own);
+    send_descriptor(path, fd);
+    close(fd);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    guest_dial_close(rig->daemon.guests, NIC);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true(to.tv_sec - from.tv_sec < 9);
+    close(other);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +229,7 @@ int main(void)
         TEST(a_captured_worker_has_ten_attempts_a_second_and_no_more),
         TEST(a_nic_that_goes_while_it_is_dialled_leaves_nothing),
         TEST(a_worker_that_dies_while_it_is_answered_leaves_nothing),
+        TEST(nobody_waits_for_what_a_peer_has_sent_to_be_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,36 @@ static void a_channel_that_cannot_be_bound_is_no_connection(void **state)
     pvdisk_detach(rig);
 }
 
+static void count_line(void *ctx, int priority, const char *guest, const char *device,
+                       const char *text)
+{
+    ++*(unsigned *)ctx;
+}
+
+static void xsa_180_a_frontend_that_is_wrong_again_and_again_does_not_fill_the_log(void **state)
+{
+    struct pvdisk_rig *rig = *state;
+    unsigned lines = 0;
+    struct log *log;
+
+    pvdisk_connect(rig, "");
+    log = &rig->guest.daemon.guests->log;
+    log_set_level(log, LOG_WARNING);
+    log_divert(log, count_line, &lines);
+    pvdisk_front_closes(rig);
+    for (unsigned i = 0; i < 3 * LOG_BURST; i++) {
+        pvdisk_front_returns(rig);
+        pvdisk_front(rig, "protocol", "none");
+        pvdisk_front(rig, "state", "3");
+        pvdisk_event(rig);
+        pvdisk_wait(rig, "5");
+        pvdisk_front_closes(rig);
+    }
+    assert_int_equal(lines, LOG_BURST);
+    log_divert(log, NULL, NULL);
+    pvdisk_detach(rig);
+}
+
 static void a_guest_that_ends_under_load_leaves_nothing_mapped(void **state)
 {
     struct pvdisk_rig *rig = *state;
@@ -262,6 +292,7 @@ int main(void)
         T(a_frontend_may_connect_again),
         T(a_ring_that_breaks_is_told_in_the_store),
         T(a_channel_that_cannot_be_bound_is_no_connection),
+        T(xsa_180_a_frontend_that_is_wrong_again_and_again_does_not_fill_the_log),
         T(a_guest_that_ends_under_load_leaves_nothing_mapped),
         T(a_directory_that_is_gone_is_not_made_again),
         T(what_a_disk_did_is_counted_as_a_drives_is),

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The user network, from a guest's point of view: a few packets made by hand. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -15,6 +14,7 @@
 #include <cmocka.h>
 
 #include "devices/net/checksum.h"
+#include "tests/unit/free_port.h"
 #include "tests/unit/net_rig.h"
 #include "tests/unit/packets.h"
 
@@ -22,19 +22,6 @@ static struct net_rig nic;
 static char root[64];
 
 static const uint8_t own_mac[6] = {0x00, 0x16, 0x3e, 0x01, 0x02, 0x03};
-
-/* A free port, for a while at least. */
-static uint16_t free_port(int type)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, type, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
 
 static struct net_user_options options;
 

@@ -574,6 +574,43 @@ static void sends_descriptors_to_nobody_but_the_control_side(void **state)
     assert_string_equal(seen.calls, " sendmsg sendmmsg close sendto");
 }
 
+/* The kernel looks at 32 bits of a descriptor. */
+static int give_the_link_s_number_away(void)
+{
+    const uint64_t link = (uint64_t)link_sock;
+
+    return REFUSED(0, syscall(SYS_close, link | UINT64_C(1) << 32)) |
+           REFUSED(1, syscall(SYS_close, link | UINT64_C(1) << 63)) |
+           REFUSED(2, syscall(SYS_close, link | UINT64_MAX << 32)) |
+           REFUSED(3, dup2(socks[0], link_sock)) | REFUSED(4, dup3(socks[0], link_sock, 0));
+}
+
+static void has_nothing_else_at_the_place_of_the_control_side_s_socket(void **state)
+{
+    struct seen seen = run(&as_it_is, prepare, give_the_link_s_number_away);
+
+    assert_int_equal(seen.status, 0);
+    assert_string_equal(seen.calls, " close close close dup2 dup3");
+}
+
+/* Each number that differs in one bit, and what is none. */
+static int close_others(void)
+{
+    int unlike = 0;
+
+    for (unsigned i = 0; i < 32; i++)
+        unlike |= close((int)((unsigned)link_sock ^ 1u << i)) && errno != EBADF;
+    return unlike || close(-1) != -1 || errno != EBADF;
+}
+
+static void closes_all_but_the_control_side_s_socket(void **state)
+{
+    struct seen seen = run(&as_it_is, prepare, close_others);
+
+    assert_string_equal(seen.calls, "");
+    assert_int_equal(seen.status, 0);
+}
+
 static void all_that_serving_guests_takes_goes_through(void **state)
 {
     struct seen seen = run(&as_it_is, prepare, work);
@@ -674,6 +711,8 @@ int main(void)
         cmocka_unit_test(no_thread_of_who_was_able_without_being_root_is_any_more),
         cmocka_unit_test(a_place_that_is_not_there_is_told_of),
         cmocka_unit_test(sends_descriptors_to_nobody_but_the_control_side),
+        cmocka_unit_test(has_nothing_else_at_the_place_of_the_control_side_s_socket),
+        cmocka_unit_test(closes_all_but_the_control_side_s_socket),
         cmocka_unit_test(all_that_serving_guests_takes_goes_through),
         cmocka_unit_test(what_a_guest_has_granted_is_reached_by_way_of_the_control_side),
         cmocka_unit_test(it_can_end_itself_by_abort),

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioemud-usernet from its connection: what it is told first, and frames after that. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,6 +18,7 @@
 #include <cmocka.h>
 
 #include "daemon/usernet.h"
+#include "tests/unit/free_port.h"
 
 struct fixture {
     int fd; /* ours */
@@ -190,22 +189,10 @@ static void what_is_no_connection_is_not_served(void **state)
     ASSERT_HAS(f.logged, "Accept=yes");
 }
 
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void a_port_that_is_taken_is_named(void **state)
 {
     static struct fixture f, other;
-    uint16_t port = free_port();
+    uint16_t port = free_port(SOCK_STREAM);
     char first[128], words[64];
 
     snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}", port);
@@ -233,7 +220,8 @@ static void a_port_that_comes_free_in_a_moment_is_waited_for(void **state)
     char first[128];
     pthread_t thread;
 
-    snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}", free_port());
+    snprintf(first, sizeof(first), "{\"forward\":[{\"port\":%u,\"guest_port\":22}]}",
+             free_port(SOCK_STREAM));
     assert_string_equal(ask(&f, first, strlen(first)), "{\"ok\":true}");
     assert_int_equal(pthread_create(&thread, NULL, end_soon, &f), 0);
     assert_string_equal(ask(&next, first, strlen(first)), "{\"ok\":true}");

@@ -86,14 +86,6 @@ static void send_listeners(int sock, unsigned count)
     send_report_with(sock, (int[]){sock, sock, sock, sock}, count);
 }
 
-/* They are closed by a thread, which nobody waits for. */
-static void none_stays(unsigned descriptors)
-{
-    for (unsigned i = 0; i < 1000 && guest_rig_descriptors() != descriptors; i++)
-        usleep(1000);
-    assert_int_equal(guest_rig_descriptors(), descriptors);
-}
-
 static void more_descriptors_than_one_end_the_worker_and_none_stays(void **state)
 {
     struct guest_rig *rig = *state;
@@ -110,7 +102,7 @@ static void more_descriptors_than_one_end_the_worker_and_none_stays(void **state
         assert_int_equal(process.lost, count > 1);
         worker_link_close(&process);
         close(sock);
-        none_stays(descriptors);
+        worker_rig_none_stays(descriptors);
     }
 }
 
@@ -129,7 +121,7 @@ static void once_there_is_a_listener_a_descriptor_ends_the_worker_and_does_not_s
     worker_link_take(&process, 1);
     assert_true(process.lost);
     close(sock);
-    none_stays(descriptors);
+    worker_rig_none_stays(descriptors);
 }
 
 /* Both have to wait ten seconds: who closes the one that a report came with, and who closes the
@@ -159,6 +151,31 @@ static void nobody_waits_for_what_a_worker_has_sent_to_be_closed(void **state)
     close(sock);
     close(other[0]); /* and with that the waiting is over */
     close(other[1]);
+}
+
+/* Nobody waits for it either, also where it is behind a message without a byte, which looks like an
+ * end. */
+static void nothing_stays_of_what_was_in_a_link_that_is_closed(void **state)
+{
+    struct guest_rig *rig = *state;
+    unsigned descriptors = guest_rig_descriptors();
+    struct worker_process process;
+    struct timespec from, to;
+    int sock, other, fd;
+
+    open_link(rig, &process, &sock);
+    fd = lingering_socket(&other);
+    assert_int_equal(send(sock, "", 0, 0), 0);
+    send_report_with(sock, &fd, 1);
+    close(fd);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    worker_link_close(&process);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true(to.tv_sec - from.tv_sec < 9);
+    assert_int_equal(recv(sock, &fd, sizeof(fd), 0), 0); /* its end, at once */
+    close(sock);
+    close(other);
+    worker_rig_none_stays(descriptors);
 }
 
 /* Descriptors on their way that nobody takes: beyond RLIMIT_NOFILE of them the kernel lets a user
@@ -238,6 +255,7 @@ int main(void)
         TEST(more_descriptors_than_one_end_the_worker_and_none_stays),
         TEST(once_there_is_a_listener_a_descriptor_ends_the_worker_and_does_not_stay),
         TEST(nobody_waits_for_what_a_worker_has_sent_to_be_closed),
+        TEST(nothing_stays_of_what_was_in_a_link_that_is_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,13 @@ pid_t worker_rig_start(struct guest_rig *rig, const char *json)
     return worker_process_pid(rig->daemon.guests->worker);
 }
 
+void worker_rig_none_stays(unsigned descriptors)
+{
+    for (unsigned i = 0; i < 1000 && guest_rig_descriptors() != descriptors; i++)
+        usleep(1000);
+    assert_int_equal(guest_rig_descriptors(), descriptors);
+}
+
 int worker_rig_link(pid_t pid)
 {
     int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0), found = -1;

@@ -19,6 +19,10 @@ pid_t worker_rig_start(struct guest_rig *rig, const char *json);
 /* The worker's end of its link, of which we get a copy; as root only. -1. */
 int worker_rig_link(pid_t pid);
 
+/* So many descriptors are left, as guest_rig_descriptors() counts them. Links are closed by a
+ * thread, which nobody else waits for. */
+void worker_rig_none_stays(unsigned descriptors);
+
 /* For guest_rig_run(): the only guest runs, and its worker is another one than it was. */
 struct worker_was {
     pid_t pid;
