@@ -53,6 +53,8 @@ int rig_try_restart(struct rig *rig);
 char *rig_log(struct rig *rig);
 /* Whether that has this in it, or does within five seconds. */
 bool rig_log_has(struct rig *rig, const char *text);
+/* All of a text; "" if it cannot be read. The caller frees it. */
+char *rig_read_file(const char *path);
 
 /* Makes DIR/NAME, `sectors` long; each 512-byte sector says its number (rig_pattern()). */
 void rig_image(struct rig *rig, const char *name, uint64_t sectors, char path[RIG_PATH]);
