@@ -244,20 +244,6 @@ char *rig_log(struct rig *rig)
     return read_file(path);
 }
 
-bool rig_log_has(struct rig *rig, const char *text)
-{
-    for (unsigned i = 0; i < 500; i++) {
-        char *log = rig_log(rig);
-        bool has = strstr(log, text);
-
-        free(log);
-        if (has)
-            return true;
-        usleep(10000);
-    }
-    return false;
-}
-
 void rig_pattern(uint64_t seed, uint64_t lba, uint8_t sector[512])
 {
     uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15ull ^ (lba + 1) * 0xbf58476d1ce4e5b9ull;

@@ -51,8 +51,6 @@ void rig_restart(struct rig *rig);
 int rig_try_restart(struct rig *rig);
 /* What it has logged so far; free() it. */
 char *rig_log(struct rig *rig);
-/* Whether that has this in it, or does within five seconds. */
-bool rig_log_has(struct rig *rig, const char *text);
 
 /* Makes DIR/NAME, `sectors` long; each 512-byte sector says its number (rig_pattern()). */
 void rig_image(struct rig *rig, const char *name, uint64_t sectors, char path[RIG_PATH]);

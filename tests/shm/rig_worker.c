@@ -93,3 +93,17 @@ bool rig_memory_has(pid_t pid, const char *text)
     close(mem);
     return found;
 }
+
+bool rig_log_has(struct rig *rig, const char *text)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        char *log = rig_log(rig);
+        bool has = strstr(log, text);
+
+        free(log);
+        if (has)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a worker process is to the host. */
+/* What a worker process is to the host, and what is told of it. */
 #ifndef IOEMUD_TESTS_SHM_RIG_WORKER_H
 #define IOEMUD_TESTS_SHM_RIG_WORKER_H
 
@@ -11,5 +11,7 @@ pid_t rig_worker(struct rig *rig, const char *name);
 unsigned rig_descriptors_without(pid_t pid, const char *what);
 /* Whether `text` is in memory that it can write to. */
 bool rig_memory_has(pid_t pid, const char *text);
+/* Whether the daemon has logged this, or does within five seconds. */
+bool rig_log_has(struct rig *rig, const char *text);
 
 #endif
