@@ -209,6 +209,20 @@ void top_finish(struct top *top)
     *top = (struct top){0};
 }
 
+/* Of the daemon, and of its workers' processes. */
+static uint64_t cpu_us(const json_t *stats, const json_t *before)
+{
+    const json_t *workers = find(stats, "daemon/workers"), *former = find(before, "daemon/workers");
+    uint64_t us = gone(stats, before, "daemon/process/cpu_us");
+
+    for (size_t i = 0; i < json_array_size(workers); i++) {
+        const json_t *worker = json_array_get(workers, i);
+
+        us += gone(worker, same(former, "id", worker), "process/cpu_us");
+    }
+    return us;
+}
+
 void top_update(struct top *top, json_t *stats, double seconds)
 {
     const json_t *guests = json_object_get(stats, "guests");
@@ -229,7 +243,7 @@ void top_update(struct top *top, json_t *stats, double seconds)
         fill(&rows[i], now, before, seconds);
         keep_history(&rows[i], top->row, top->n_rows);
     }
-    top->cpu = (double)gone(stats, top->before, "daemon/process/cpu_us") / 1e6 / seconds;
+    top->cpu = (double)cpu_us(stats, top->before) / 1e6 / seconds;
     free(top->row);
     top->row = rows;
     top->n_rows = count;
@@ -449,6 +463,17 @@ static void print_row(struct table *table, const struct top_row *row, double all
             table_cell(table, cell[i].text);
 }
 
+/* What is resident; of workers' processes without what they have in common with it. */
+static uint64_t memory(const json_t *daemon)
+{
+    const json_t *workers = json_object_get(daemon, "workers");
+    uint64_t bytes = number(daemon, "process/resident_bytes");
+
+    for (size_t i = 0; i < json_array_size(workers); i++)
+        bytes += number(json_array_get(workers, i), "process/anonymous_bytes");
+    return bytes;
+}
+
 static void print_daemon(const struct top *top, FILE *out)
 {
     const json_t *daemon = json_object_get(top->before, "daemon");
@@ -461,7 +486,7 @@ static void print_daemon(const struct top *top, FILE *out)
             json_array_size(json_object_get(daemon, "workers")) == 1 ? "" : "s", up / 86400,
             up / 3600 % 24, up / 60 % 60, up % 60);
     fprintf(out, ", processors %.2f, memory %s, a second:\n", top->cpu,
-            table_bytes(number(daemon, "process/resident_bytes")).text);
+            table_bytes(memory(daemon)).text);
 }
 
 void top_print(const struct top *top, unsigned width, FILE *out)

@@ -345,8 +345,10 @@ static json_t *one_worker(const struct worker *worker, bool buckets)
     else if (!worker_process_counts(worker, &counts))
         counts = (struct worker_counts){0};
     object = counters(named, 2);
-    if (worker->is_process)
+    if (worker->is_process) {
         json_object_set_new(object, "pid", json_integer(worker_process_pid(worker)));
+        json_object_set_new(object, "process", stats_worker_process(&counts.usage));
+    }
     json_object_set_new(object, "id", json_integer(worker->params.id));
     json_object_set_new(object, "guests", json_integer(worker->guests));
     histogram_read(&counts.round_trip, &round_trip);

@@ -32,5 +32,8 @@ void stats_add_vcpus(json_t *object, const struct dispatch_vcpu *vcpu, unsigned 
 void stats_add_disk(json_t *object, const struct blk_histograms *histograms, bool buckets);
 /* Of this process: memory, processor time, descriptors. */
 json_t *stats_process(void);
+struct worker_usage;
+/* That of a worker, as far as it has told. */
+json_t *stats_worker_process(const struct worker_usage *usage);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/vm_counts.h"
 #include "devices/backend/blk_ops.h"
 #include "devices/count.h"
 #include "ioreq/dispatch.h"
@@ -176,6 +177,16 @@ static void memory_of(unsigned long *ret_virtual, unsigned long *ret_resident,
     if (fscanf(file, "%lu %lu %lu", ret_virtual, ret_resident, ret_shared) != 3)
         *ret_virtual = *ret_resident = *ret_shared = 0;
     fclose(file);
+}
+
+json_t *stats_worker_process(const struct worker_usage *usage)
+{
+    json_t *object = json_object();
+
+    set(object, "resident_bytes", usage->resident_bytes);
+    set(object, "anonymous_bytes", usage->anonymous_bytes);
+    set(object, "cpu_us", usage->cpu_us);
+    return object;
 }
 
 json_t *stats_process(void)

@@ -59,6 +59,9 @@ struct worker_counts {
     struct histogram round_trip, io;
     struct pool_stats pool;
     struct aio_stats aio;
+    struct worker_usage {
+        uint64_t cpu_us, resident_bytes, anonymous_bytes;
+    } usage; /* of a process, when something else was last counted; a thread's is the daemon's */
 };
 _Static_assert(sizeof(struct worker_counts) % sizeof(uint64_t) == 0, "for vm_counts_move()");
 

@@ -82,6 +82,24 @@ static void tell_listener(struct child *child, int listener)
 
 /* ---- counting ---------------------------------------------------------------------------------*/
 
+/* What the process takes, which publishing does, too: so it is no news by itself. */
+static void read_usage(const struct child *child, struct worker_usage *ret_usage)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned long total, resident, shared;
+    struct timespec cpu;
+    char text[128];
+    ssize_t length = pread(child->statm_fd, text, sizeof(text) - 1, 0);
+
+    if (!clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu))
+        ret_usage->cpu_us = (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000;
+    text[length > 0 ? length : 0] = '\0';
+    if (sscanf(text, "%lu %lu %lu", &total, &resident, &shared) != 3)
+        return;
+    ret_usage->resident_bytes = resident * page;
+    ret_usage->anonymous_bytes = resident > shared ? (resident - shared) * page : 0;
+}
+
 /* True when there was something new but for turns of the loop. */
 static bool publish_worker(struct child *child)
 {
@@ -91,9 +109,11 @@ static bool publish_worker(struct child *child)
     worker_counts_read(&child->worker, fresh);
     child->counts->wakeups = fresh->wakeups;
     news = memcmp(fresh, child->counts, sizeof(*fresh)) != 0;
-    if (news)
-        vm_counts_move(child->counts, fresh, sizeof(*fresh));
-    return news;
+    if (!news)
+        return false;
+    read_usage(child, &fresh->usage);
+    vm_counts_move(child->counts, fresh, sizeof(*fresh));
+    return true;
 }
 
 /* Of lowest priority: all else of this turn has been counted. In the next turn come the next ones,
@@ -247,6 +267,7 @@ static int open_worker(struct child *child, const struct worker_setup *setup,
 {
     struct worker_params *params = &child->worker.params;
 
+    child->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     *params = (struct worker_params){
         .id = setup->id,
         .pool_pages = setup->pool_pages,

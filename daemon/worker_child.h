@@ -45,6 +45,7 @@ struct child {
     unsigned quiet_run; /* guests in a row that had nothing new */
     struct worker_counts *counts;
     struct worker_counts fresh;
+    int statm_fd; /* proc(5); -1: there is none */
     struct vm_counts fresh_vm;
 };
 

@@ -480,6 +480,37 @@ static void statistics_tell_of_each_worker(void **state)
     peer_close(peer);
 }
 
+static json_int_t used(struct fixture *f, const char *member)
+{
+    json_t *stats = rig_call(&f->rig, "stats", NULL, NULL);
+    const json_t *worker =
+        json_array_get(json_object_get(json_object_get(stats, "daemon"), "workers"), 0);
+    json_int_t value =
+        json_integer_value(json_object_get(json_object_get(worker, "process"), member));
+
+    json_decref(stats);
+    return value;
+}
+
+static void statistics_tell_what_a_worker_s_process_takes(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = join(f, "g0");
+    json_int_t before;
+
+    reads(peer);
+    usleep(50000);
+    before = used(f, "cpu_us");
+    assert_true(before > 0);
+    assert_true(used(f, "anonymous_bytes") > 4096);
+    assert_true(used(f, "resident_bytes") > used(f, "anonymous_bytes"));
+    for (unsigned i = 0; i < 200; i++)
+        reads(peer);
+    usleep(50000);
+    assert_true(used(f, "cpu_us") > before);
+    peer_close(peer);
+}
+
 #ifdef __x86_64__
 /*
  * Has the worker make a system call as a guest would that runs code of its choice in it: it stands
@@ -570,6 +601,7 @@ int main(void)
         TEST(a_stop_of_all_processes_ends_them_in_order),
         TEST(a_worker_logs_at_the_level_that_there_is_now),
         TEST(statistics_tell_of_each_worker),
+        TEST(statistics_tell_what_a_worker_s_process_takes),
 #ifdef __x86_64__
         TEST(what_a_captured_worker_tries_is_denied_and_logged),
 #endif

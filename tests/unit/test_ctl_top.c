@@ -91,6 +91,27 @@ static void rates_are_differences_by_the_time_between(void **state)
     assert_true(top->cpu == 0.5);
 }
 
+/* Worker processes come and go; what they have in common with the daemon counts once. */
+static void processors_and_memory_are_those_of_all_processes(void **state)
+{
+    struct top *top = *state;
+    char *text;
+
+    update(top, 1,
+           "{'daemon': {'process': {'cpu_us': 1000000}, 'workers': ["
+           "{'id': 3, 'process': {'cpu_us': 500000}}, {'id': 4, 'process': {'cpu_us': 900000}}]},"
+           "'guests': []}");
+    update(top, 2,
+           "{'daemon': {'process': {'cpu_us': 1200000, 'resident_bytes': 20971520}, 'workers': ["
+           "{'id': 5, 'process': {'cpu_us': 300000, 'resident_bytes': 22020096,"
+           "'anonymous_bytes': 2097152}}, {'id': 3, 'process': {'cpu_us': 1000000,"
+           "'anonymous_bytes': 1048576}}]}, 'guests': []}");
+    assert_true(top->cpu == 0.5);
+    text = printed(top, 100);
+    assert_non_null(strstr(text, "processors 0.50, memory 23"));
+    free(text);
+}
+
 static void latencies_are_those_of_the_interval_alone(void **state)
 {
     struct top *top = *state;
@@ -256,6 +277,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(rates_are_differences_by_the_time_between),
+        TEST(processors_and_memory_are_those_of_all_processes),
         TEST(latencies_are_those_of_the_interval_alone),
         TEST(a_guest_that_was_attached_anew_begins_at_nothing),
         TEST(rows_are_sorted_by_what_is_asked_for),

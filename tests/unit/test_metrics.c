@@ -18,6 +18,7 @@ static const char example[] =
     "{'daemon': {'version': '1.2', 'uptime_s': 7, 'log_suppressed': 0,"
     "  'process': {'cpu_us': 1500000, 'resident_bytes': 4096},"
     "  'workers': [{'id': 0, 'guests': 1, 'wakeups': 5, 'polls_hit': 6,"
+    "    'process': {'cpu_us': 2500000, 'anonymous_bytes': 8192},"
     "    'pool': {'pages': 2, 'free': 1, 'locked': true}}]},"
     " 'guests': [{'name': 'web1', 'state': 'running', 'domid': 7, 'worker': 0, 'bytes': 12,"
     "  'ioreqs': {'pio_read': 3, 'pio_write': 4},"
@@ -71,6 +72,8 @@ static void numbers_have_their_names_units_and_labels(void **state)
         "ioemud_build_info{version=\"1.2\"} 1",
         "# TYPE ioemud_process_cpu_seconds_total counter",
         "ioemud_process_cpu_seconds_total 1.500000",
+        "ioemud_worker_cpu_seconds_total{worker=\"0\"} 2.500000",
+        "ioemud_worker_anonymous_memory_bytes{worker=\"0\"} 8192",
         "ioemud_worker_wakeups_total{worker=\"0\"} 5",
         "ioemud_worker_pool_bytes{worker=\"0\"} 8192",
         "ioemud_worker_pool_locked{worker=\"0\"} 1",
