@@ -12,8 +12,10 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <slirp/libslirp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +93,28 @@ static ssize_t on_packet(const void *packet, size_t bytes, void *opaque)
 
 static void on_guest_error(const char *message, void *opaque)
 {
+}
+
+/* libslirp has more to say of what guests send, by way of GLib, which writes it to standard error,
+ * a line or two for a packet ("external icmpv6 not supported yet"): without a limit, and waiting
+ * for whoever reads there. What is left is why the program ends. */
+static void on_library_message(const char *domain, int level, const char *message, void *ctx)
+{
+    const int fatal = 1 << 1; /* G_LOG_FLAG_FATAL */
+
+    if (level & fatal)
+        fprintf(stderr, "%s: %s\n", domain, message);
+}
+
+/* Of the whole process, and once is enough. Found by name, since GLib is libslirp's, not ours. */
+static void silence_library(void)
+{
+    typedef void (*handler)(const char *domain, int level, const char *message, void *ctx);
+    handler (*set)(handler of_all, void *ctx);
+
+    *(void **)&set = dlsym(RTLD_DEFAULT, "g_log_set_default_handler");
+    if (set)
+        set(on_library_message, NULL);
 }
 
 static int64_t clock_ns(void *opaque)
@@ -398,6 +422,7 @@ static int start(struct user *user, const struct net_user_options *options, unsi
     inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
     inet_pton(AF_INET6, "fec0::2", &config.vhost6);
     inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
+    silence_library();
     user->slirp = slirp_new(&config, &callbacks, user);
     if (!user->slirp)
         return -EINVAL;

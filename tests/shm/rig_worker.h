@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a worker process is to the host. */
+/* What a worker process is to the host, and what is told of it. */
 #ifndef IOEMUD_TESTS_SHM_RIG_WORKER_H
 #define IOEMUD_TESTS_SHM_RIG_WORKER_H
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -244,6 +245,43 @@ static void a_guest_that_takes_nothing_stops_the_sockets(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* An echo request to a host outside, which the library does not pass on, but has a word to say of.
+ */
+static uint32_t echo6(uint8_t frame[78])
+{
+    uint8_t *ip = frame + 14, *icmp = ip + 40;
+    uint32_t sum = 24 + IPPROTO_ICMPV6;
+
+    memset(frame, 0, 78);
+    memcpy(frame, "\x33\x33\x00\x00\x00\x02", 6);
+    memcpy(frame + 6, own_mac, 6);
+    put16(frame + 12, 0x86dd);
+    memcpy(ip, "\x60\x00\x00\x00\x00\x18\x3a\xff\xfe\xc0", 10);
+    ip[23] = 0x15;
+    memcpy(ip + 24, "\x20\x01\x0d\xb8", 4);
+    ip[39] = 1;
+    icmp[0] = 128;
+    for (unsigned i = 8; i < 64; i += 2)
+        sum += get16(ip + i);
+    put16(icmp + 2, ~(sum % 0xffff));
+    return 78;
+}
+
+static void xsa_180_what_a_guest_sends_is_not_commented_on(void **state)
+{
+    int before = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC);
+    uint8_t frame[78];
+    uint32_t bytes = echo6(frame);
+
+    dup2(file, STDERR_FILENO);
+    for (unsigned i = 0; i < 100; i++)
+        net_rig_send(&nic, frame, bytes, NULL);
+    dup2(before, STDERR_FILENO);
+    assert_int_equal(lseek(file, 0, SEEK_END), 0);
+    close(before);
+    close(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +291,7 @@ int main(void)
         TEST(a_port_that_is_taken_is_named),
         TEST(an_idle_network_wakes_nobody),
         TEST(a_guest_that_takes_nothing_stops_the_sockets),
+        TEST(xsa_180_what_a_guest_sends_is_not_commented_on),
     };
     int failed;
 
