@@ -343,6 +343,10 @@ static int open_http(struct daemon *daemon, char *why)
     if (!daemon->config.metrics.http.port)
         return 0;
     err = opener_http(&daemon->config.metrics.http, &fd, why);
+    if (err == -EAFNOSUPPORT) { /* the unit's doing: guests are worth more than metrics */
+        log_write(&daemon->log, LOG_ERR, NULL, "event=no-metrics-over-http why=\"%s\"", why);
+        return 0;
+    }
     if (err)
         return err;
     err = http_create(fd, &daemon->evloop.loop, metrics_of, daemon, &daemon->http);
