@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "devices/backend/thread.h"
 
 struct hello {
     const struct loop *loop;
@@ -55,18 +56,6 @@ static void on_over(void *arg, unsigned events)
     hello->over(hello->ctx);
 }
 
-static int start_thread(struct hello *hello)
-{
-    sigset_t all, before;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&hello->thread, NULL, hear, hello);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
 int hello_begin(const struct loop *loop, int fd, void (*over)(void *ctx), void *ctx,
                 struct hello **ret_hello)
 {
@@ -83,7 +72,7 @@ int hello_begin(const struct loop *loop, int fd, void (*over)(void *ctx), void *
     if (!err)
         err = loop->ops->watch(loop->ctx, hello->over_fd, LOOP_READ, on_over, hello, &hello->watch);
     if (!err)
-        err = start_thread(hello);
+        err = thread_start(&hello->thread, NULL, NULL, hear, hello);
     hello->runs = !err;
     if (err) {
         if (hello->fd_of_thread >= 0)

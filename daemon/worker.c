@@ -2,9 +2,10 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "devices/backend/thread.h"
 
 static void *worker_main(void *arg)
 {
@@ -32,20 +33,10 @@ static void worker_free(struct worker *worker)
 
 static int start_thread(struct worker *worker)
 {
-    sigset_t all, old;
     char name[16];
-    int err;
 
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    err = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (err)
-        return -err;
     snprintf(name, sizeof(name), "worker%u", worker->params.id);
-    pthread_setname_np(worker->thread, name);
-    return 0;
+    return thread_start(&worker->thread, NULL, name, worker_main, worker);
 }
 
 int worker_open(struct worker *worker, const char **ret_why)

@@ -4,11 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "devices/backend/thread.h"
 
 struct queue {
     struct offload_op *first, **last;
@@ -105,21 +106,6 @@ void offload_submit(struct offload *offload, struct offload_op *op)
     pthread_mutex_unlock(&offload->lock);
 }
 
-/* Signals are the main thread's. */
-static int start_thread(struct offload *offload)
-{
-    sigset_t all, old;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    err = pthread_create(&offload->thread, NULL, helper, offload);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!err)
-        pthread_setname_np(offload->thread, "discard");
-    return -err;
-}
-
 int offload_create(const struct loop *loop, struct offload **ret_offload)
 {
     struct offload *offload = calloc(1, sizeof(*offload));
@@ -141,7 +127,7 @@ int offload_create(const struct loop *loop, struct offload **ret_offload)
                              &offload->watch);
     if (error)
         goto close_event;
-    error = start_thread(offload);
+    error = thread_start(&offload->thread, NULL, "discard", helper, offload);
     if (error)
         goto unwatch;
     *ret_offload = offload;
